@@ -1,0 +1,126 @@
+//! API keys as they are stored, and when they may be used.
+
+use std::net::IpAddr;
+
+use diesel::Queryable;
+use serde::{Deserialize, Serialize};
+
+use super::ip_allow_list::IpAllowList;
+use super::{ApiKeyId, Email, Name, Refusal, Scopes, TenantId, Timestamp};
+
+/// A long-lived credential of a tenant. Its plain text is not in here, nor anywhere else.
+#[derive(Clone, Debug, Queryable, Serialize, Deserialize)]
+pub struct ApiKey {
+    /// Its id: the `sub` and `client_id` of its tokens.
+    pub id: ApiKeyId,
+    /// The tenant it speaks for.
+    pub tenant_id: TenantId,
+    /// What people call it.
+    pub name: Name,
+    /// Its first random characters, for people to recognise it by.
+    pub hint: String,
+    /// `live` or `test`.
+    pub environment: String,
+    /// What it may do; it never changes.
+    pub scopes: Scopes,
+    /// From where it may be used; it never changes.
+    pub allowed_ips: IpAllowList,
+    /// Whom to ask about it.
+    pub contact_email: Option<Email>,
+    /// The key that it was rotated from.
+    pub replaces: Option<ApiKeyId>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Who made it.
+    pub created_by: String,
+    /// When it ends by itself.
+    pub expires_at: Option<Timestamp>,
+    /// Since when it is dead.
+    pub revoked_at: Option<Timestamp>,
+    /// When it was last exchanged, to within a few seconds.
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// Whether a key may be exchanged. A revoked one never comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ApiKeyState {
+    /// May be exchanged.
+    Active,
+    /// Its `expires_at` has passed.
+    Expired,
+    /// Revoked for good.
+    Revoked,
+}
+
+impl ApiKey {
+    /// The key's state at `now`.
+    #[must_use]
+    pub fn state(&self, now: Timestamp) -> ApiKeyState {
+        if self.revoked_at.is_some() {
+            ApiKeyState::Revoked
+        } else if self.expires_at.is_some_and(|end| end <= now) {
+            ApiKeyState::Expired
+        } else {
+            ApiKeyState::Active
+        }
+    }
+
+    /// Refuses dead keys, expired and revoked alike.
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidApiKey`].
+    pub fn ensure_usable(&self, now: Timestamp) -> Result<(), Refusal> {
+        if self.state(now) == ApiKeyState::Active { Ok(()) } else { Err(Refusal::InvalidApiKey) }
+    }
+
+    /// Refuses a key that was named together with another tenant.
+    ///
+    /// # Errors
+    /// [`Refusal::TenantMismatch`].
+    pub fn ensure_tenant(&self, named: TenantId) -> Result<(), Refusal> {
+        if self.tenant_id == named { Ok(()) } else { Err(Refusal::TenantMismatch) }
+    }
+
+    /// Refuses addresses that the key was not made for.
+    ///
+    /// # Errors
+    /// [`Refusal::IpNotAllowed`].
+    pub fn ensure_address(&self, from: IpAddr) -> Result<(), Refusal> {
+        if self.allowed_ips.admits(from) { Ok(()) } else { Err(Refusal::IpNotAllowed) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    fn key() -> ApiKey {
+        ApiKey {
+            id: Uuid::nil().into(),
+            tenant_id: Uuid::nil().into(),
+            name: "Warehouse".parse().unwrap(),
+            hint: "abab".into(),
+            environment: "live".into(),
+            scopes: Scopes::NONE,
+            allowed_ips: IpAllowList::default(),
+            contact_email: None,
+            replaces: None,
+            created_at: Timestamp(0),
+            created_by: "cli".into(),
+            expires_at: Some(Timestamp(10)),
+            revoked_at: None,
+            last_used_at: None,
+        }
+    }
+
+    #[test]
+    fn a_key_dies_by_time_or_by_hand() {
+        assert_eq!(key().state(Timestamp(9)), ApiKeyState::Active);
+        assert_eq!(key().state(Timestamp(10)), ApiKeyState::Expired);
+        let revoked = ApiKey { revoked_at: Some(Timestamp(5)), ..key() };
+        assert_eq!(revoked.state(Timestamp(0)), ApiKeyState::Revoked);
+        assert!(revoked.ensure_usable(Timestamp(0)).is_err());
+    }
+}

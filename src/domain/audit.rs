@@ -1,0 +1,95 @@
+//! What the audit log remembers (ASVS 16): every change, every login, every attempt that was refused or is suspicious.
+
+use serde::Serialize;
+
+use super::actor::{Actor, Who};
+use super::{AuditEventId, TenantId, Timestamp};
+
+/// A line of the audit log. It never holds a credential.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct AuditEvent {
+    /// Its id.
+    pub id: AuditEventId,
+    /// When it happened.
+    pub at: Timestamp,
+    /// The tenant concerned, if it is one.
+    pub tenant_id: Option<TenantId>,
+    /// What was done, `object.verb`.
+    pub action: String,
+    /// `success`, or the code of the refusal.
+    pub outcome: String,
+    /// `user:ID`, `api-key:ID`, `cli`, `system` or `anonymous`.
+    pub actor: String,
+    /// What it was done to, `kind:ID`.
+    pub target: Option<String>,
+    /// The client's address.
+    pub ip: Option<String>,
+    /// The client's `User-Agent`.
+    pub user_agent: Option<String>,
+    /// The request's `X-Request-ID`.
+    pub request_id: Option<String>,
+    /// What else is worth knowing.
+    pub details: Option<String>,
+}
+
+impl AuditEvent {
+    /// `actor` did `action`.
+    #[must_use]
+    pub fn new(id: AuditEventId, at: Timestamp, actor: &Actor, action: &'static str) -> Self {
+        Self {
+            id,
+            at,
+            tenant_id: None,
+            action: action.to_owned(),
+            outcome: "success".to_owned(),
+            actor: actor.who.to_string(),
+            target: None,
+            ip: actor.ip.map(|ip| ip.to_string()),
+            user_agent: actor.user_agent.clone(),
+            request_id: actor.request_id.clone(),
+            details: None,
+        }
+    }
+
+    /// Done by somebody else than who called.
+    #[must_use]
+    pub fn by(mut self, who: Who) -> Self {
+        self.actor = who.to_string();
+        self
+    }
+
+    /// Another action than was meant at first.
+    #[must_use]
+    pub fn action(mut self, action: &'static str) -> Self {
+        action.clone_into(&mut self.action);
+        self
+    }
+
+    /// In this tenant.
+    #[must_use]
+    pub fn tenant(mut self, id: TenantId) -> Self {
+        self.tenant_id = Some(id);
+        self
+    }
+
+    /// To this: `api-key:ID`, `user:ID`.
+    #[must_use]
+    pub fn target(mut self, kind: &str, id: impl std::fmt::Display) -> Self {
+        self.target = Some(format!("{kind}:{id}"));
+        self
+    }
+
+    /// With this outcome instead of success.
+    #[must_use]
+    pub fn outcome(mut self, code: &str) -> Self {
+        code.clone_into(&mut self.outcome);
+        self
+    }
+
+    /// With this to know besides.
+    #[must_use]
+    pub fn details(mut self, text: impl Into<String>) -> Self {
+        self.details = Some(text.into());
+        self
+    }
+}

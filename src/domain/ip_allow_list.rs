@@ -1,0 +1,122 @@
+//! The addresses from which an API key may be used.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use diesel::deserialize::FromSqlRow;
+use diesel::expression::AsExpression;
+use diesel::sql_types::Text;
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use utoipa::openapi::{RefOr, Schema};
+
+/// Networks in CIDR notation; none at all admits every address.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, AsExpression, FromSqlRow)]
+#[serde(try_from = "Vec<String>", into = "Vec<String>")]
+#[diesel(sql_type = Text)]
+pub struct IpAllowList {
+    networks: Vec<IpNet>,
+    text: String,
+}
+
+/// What was given is no list of networks.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidIpAllowList {
+    /// Neither an address nor a CIDR.
+    #[error("`{0}` is neither an IP address nor a network in CIDR notation")]
+    Malformed(String),
+    /// Longer than anyone needs.
+    #[error("must be at most {} networks", IpAllowList::MOST)]
+    TooMany,
+}
+
+impl IpAllowList {
+    /// As many networks as one key may have.
+    pub const MOST: usize = 100;
+
+    /// Whether `address` may use the key. An IPv4-mapped IPv6 address counts as the IPv4 address.
+    #[must_use]
+    pub fn admits(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.networks.is_empty() || self.networks.iter().any(|network| network.contains(&address))
+    }
+
+    /// The networks, separated by spaces.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl FromStr for IpAllowList {
+    type Err = InvalidIpAllowList;
+
+    /// Reads addresses and CIDRs separated by spaces.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect::<Vec<_>>().try_into()
+    }
+}
+
+impl TryFrom<Vec<String>> for IpAllowList {
+    type Error = InvalidIpAllowList;
+
+    fn try_from(words: Vec<String>) -> Result<Self, Self::Error> {
+        if words.len() > Self::MOST {
+            return Err(InvalidIpAllowList::TooMany);
+        }
+        let networks = words
+            .iter()
+            .map(|word| {
+                parse_network(word).ok_or_else(|| InvalidIpAllowList::Malformed(word.chars().take(64).collect()))
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let text = networks.iter().map(IpNet::to_string).collect::<Vec<_>>().join(" ");
+        Ok(Self { networks, text })
+    }
+}
+
+fn parse_network(word: &str) -> Option<IpNet> {
+    if let Ok(network) = word.parse::<IpNet>() {
+        return Some(network.trunc());
+    }
+    word.parse::<IpAddr>().ok().map(|address| IpNet::from(address.to_canonical()))
+}
+
+impl From<IpAllowList> for Vec<String> {
+    fn from(list: IpAllowList) -> Self {
+        list.networks.iter().map(IpNet::to_string).collect()
+    }
+}
+
+impl fmt::Display for IpAllowList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl utoipa::PartialSchema for IpAllowList {
+    fn schema() -> RefOr<Schema> {
+        <Vec<String> as utoipa::PartialSchema>::schema()
+    }
+}
+
+impl utoipa::ToSchema for IpAllowList {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_admit_what_they_hold() {
+        let list: IpAllowList = "203.0.113.0/24 2001:db8::1".parse().unwrap();
+        for good in ["203.0.113.9", "::ffff:203.0.113.9", "2001:db8::1"] {
+            assert!(list.admits(good.parse().unwrap()), "{good}");
+        }
+        for bad in ["203.0.114.1", "2001:db8::2", "::1"] {
+            assert!(!list.admits(bad.parse().unwrap()), "{bad}");
+        }
+        assert!(IpAllowList::default().admits("192.0.2.1".parse().unwrap()));
+        assert!("203.0.113.0/33".parse::<IpAllowList>().is_err());
+    }
+}

@@ -1,0 +1,33 @@
+//! What Jeton's words mean: pure types and rules, without a connection, a clock or randomness.
+
+pub mod actor;
+pub mod algorithm;
+pub mod api_key;
+pub mod audit;
+pub mod email;
+pub mod id;
+pub mod ip_allow_list;
+pub mod key_format;
+pub mod name;
+pub mod page;
+pub mod password;
+pub mod refresh_token;
+pub mod refusal;
+pub mod role;
+pub mod scope;
+pub mod session;
+pub mod tenant;
+pub mod timestamp;
+pub mod user;
+
+pub use actor::Actor;
+pub use algorithm::Algorithm;
+pub use email::Email;
+pub use id::{ApiKeyId, AuditEventId, SessionId, TenantId, UserId};
+pub use name::Name;
+pub use refusal::Refusal;
+pub use role::Role;
+pub use scope::{Scope, Scopes};
+pub use tenant::Tenant;
+pub use timestamp::Timestamp;
+pub use user::{Member, User};

@@ -1,0 +1,160 @@
+//! Why Jeton says no. One list for all doors; [`crate::error`] gives each its HTTP status.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::{Name, TenantId};
+
+/// A refusal. Its `Display` is the `detail` that clients read (contract section 5): nothing internal, no secret.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The request cannot be read.
+    #[error("{0}")]
+    MalformedRequest(String),
+    /// No tenant was named where one is needed.
+    #[error("{}", tenant_required(.0))]
+    TenantRequired(Vec<TenantChoice>),
+    /// Unknown address, wrong password, disabled user, not a member: nobody learns which.
+    #[error("Invalid e-mail address or password")]
+    InvalidCredentials,
+    /// Unknown, revoked and expired keys alike.
+    #[error("Invalid or expired API key")]
+    InvalidApiKey,
+    /// No access token, or none that we accept.
+    #[error("Missing, invalid or expired access token")]
+    InvalidToken,
+    /// Unknown, expired and revoked refresh tokens alike.
+    #[error("Invalid or expired refresh token")]
+    InvalidRefreshToken,
+    /// A used-up refresh token came back: the session has been revoked.
+    #[error("This refresh token was used before; its session has been revoked")]
+    RefreshTokenReused,
+    /// A credential lacks a scope.
+    #[error("{holder} missing required scope: {scope}")]
+    InsufficientScope {
+        /// What kind of credential lacks it.
+        holder: Holder,
+        /// The first scope that is lacking.
+        scope: String,
+    },
+    /// The key may not be used from this address.
+    #[error("This API key may not be used from this IP address")]
+    IpNotAllowed,
+    /// The credential belongs to another tenant than the one named.
+    #[error("This credential belongs to another tenant")]
+    TenantMismatch,
+    /// A token that came from an API key called management.
+    #[error("API keys cannot call management endpoints")]
+    AccessTypeNotAllowed,
+    /// A cookie came from a page that is not trusted.
+    #[error("This origin may not use the refresh cookie")]
+    OriginNotAllowed,
+    /// The tenant is suspended.
+    #[error("This tenant is suspended")]
+    TenantSuspended,
+    /// It does not exist, or belongs to another tenant.
+    #[error("Not found")]
+    NotFound,
+    /// The path exists, the method does not.
+    #[error("Method not allowed")]
+    MethodNotAllowed,
+    /// The tenant has as many live keys as it may.
+    #[error("This tenant already has {0} API keys")]
+    ApiKeyLimitReached(i64),
+    /// A key that is dead cannot be rotated.
+    #[error("This API key is expired or revoked; create a new one")]
+    ApiKeyNotActive,
+    /// The address belongs to a user.
+    #[error("This e-mail address is taken")]
+    EmailTaken,
+    /// The id belongs to a tenant.
+    #[error("This tenant id is taken")]
+    TenantIdTaken,
+    /// The same `Idempotency-Key` came with another request.
+    #[error("This Idempotency-Key was used for another request")]
+    IdempotencyConflict,
+    /// More than 64 KiB.
+    #[error("The request body is larger than 64 KiB")]
+    PayloadTooLarge,
+    /// Not the content type that this endpoint reads.
+    #[error("Content-Type must be {0}")]
+    UnsupportedMediaType(&'static str),
+    /// Fields that are not as they must be.
+    #[error("{}", invalid_fields(.0))]
+    ValidationFailed(Vec<FieldError>),
+    /// Fields that can never be changed.
+    #[error("{0} cannot be changed; create a new key instead")]
+    ImmutableField(&'static str),
+    /// Too much is under way at once.
+    #[error("The server is busy; try again shortly")]
+    Overloaded,
+    /// Something that is needed, mostly the database, does not answer.
+    #[error("The server cannot do this right now; try again shortly")]
+    Unavailable,
+    /// A fault of ours. The log has the cause.
+    #[error("Internal server error")]
+    Internal,
+}
+
+/// A field and what is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct FieldError {
+    /// The member's name or path.
+    pub field: String,
+    /// What it must be.
+    pub message: String,
+}
+
+/// A tenant that a user may choose.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct TenantChoice {
+    /// Its id.
+    pub id: TenantId,
+    /// Its name.
+    pub name: Name,
+}
+
+/// Which kind of credential was presented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// An API key, or a token that came from one.
+    ApiKey,
+    /// A user's access token.
+    AccessToken,
+    /// A refresh token, asked for more than its session has.
+    RefreshToken,
+}
+
+impl Refusal {
+    /// One field that is not as it must be.
+    #[must_use]
+    pub fn invalid(field: &str, message: impl fmt::Display) -> Self {
+        Self::ValidationFailed(vec![FieldError { field: field.to_owned(), message: message.to_string() }])
+    }
+}
+
+fn tenant_required(choices: &[TenantChoice]) -> &'static str {
+    if choices.is_empty() {
+        "The header X-Tenant-ID with the tenant's UUID is required"
+    } else {
+        "You belong to several tenants: name one as tenant_id or X-Tenant-ID"
+    }
+}
+
+fn invalid_fields(fields: &[FieldError]) -> String {
+    let each = fields
+        .iter()
+        .map(|f| if f.field.is_empty() { f.message.clone() } else { format!("{} {}", f.field, f.message) });
+    each.collect::<Vec<_>>().join("; ")
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ApiKey => "API key",
+            Self::AccessToken => "Access token",
+            Self::RefreshToken => "Refresh token",
+        })
+    }
+}

@@ -1,0 +1,41 @@
+//! Users and what they are in their tenants.
+
+use diesel::Queryable;
+
+use super::{Email, Role, Scopes, Tenant, Timestamp, UserId};
+
+/// A person with one e-mail address.
+#[derive(Clone, Debug, Queryable)]
+pub struct User {
+    /// Its id: the `sub` of its tokens.
+    pub id: UserId,
+    /// The address, unique in the whole server.
+    pub email: Email,
+    /// Whether the user has the server-wide scope `tenants:write`.
+    pub operator: bool,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it last logged in.
+    pub last_login_at: Option<Timestamp>,
+    /// Since when it cannot log in, if it cannot.
+    pub disabled_at: Option<Timestamp>,
+}
+
+/// A user in one of its tenants.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// Who.
+    pub user: User,
+    /// Where.
+    pub tenant: Tenant,
+    /// As what.
+    pub role: Role,
+}
+
+impl Member {
+    /// The scopes of this member's tokens.
+    #[must_use]
+    pub fn scopes(&self) -> Scopes {
+        self.role.scopes(self.user.operator)
+    }
+}
