@@ -1,0 +1,352 @@
+//! Configuration: file and environment, parsed once into domain types (contract section 2).
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use chrono::TimeDelta;
+use ipnet::IpNet;
+
+pub use self::settings::{ConfigError, Setting, Source};
+use self::settings::{MASTER_KEY, Settings};
+pub use self::values::{Audience, DatabaseUrl, MasterKey, Origin, PublicUrl, Unfit};
+use crate::domain::algorithm::Algorithm;
+
+mod parse;
+mod settings;
+mod values;
+
+/// The effective configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `server.*`
+    pub server: Server,
+    /// `database.*`
+    pub database: Database,
+    /// `keys.*`
+    pub keys: Keys,
+    /// `tokens.*`
+    pub tokens: Tokens,
+    /// `jwks.*`
+    pub jwks: Jwks,
+    /// `password.*`
+    pub password: Password,
+    /// `login.*`
+    pub login: Login,
+    settings: Vec<Setting>,
+}
+
+/// Listeners, and what is believed about requests.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// The address to listen on; with port 0 the system chooses one.
+    pub bind: SocketAddr,
+    /// Where clients reach this server; the issuer of its tokens.
+    pub public_url: PublicUrl,
+    /// The number of worker threads.
+    pub workers: usize,
+    /// The peers whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The origins that may call with credentials.
+    pub allowed_origins: Vec<Origin>,
+    /// The address of `/metrics`, where it is on.
+    pub metrics_bind: Option<SocketAddr>,
+}
+
+/// The database.
+#[derive(Debug, Clone)]
+pub struct Database {
+    /// Where the data is.
+    pub url: DatabaseUrl,
+}
+
+/// The master key and the signing keys.
+#[derive(Debug, Clone)]
+pub struct Keys {
+    /// The directory of `master.key` and of imported keys.
+    pub dir: PathBuf,
+    /// The master key, where the environment gives it.
+    pub master_key: Option<MasterKey>,
+    /// The algorithm of new signing keys, unless an audience asks for another.
+    pub algorithm: Algorithm,
+    /// The age at which a signing key is followed by another; `None`: by hand only.
+    pub rotate_every: Option<TimeDelta>,
+}
+
+/// The lifetimes and audiences of tokens.
+#[derive(Debug, Clone)]
+pub struct Tokens {
+    /// The lifetime of an access token from a login or a refresh.
+    pub access_ttl: TimeDelta,
+    /// The lifetime of a refresh token, from the refresh that issued it.
+    pub refresh_ttl: TimeDelta,
+    /// The lifetime of a session from its login, whatever was refreshed (security rule 10).
+    pub session_ttl: TimeDelta,
+    /// How long the predecessor of a refresh token still gets the same successor; zero: not at all.
+    pub refresh_grace: TimeDelta,
+    /// The lifetime of an exchanged token, where the request names none.
+    pub exchange_ttl: TimeDelta,
+    /// The longest lifetime that an exchange may ask for.
+    pub exchange_ttl_max: TimeDelta,
+    /// The audiences that this server may issue for; never empty, the first is the default.
+    pub audience: Vec<Audience>,
+}
+
+/// The published key set.
+#[derive(Debug, Clone)]
+pub struct Jwks {
+    /// How long verifiers may cache it.
+    pub max_age: TimeDelta,
+}
+
+/// Passwords.
+#[derive(Debug, Clone)]
+pub struct Password {
+    /// The fewest characters of a new password.
+    pub min_length: usize,
+    /// The cost of hashing one.
+    pub argon2: Argon2Cost,
+}
+
+/// The cost of one Argon2id hash; what is stored with a smaller one is hashed anew at the next login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Argon2Cost {
+    /// Memory in KiB.
+    pub memory_kib: u32,
+    /// Passes over the memory.
+    pub iterations: u32,
+    /// Lanes.
+    pub parallelism: u32,
+}
+
+/// Limits on failed logins.
+#[derive(Debug, Clone)]
+pub struct Login {
+    /// Consecutive failures after which an account's logins are delayed.
+    pub account_failures: u32,
+    /// Failures per 10 minutes from one address after which it is refused; `None`: never.
+    pub address_failures: Option<u32>,
+}
+
+/// Ten years: longer than anything here should live, and far from any overflow.
+const LONGEST: i64 = 3_650 * 86_400;
+
+impl Config {
+    /// Reads the configuration: the file given, or `jeton.toml` in the working directory if it is
+    /// there, and over it the environment.
+    ///
+    /// # Errors
+    /// A file that is missing or broken, an unknown key, a bad value: each error names it.
+    pub fn load(file: Option<&Path>, env: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigError> {
+        let mut settings = Settings::read(file, env)?;
+        let server = Server::take(&mut settings)?;
+        let database = Database::take(&mut settings)?;
+        let keys = Keys::take(&mut settings)?;
+        let tokens = Tokens::take(&mut settings)?;
+        let jwks = Jwks::take(&mut settings)?;
+        let password = Password::take(&mut settings)?;
+        let login = Login::take(&mut settings)?;
+        settings.take("profile", "", "nothing: only the built-in profile is there so far", no_profile)?;
+
+        settings.ensure(
+            keys.rotate_every.is_none_or(|age| age > jwks.max_age * 2),
+            "keys.rotate_every",
+            "more than twice `jwks.max_age`, for so long is a new key published before it signs",
+        )?;
+        let settings = settings.finish()?;
+        Ok(Self { server, database, keys, tokens, jwks, password, login, settings })
+    }
+
+    /// Whether nobody said which database to use: only then does the first start make an account.
+    #[must_use]
+    pub fn is_bare(&self) -> bool {
+        self.source("database.url") == Some(&Source::Default)
+    }
+
+    /// The configuration once the server listens: where the port was left to the system, the default
+    /// public URL names the one that it chose.
+    #[must_use]
+    pub fn listening_on(mut self, address: SocketAddr) -> Self {
+        if self.server.bind.port() == 0 && self.source("server.public_url") == Some(&Source::Default) {
+            self.server.public_url = PublicUrl::from(address);
+        }
+        self
+    }
+
+    /// The algorithms that tokens are signed with: one signing key for each is active.
+    #[must_use]
+    pub fn algorithms(&self) -> BTreeSet<Algorithm> {
+        self.tokens.audience.iter().map(|audience| audience.algorithm.unwrap_or(self.keys.algorithm)).collect()
+    }
+
+    /// Every key with its value, secrets masked, and where it came from.
+    #[must_use]
+    pub fn provenance(&self) -> &[Setting] {
+        &self.settings
+    }
+
+    fn source(&self, key: &str) -> Option<&Source> {
+        self.settings.iter().find(|setting| setting.key == key).map(|setting| &setting.source)
+    }
+}
+
+/// The environment of this process. What is not Unicode is replaced, so that it fails where it is parsed.
+pub fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
+}
+
+impl Server {
+    fn take(settings: &mut Settings) -> Result<Self, ConfigError> {
+        let address = "an IP address and a port, like 127.0.0.1:8080";
+        let bind = settings.take("server.bind", "127.0.0.1:8080", address, parse::text::<SocketAddr>)?;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Self {
+            bind,
+            public_url: settings.take(
+                "server.public_url",
+                PublicUrl::from(bind).to_string(),
+                "an http or https URL without query, fragment and trailing slash",
+                parse::text::<PublicUrl>,
+            )?,
+            workers: settings.take("server.workers", cores.to_string(), "a number from 1 to 1024", |raw| {
+                parse::number(raw, 1..=1024)
+            })?,
+            trusted_proxies: settings.take(
+                "server.trusted_proxies",
+                "",
+                "a list of networks like [\"10.0.0.0/8\"]",
+                parse::networks,
+            )?,
+            allowed_origins: settings.take(
+                "server.allowed_origins",
+                "",
+                "a list of exact origins like [\"https://app.example\"], in lower case, without a path",
+                parse::texts::<Origin>,
+            )?,
+            metrics_bind: settings.take(
+                "server.metrics_bind",
+                "127.0.0.1:9464",
+                &format!("{address}, or \"\" for none"),
+                parse::optional::<SocketAddr>,
+            )?,
+        })
+    }
+}
+
+impl Database {
+    fn take(settings: &mut Settings) -> Result<Self, ConfigError> {
+        let allowed =
+            "sqlite://PATH or postgres://USER:PASSWORD@HOST/NAME (percent-encode `/`, `?` and `@` in the password)";
+        let url = settings.take("database.url", "sqlite://data/jeton.db", allowed, parse::text::<DatabaseUrl>)?;
+        Ok(Self { url })
+    }
+}
+
+impl Keys {
+    fn take(settings: &mut Settings) -> Result<Self, ConfigError> {
+        Ok(Self {
+            dir: settings.take("keys.dir", "keys", "a directory", parse::path)?,
+            master_key: settings.take(MASTER_KEY, "", "32 random bytes in base64", parse::optional::<MasterKey>)?,
+            algorithm: settings.take("keys.algorithm", "ES256", "ES256, EdDSA or RS256", parse::text::<Algorithm>)?,
+            rotate_every: Some(lifetime(
+                settings,
+                "keys.rotate_every",
+                "90d",
+                0,
+                "a duration like 90d, or 0 for never",
+            )?)
+            .filter(|age| !age.is_zero()),
+        })
+    }
+}
+
+impl Tokens {
+    fn take(settings: &mut Settings) -> Result<Self, ConfigError> {
+        let any = "a duration of whole seconds like 30m, from 1s to 3650d";
+        let tokens = Self {
+            access_ttl: lifetime(settings, "tokens.access_ttl", "30m", 1, any)?,
+            refresh_ttl: lifetime(settings, "tokens.refresh_ttl", "30d", 1, any)?,
+            session_ttl: lifetime(settings, "tokens.session_ttl", "90d", 1, any)?,
+            refresh_grace: settings
+                .take("tokens.refresh_grace", "30s", "a duration of whole seconds from 0s to 60s", |raw| {
+                    parse::lifetime(raw, 0..=60)
+                })?
+                .0,
+            exchange_ttl: lifetime(settings, "tokens.exchange_ttl", "15m", 1, any)?,
+            exchange_ttl_max: lifetime(settings, "tokens.exchange_ttl_max", "1h", 1, any)?,
+            audience: settings.take(
+                "tokens.audience",
+                "api",
+                "a list of distinct audiences like [\"api\", { name = \"edge\", algorithm = \"EdDSA\" }]",
+                parse::audiences,
+            )?,
+        };
+        let fit = tokens.exchange_ttl <= tokens.exchange_ttl_max;
+        settings.ensure(fit, "tokens.exchange_ttl", "at most `tokens.exchange_ttl_max`")?;
+        Ok(tokens)
+    }
+}
+
+impl Jwks {
+    fn take(settings: &mut Settings) -> Result<Self, ConfigError> {
+        let allowed = "a duration of whole seconds like 5m, from 1s to 3650d";
+        Ok(Self { max_age: lifetime(settings, "jwks.max_age", "5m", 1, allowed)? })
+    }
+}
+
+impl Password {
+    fn take(settings: &mut Settings) -> Result<Self, ConfigError> {
+        // A password of 64 characters must always be possible (security rule 14).
+        let min_length =
+            settings.take("password.min_length", "15", "a number from 8 to 64", |raw| parse::number(raw, 8..=64))?;
+        let mut cost = |key, default: &str, most, allowed: &str| {
+            settings.take(key, default, allowed, |raw| parse::number(raw, 1..=most))
+        };
+        let argon2 = Argon2Cost {
+            memory_kib: cost("password.argon2.memory_kib", "19456", 1 << 22, "KiB, from 8 to 4194304")?,
+            iterations: cost("password.argon2.iterations", "2", 100, "a number from 1 to 100")?,
+            parallelism: cost("password.argon2.parallelism", "1", 64, "a number from 1 to 64")?,
+        };
+        let fit = argon2.memory_kib >= 8 * argon2.parallelism;
+        settings.ensure(
+            fit,
+            "password.argon2.memory_kib",
+            "at least 8 KiB for each of `password.argon2.parallelism`",
+        )?;
+        Ok(Self { min_length, argon2 })
+    }
+}
+
+impl Login {
+    fn take(settings: &mut Settings) -> Result<Self, ConfigError> {
+        Ok(Self {
+            // At most 100 guesses in a row, whatever is configured (security rule 16).
+            account_failures: settings
+                .take("login.account_failures", "10", "a number from 1 to 100", |raw| parse::number(raw, 1..=100))?,
+            address_failures: Some(settings.take(
+                "login.address_failures",
+                "100",
+                "a number from 1 to 1000000, or 0 for no limit",
+                |raw| parse::number(raw, 0..=1_000_000),
+            )?)
+            .filter(|&failures| failures != 0),
+        })
+    }
+}
+
+fn lifetime(
+    settings: &mut Settings,
+    key: &'static str,
+    default: &str,
+    least: i64,
+    allowed: &str,
+) -> Result<TimeDelta, ConfigError> {
+    Ok(settings.take(key, default, allowed, |raw| parse::lifetime(raw, least..=LONGEST))?.0)
+}
+
+fn no_profile(raw: &settings::Raw) -> Result<&'static str, Unfit> {
+    if raw.text() == Some("") { Ok("") } else { Err(Unfit) }
+}
+
+#[cfg(test)]
+mod tests;
