@@ -1,0 +1,9 @@
+DROP TABLE audit_events;
+DROP TABLE idempotency_records;
+DROP TABLE secrets;
+DROP TABLE signing_keys;
+DROP TABLE api_keys;
+DROP TABLE sessions;
+DROP TABLE memberships;
+DROP TABLE users;
+DROP TABLE tenants;

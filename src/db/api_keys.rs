@@ -1,0 +1,153 @@
+//! Table `api_keys`.
+
+use diesel::prelude::*;
+
+use super::DbConnection;
+use super::schema::{api_keys, tenants};
+use crate::domain::api_key::ApiKey;
+use crate::domain::page::Page;
+use crate::domain::{ApiKeyId, Email, Name, Tenant, TenantId, Timestamp};
+
+/// What [`ApiKey`] is read from: all but the key's hash.
+type Columns = (
+    api_keys::id,
+    api_keys::tenant_id,
+    api_keys::name,
+    api_keys::hint,
+    api_keys::environment,
+    api_keys::scopes,
+    api_keys::allowed_ips,
+    api_keys::contact_email,
+    api_keys::replaces,
+    api_keys::created_at,
+    api_keys::created_by,
+    api_keys::expires_at,
+    api_keys::revoked_at,
+    api_keys::last_used_at,
+);
+
+const API_KEY: Columns = (
+    api_keys::id,
+    api_keys::tenant_id,
+    api_keys::name,
+    api_keys::hint,
+    api_keys::environment,
+    api_keys::scopes,
+    api_keys::allowed_ips,
+    api_keys::contact_email,
+    api_keys::replaces,
+    api_keys::created_at,
+    api_keys::created_by,
+    api_keys::expires_at,
+    api_keys::revoked_at,
+    api_keys::last_used_at,
+);
+
+/// Adds a key under the hash of its plain text.
+pub fn insert(connection: &mut DbConnection, key: &ApiKey, hash: &[u8]) -> QueryResult<()> {
+    diesel::insert_into(api_keys::table)
+        .values((
+            api_keys::id.eq(key.id),
+            api_keys::tenant_id.eq(key.tenant_id),
+            api_keys::name.eq(&key.name),
+            api_keys::key_hash.eq(hash),
+            api_keys::hint.eq(&key.hint),
+            api_keys::environment.eq(&key.environment),
+            api_keys::scopes.eq(&key.scopes),
+            api_keys::allowed_ips.eq(&key.allowed_ips),
+            api_keys::contact_email.eq(&key.contact_email),
+            api_keys::replaces.eq(key.replaces),
+            api_keys::created_at.eq(key.created_at),
+            api_keys::created_by.eq(&key.created_by),
+            api_keys::expires_at.eq(key.expires_at),
+            api_keys::revoked_at.eq(key.revoked_at),
+            api_keys::last_used_at.eq(key.last_used_at),
+        ))
+        .execute(connection)
+        .map(drop)
+}
+
+/// Finds a key and its tenant by the hash of its plain text.
+pub fn find_by_hash(connection: &mut DbConnection, hash: &[u8]) -> QueryResult<Option<(ApiKey, Tenant)>> {
+    api_keys::table
+        .inner_join(tenants::table)
+        .filter(api_keys::key_hash.eq(hash))
+        .select((API_KEY, tenants::all_columns))
+        .first(connection)
+        .optional()
+}
+
+/// Finds a key of a tenant.
+pub fn find(connection: &mut DbConnection, tenant: TenantId, id: ApiKeyId) -> QueryResult<Option<ApiKey>> {
+    api_keys::table.find(id).filter(api_keys::tenant_id.eq(tenant)).select(API_KEY).first(connection).optional()
+}
+
+/// The tenant of a key: for the command line, which names keys by their id alone.
+pub fn tenant_of(connection: &mut DbConnection, id: ApiKeyId) -> QueryResult<Option<TenantId>> {
+    api_keys::table.find(id).select(api_keys::tenant_id).first(connection).optional()
+}
+
+/// The keys of a tenant, dead ones too.
+pub fn list(connection: &mut DbConnection, tenant: TenantId, page: Page) -> QueryResult<Vec<ApiKey>> {
+    api_keys::table
+        .filter(api_keys::tenant_id.eq(tenant).and(api_keys::id.lt(page.before::<ApiKeyId>())))
+        .order(api_keys::id.desc())
+        .limit(page.fetch())
+        .select(API_KEY)
+        .load(connection)
+}
+
+/// How many keys of a tenant live.
+pub fn count_live(connection: &mut DbConnection, tenant: TenantId, now: Timestamp) -> QueryResult<i64> {
+    api_keys::table
+        .filter(api_keys::tenant_id.eq(tenant).and(api_keys::revoked_at.is_null()))
+        .filter(api_keys::expires_at.is_null().or(api_keys::expires_at.gt(now)))
+        .count()
+        .get_result(connection)
+}
+
+/// Changes what may be changed of a key: `None` leaves it as it is.
+pub fn update(
+    connection: &mut DbConnection,
+    tenant: TenantId,
+    id: ApiKeyId,
+    name: Option<&Name>,
+    contact_email: Option<Option<&Email>>,
+) -> QueryResult<bool> {
+    let key = || api_keys::table.find(id).filter(api_keys::tenant_id.eq(tenant));
+    let mut rows = 0;
+    if let Some(name) = name {
+        rows = diesel::update(key()).set(api_keys::name.eq(name)).execute(connection)?;
+    }
+    if let Some(email) = contact_email {
+        rows = diesel::update(key()).set(api_keys::contact_email.eq(email)).execute(connection)?;
+    }
+    Ok(rows == 1)
+}
+
+/// Revokes a key for good; false where it is dead already.
+pub fn revoke(connection: &mut DbConnection, tenant: TenantId, id: ApiKeyId, now: Timestamp) -> QueryResult<bool> {
+    diesel::update(api_keys::table.find(id))
+        .filter(api_keys::tenant_id.eq(tenant).and(api_keys::revoked_at.is_null()))
+        .set(api_keys::revoked_at.eq(now))
+        .execute(connection)
+        .map(|rows| rows == 1)
+}
+
+/// Lets a living key end at `end`; false where it is revoked.
+pub fn expire(connection: &mut DbConnection, tenant: TenantId, id: ApiKeyId, end: Timestamp) -> QueryResult<bool> {
+    diesel::update(api_keys::table.find(id))
+        .filter(api_keys::tenant_id.eq(tenant).and(api_keys::revoked_at.is_null()))
+        .set(api_keys::expires_at.eq(end))
+        .execute(connection)
+        .map(|rows| rows == 1)
+}
+
+/// Notes when keys were last used.
+pub fn note_use(connection: &mut DbConnection, id: ApiKeyId, at: Timestamp) -> QueryResult<()> {
+    diesel::update(api_keys::table.find(id))
+        .filter(api_keys::last_used_at.is_null().or(api_keys::last_used_at.lt(at)))
+        .set(api_keys::last_used_at.eq(at))
+        .execute(connection)
+        .map(drop)
+}

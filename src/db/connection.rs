@@ -1,0 +1,91 @@
+//! Connections: one type for both databases, and how each is opened.
+
+use std::path::Path;
+
+use diesel::connection::SimpleConnection;
+use diesel::r2d2::{ManageConnection, R2D2Connection};
+use diesel::{Connection, ConnectionError, PgConnection, SqliteConnection};
+
+use super::DbError;
+use crate::config::DatabaseUrl;
+
+/// A connection to either database: every query is written once and runs on both.
+#[derive(diesel::MultiConnection)]
+pub enum DbConnection {
+    /// PostgreSQL, where more than one machine is needed.
+    Postgres(PgConnection),
+    /// The embedded database.
+    Sqlite(SqliteConnection),
+}
+
+/// `FULL`: an answer that says "done" is on the disk (security 27). `busy_timeout` bounds the wait for another
+/// process's write; it stays under the patience of those who wait for us.
+const SQLITE_SETTINGS: &str = "
+    PRAGMA busy_timeout = 2000;
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = FULL;
+    PRAGMA foreign_keys = ON;
+    PRAGMA cache_size = -8192;
+";
+
+/// A statement, or a wait for a lock, that takes longer is given up and rolled back.
+const POSTGRES_SETTINGS: &str = "
+    SET statement_timeout = '2s';
+    SET lock_timeout = '2s';
+    SET idle_in_transaction_session_timeout = '10s';
+    SET client_min_messages = 'warning';
+";
+
+/// Opens connections for the pool.
+pub struct Manager(DatabaseUrl);
+
+impl Manager {
+    /// Prepares to open connections to `url`, and the folder of a SQLite file.
+    ///
+    /// # Errors
+    /// The folder cannot be made.
+    pub fn new(url: DatabaseUrl) -> Result<Self, DbError> {
+        if let DatabaseUrl::Sqlite(path) = &url {
+            make_parent(path)?;
+        }
+        Ok(Self(url))
+    }
+}
+
+fn make_parent(path: &Path) -> Result<(), DbError> {
+    let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else {
+        return Ok(());
+    };
+    std::fs::create_dir_all(folder)
+        .map_err(|error| DbError::Unavailable(format!("cannot make the folder {}: {error}", folder.display())))
+}
+
+impl ManageConnection for Manager {
+    type Connection = DbConnection;
+    type Error = ConnectionError;
+
+    fn connect(&self) -> Result<DbConnection, ConnectionError> {
+        let configured =
+            |result: Result<(), diesel::result::Error>| result.map_err(ConnectionError::CouldntSetupConfiguration);
+        match &self.0 {
+            DatabaseUrl::Sqlite(path) => {
+                let mut connection = SqliteConnection::establish(&path.to_string_lossy())?;
+                configured(connection.batch_execute(SQLITE_SETTINGS))?;
+                Ok(DbConnection::Sqlite(connection))
+            }
+            DatabaseUrl::Postgres(url) => {
+                let mut connection = PgConnection::establish(url)?;
+                configured(connection.batch_execute(POSTGRES_SETTINGS))?;
+                Ok(DbConnection::Postgres(connection))
+            }
+        }
+    }
+
+    fn is_valid(&self, connection: &mut DbConnection) -> Result<(), ConnectionError> {
+        connection.ping().map_err(ConnectionError::CouldntSetupConfiguration)
+    }
+
+    fn has_broken(&self, connection: &mut DbConnection) -> bool {
+        std::thread::panicking() || connection.is_broken()
+    }
+}

@@ -1,0 +1,68 @@
+//! What can go wrong between us and the database.
+
+use diesel::result::{DatabaseErrorKind, Error};
+
+use crate::domain::Refusal;
+
+/// The database did not do what it was asked.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum DbError {
+    /// A row with this key is there already.
+    #[error("a unique value is taken")]
+    Conflict,
+    /// It cannot be reached, is locked, full or shutting down: later it may answer.
+    #[error("the database does not answer: {0}")]
+    Unavailable(String),
+    /// Too much work waits for it.
+    #[error("too much work waits for the database")]
+    Overloaded,
+    /// A fault of ours.
+    #[error("{0}")]
+    Fault(String),
+}
+
+impl From<Error> for DbError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _) => Self::Conflict,
+            Error::DatabaseError(
+                DatabaseErrorKind::ClosedConnection
+                | DatabaseErrorKind::UnableToSendCommand
+                | DatabaseErrorKind::SerializationFailure
+                | DatabaseErrorKind::ReadOnlyTransaction
+                | DatabaseErrorKind::Unknown,
+                what,
+            ) => Self::Unavailable(what.message().to_owned()),
+            Error::BrokenTransactionManager => Self::Unavailable("the connection broke".to_owned()),
+            other => Self::Fault(other.to_string()),
+        }
+    }
+}
+
+impl From<diesel::r2d2::PoolError> for DbError {
+    fn from(error: diesel::r2d2::PoolError) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+impl From<DbError> for Refusal {
+    fn from(error: DbError) -> Self {
+        match error {
+            DbError::Overloaded => Self::Overloaded,
+            DbError::Unavailable(_) => {
+                tracing::warn!(%error, "database unavailable");
+                Self::Unavailable
+            }
+            DbError::Conflict | DbError::Fault(_) => {
+                tracing::error!(%error, "database fault");
+                Self::Internal
+            }
+        }
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        DbError::from(error).into()
+    }
+}

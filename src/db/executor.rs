@@ -1,0 +1,236 @@
+//! Threads that wait for the database so that no actix worker has to.
+//!
+//! On SQLite one thread writes: it takes whatever has queued up, runs it in one transaction, each piece in a savepoint
+//! of its own, and answers after the one commit. On PostgreSQL several threads carry one transaction each.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender};
+use diesel::connection::{AnsiTransactionManager, TransactionManager};
+use diesel::r2d2::Pool;
+use diesel::{Connection, QueryResult};
+use tokio::sync::oneshot;
+
+use super::connection::Manager;
+use super::{DbConnection, DbError};
+
+/// Work that waits for a thread; beyond it callers are told at once to come back.
+const QUEUE: usize = 4_096;
+
+/// Pieces of work that share a commit at most: bounds how long the first of them waits.
+const GROUP: usize = 256;
+
+/// Whether work needs a transaction.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// It changes nothing.
+    Read,
+    /// It is committed whole, or leaves nothing behind.
+    Write,
+}
+
+/// The queue and the threads behind it.
+pub struct Executor {
+    queue: Sender<Queued>,
+    patience: Duration,
+}
+
+struct Queued {
+    kind: Kind,
+    deadline: Instant,
+    job: Box<dyn Job>,
+}
+
+/// Work of any result type.
+trait Job: Send {
+    /// Does the work and keeps its result; `Err` asks for a rollback of what it did.
+    fn run(&mut self, connection: &mut DbConnection) -> Result<(), RolledBack>;
+
+    /// Hands the result to whoever waits for it, or the reason why there is none.
+    fn answer(self: Box<Self>, end: Result<(), DbError>);
+}
+
+/// A piece of work ended with an error of its own, which it keeps.
+struct RolledBack;
+
+impl From<diesel::result::Error> for RolledBack {
+    fn from(_: diesel::result::Error) -> Self {
+        Self
+    }
+}
+
+struct Task<F, T, E> {
+    queries: Option<F>,
+    result: Option<Result<T, E>>,
+    reply: oneshot::Sender<Result<T, E>>,
+}
+
+impl Executor {
+    /// One thread that commits what has queued up in one transaction: for SQLite, which has one writer anyway.
+    pub fn grouping(pool: Pool<Manager>, patience: Duration) -> Result<Self, DbError> {
+        let (sender, queue) = crossbeam_channel::bounded(QUEUE);
+        spawn("db-writer", move || {
+            while let Ok(first) = queue.recv() {
+                let group = std::iter::once(first).chain(queue.try_iter().take(GROUP - 1)).collect();
+                run_group(&pool, group);
+            }
+        })?;
+        Ok(Self { queue: sender, patience })
+    }
+
+    /// `threads` threads with a transaction each: for PostgreSQL, where waiting is mostly for round trips.
+    pub fn parallel(pool: Pool<Manager>, patience: Duration, threads: u32) -> Result<Self, DbError> {
+        let (sender, queue): (_, Receiver<Queued>) = crossbeam_channel::bounded(QUEUE);
+        for number in 0..threads {
+            let (pool, queue) = (pool.clone(), queue.clone());
+            spawn(&format!("db-{number}"), move || {
+                for queued in queue {
+                    run_one(&pool, queued);
+                }
+            })?;
+        }
+        Ok(Self { queue: sender, patience })
+    }
+
+    /// Queues work at once; the future has its result. Dropping the future does not stop the work.
+    pub fn run<F, T, E>(&self, kind: Kind, queries: F) -> impl Future<Output = Result<T, E>> + use<F, T, E>
+    where
+        F: FnOnce(&mut DbConnection) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<DbError> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let job = Box::new(Task { queries: Some(queries), result: None, reply });
+        let deadline = Instant::now() + self.patience;
+        let queued = self.queue.try_send(Queued { kind, deadline, job }).is_ok();
+        async move {
+            if !queued {
+                return Err(DbError::Overloaded.into());
+            }
+            answer.await.unwrap_or_else(|_| Err(DbError::Fault("the work was dropped".to_owned()).into()))
+        }
+    }
+
+    /// Work that waits for a thread.
+    pub fn queued(&self) -> usize {
+        self.queue.len()
+    }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), DbError> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(work)
+        .map(drop)
+        .map_err(|error| DbError::Fault(format!("cannot start a thread: {error}")))
+}
+
+/// Runs all of `group` in one transaction. Each has a savepoint, so that one that fails takes no neighbour with it.
+fn run_group(pool: &Pool<Manager>, group: Vec<Queued>) {
+    let (mut group, late): (Vec<_>, Vec<_>) = group.into_iter().partition(|queued| Instant::now() < queued.deadline);
+    answer_all(late, || Err(DbError::Overloaded));
+    let Some(patience) = group.iter().map(|queued| queued.deadline).min().map(|first| first - Instant::now()) else {
+        return;
+    };
+    let committed = pool.get_timeout(patience).map_err(DbError::from).and_then(|mut connection| {
+        immediate_transaction(&mut connection, |connection| {
+            for queued in &mut group {
+                // The piece keeps its own error; its savepoint is gone and the group goes on.
+                let _: Result<(), RolledBack> =
+                    connection.transaction(|connection| run_caught(queued.job.as_mut(), connection));
+            }
+            Ok(())
+        })
+    });
+    match committed {
+        Ok(()) => answer_all(group, || Ok(())),
+        Err(error) => answer_all(group, || Err(error.clone())),
+    }
+}
+
+fn answer_all(group: Vec<Queued>, end: impl Fn() -> Result<(), DbError>) {
+    for queued in group {
+        queued.job.answer(end());
+    }
+}
+
+/// Runs one piece of work by itself.
+fn run_one(pool: &Pool<Manager>, mut queued: Queued) {
+    let now = Instant::now();
+    if queued.deadline <= now {
+        return queued.job.answer(Err(DbError::Overloaded));
+    }
+    let end = pool.get_timeout(queued.deadline - now).map_err(DbError::from).and_then(|mut connection| {
+        let connection: &mut DbConnection = &mut connection;
+        let job = queued.job.as_mut();
+        match queued.kind {
+            Kind::Read => Ok(drop(run_caught(job, connection))),
+            Kind::Write => commit_one(job, connection),
+        }
+    });
+    queued.job.answer(end);
+}
+
+fn commit_one(job: &mut dyn Job, connection: &mut DbConnection) -> Result<(), DbError> {
+    let mut own_error = false;
+    let end = connection.transaction(|connection| {
+        run_caught(job, connection).map_err(|RolledBack| {
+            own_error = true;
+            diesel::result::Error::RollbackTransaction
+        })
+    });
+    if own_error { Ok(()) } else { end.map_err(DbError::from) }
+}
+
+/// Takes SQLite's write lock at the start: a transaction that reads first and writes later could not wait for it.
+fn immediate_transaction(
+    connection: &mut DbConnection,
+    work: impl FnOnce(&mut DbConnection) -> QueryResult<()>,
+) -> Result<(), DbError> {
+    match connection {
+        DbConnection::Sqlite(sqlite) => AnsiTransactionManager::begin_transaction_sql(sqlite, "BEGIN IMMEDIATE")?,
+        DbConnection::Postgres(_) => DbConnection::begin_transaction(connection)?,
+    }
+    let end = work(connection).and_then(|()| DbConnection::commit_transaction(connection));
+    if end.is_err() && is_open(connection) {
+        drop(DbConnection::rollback_transaction(connection));
+    }
+    Ok(end?)
+}
+
+/// Some errors, a full disk for one, make SQLite roll back by itself.
+fn is_open(connection: &mut DbConnection) -> bool {
+    let status = DbConnection::transaction_manager_status_mut(connection);
+    !matches!(status.transaction_depth(), Ok(None))
+}
+
+/// A panic in one piece of work must not end the thread that all others wait for.
+fn run_caught(job: &mut dyn Job, connection: &mut DbConnection) -> Result<(), RolledBack> {
+    catch_unwind(AssertUnwindSafe(|| job.run(connection))).unwrap_or(Err(RolledBack))
+}
+
+impl<F, T, E> Job for Task<F, T, E>
+where
+    F: FnOnce(&mut DbConnection) -> Result<T, E> + Send,
+    T: Send,
+    E: From<DbError> + Send,
+{
+    fn run(&mut self, connection: &mut DbConnection) -> Result<(), RolledBack> {
+        let queries = self.queries.take().ok_or(RolledBack)?;
+        let result = self.result.insert(queries(connection));
+        result.as_ref().map(drop).map_err(|_| RolledBack)
+    }
+
+    fn answer(self: Box<Self>, end: Result<(), DbError>) {
+        let result = match (end, self.result) {
+            // An error of its own stands, whatever became of the others' commit.
+            (_, Some(Err(error))) => Err(error),
+            (Ok(()), Some(Ok(value))) => Ok(value),
+            (Ok(()), None) => Err(DbError::Fault("the work panicked".to_owned()).into()),
+            (Err(error), _) => Err(error.into()),
+        };
+        // Whoever waited may have gone away.
+        drop(self.reply.send(result));
+    }
+}

@@ -1,0 +1,62 @@
+//! Table `idempotency_records`: answers kept for clients that ask again.
+
+use diesel::prelude::*;
+
+use super::DbConnection;
+use super::schema::idempotency_records;
+use crate::domain::{TenantId, Timestamp};
+
+/// An answer that was given, encrypted.
+#[derive(Clone, Debug, Queryable)]
+pub struct Record {
+    /// What the request was.
+    pub request_hash: Vec<u8>,
+    /// What was answered.
+    pub sealed_answer: Vec<u8>,
+    /// Until when it is given again.
+    pub expires_at: Timestamp,
+}
+
+/// Finds the answer that was given under a key.
+pub fn find(connection: &mut DbConnection, tenant: TenantId, key_hash: &[u8]) -> QueryResult<Option<Record>> {
+    idempotency_records::table
+        .filter(idempotency_records::tenant_id.eq(tenant).and(idempotency_records::key_hash.eq(key_hash)))
+        .select((
+            idempotency_records::request_hash,
+            idempotency_records::sealed_answer,
+            idempotency_records::expires_at,
+        ))
+        .first(connection)
+        .optional()
+}
+
+/// Keeps an answer. A second one under the same key is a unique violation.
+pub fn insert(
+    connection: &mut DbConnection,
+    tenant: TenantId,
+    key_hash: &[u8],
+    record: &Record,
+    now: Timestamp,
+) -> QueryResult<()> {
+    diesel::insert_into(idempotency_records::table)
+        .values((
+            idempotency_records::tenant_id.eq(tenant),
+            idempotency_records::key_hash.eq(key_hash),
+            idempotency_records::request_hash.eq(&record.request_hash),
+            idempotency_records::sealed_answer.eq(&record.sealed_answer),
+            idempotency_records::created_at.eq(now),
+            idempotency_records::expires_at.eq(record.expires_at),
+        ))
+        .execute(connection)
+        .map(drop)
+}
+
+/// Forgets the answer under a key.
+pub fn delete(connection: &mut DbConnection, tenant: TenantId, key_hash: &[u8]) -> QueryResult<()> {
+    diesel::delete(idempotency_records::table.find((tenant, key_hash))).execute(connection).map(drop)
+}
+
+/// Forgets what nobody may ask for any more.
+pub fn sweep(connection: &mut DbConnection, now: Timestamp) -> QueryResult<usize> {
+    diesel::delete(idempotency_records::table.filter(idempotency_records::expires_at.le(now))).execute(connection)
+}

@@ -1,0 +1,82 @@
+//! Table `memberships`: who belongs to which tenant, and as what.
+
+use diesel::prelude::*;
+
+use super::DbConnection;
+use super::schema::{memberships, tenants, users};
+use super::users::USER;
+use crate::domain::page::Page;
+use crate::domain::{Member, Role, Tenant, TenantId, Timestamp, User, UserId};
+
+/// Makes a user a member of a tenant.
+pub fn insert(
+    connection: &mut DbConnection,
+    tenant: TenantId,
+    user: UserId,
+    role: Role,
+    now: Timestamp,
+) -> QueryResult<()> {
+    diesel::insert_into(memberships::table)
+        .values((
+            memberships::tenant_id.eq(tenant),
+            memberships::user_id.eq(user),
+            memberships::role.eq(role),
+            memberships::created_at.eq(now),
+        ))
+        .execute(connection)
+        .map(drop)
+}
+
+/// Finds a user as a member of a tenant.
+pub fn find(connection: &mut DbConnection, tenant: TenantId, user: UserId) -> QueryResult<Option<Member>> {
+    memberships::table
+        .inner_join(users::table)
+        .inner_join(tenants::table)
+        .filter(memberships::tenant_id.eq(tenant).and(memberships::user_id.eq(user)))
+        .select((USER, tenants::all_columns, memberships::role))
+        .first(connection)
+        .optional()
+        .map(|row| row.map(member))
+}
+
+/// A user in each of its tenants.
+pub fn of_user(connection: &mut DbConnection, user: UserId) -> QueryResult<Vec<Member>> {
+    memberships::table
+        .inner_join(users::table)
+        .inner_join(tenants::table)
+        .filter(memberships::user_id.eq(user))
+        .order(memberships::tenant_id.asc())
+        .select((USER, tenants::all_columns, memberships::role))
+        .load(connection)
+        .map(|rows| rows.into_iter().map(member).collect())
+}
+
+/// The members of a tenant.
+pub fn of_tenant(connection: &mut DbConnection, tenant: TenantId, page: Page) -> QueryResult<Vec<Member>> {
+    memberships::table
+        .inner_join(users::table)
+        .inner_join(tenants::table)
+        .filter(memberships::tenant_id.eq(tenant).and(memberships::user_id.lt(page.before::<UserId>())))
+        .order(memberships::user_id.desc())
+        .limit(page.fetch())
+        .select((USER, tenants::all_columns, memberships::role))
+        .load(connection)
+        .map(|rows| rows.into_iter().map(member).collect())
+}
+
+/// Gives a member another role; false where there is no such member.
+pub fn set_role(connection: &mut DbConnection, tenant: TenantId, user: UserId, role: Role) -> QueryResult<bool> {
+    diesel::update(memberships::table.find((tenant, user)))
+        .set(memberships::role.eq(role))
+        .execute(connection)
+        .map(|rows| rows == 1)
+}
+
+/// Ends a membership; false where there is no such member.
+pub fn delete(connection: &mut DbConnection, tenant: TenantId, user: UserId) -> QueryResult<bool> {
+    diesel::delete(memberships::table.find((tenant, user))).execute(connection).map(|rows| rows == 1)
+}
+
+fn member((user, tenant, role): (User, Tenant, Role)) -> Member {
+    Member { user, tenant, role }
+}

@@ -1,0 +1,60 @@
+//! Migrations: the same steps for both databases, built into the binary.
+
+use diesel::connection::SimpleConnection;
+use diesel::migration::MigrationConnection;
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+use super::{DbConnection, DbError};
+
+const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
+
+/// Servers that start together migrate one after the other; a migration may take as long as it needs.
+const POSTGRES_TURNS: &str = "
+    SET LOCAL statement_timeout = 0;
+    SET LOCAL lock_timeout = 0;
+    SELECT pg_advisory_xact_lock(5426117398041);
+";
+
+/// Applies what is pending and answers the versions applied. Run it in one [`super::Db::write`]: killed midway,
+/// nothing has happened.
+///
+/// # Errors
+/// A migration failed, or the database does not answer.
+pub fn run(connection: &mut DbConnection) -> Result<Vec<String>, DbError> {
+    let versions = match connection {
+        DbConnection::Sqlite(sqlite) => sqlite.run_pending_migrations(SQLITE),
+        DbConnection::Postgres(postgres) => {
+            postgres.batch_execute(POSTGRES_TURNS)?;
+            postgres.run_pending_migrations(POSTGRES)
+        }
+    };
+    versions.map(names).map_err(|error| DbError::Fault(format!("migration failed: {error}")))
+}
+
+/// The versions that are still to be applied.
+///
+/// # Errors
+/// The database does not answer.
+pub fn pending(connection: &mut DbConnection) -> Result<Vec<String>, DbError> {
+    let migrations = match connection {
+        DbConnection::Sqlite(sqlite) => {
+            sqlite.setup()?;
+            sqlite
+                .pending_migrations(SQLITE)
+                .map(|list| list.iter().map(|one| one.name().version().to_string()).collect())
+        }
+        DbConnection::Postgres(postgres) => {
+            postgres.batch_execute(POSTGRES_TURNS)?;
+            postgres.setup()?;
+            postgres
+                .pending_migrations(POSTGRES)
+                .map(|list| list.iter().map(|one| one.name().version().to_string()).collect())
+        }
+    };
+    migrations.map_err(|error| DbError::Fault(format!("cannot read the applied migrations: {error}")))
+}
+
+fn names(versions: Vec<diesel::migration::MigrationVersion<'_>>) -> Vec<String> {
+    versions.iter().map(ToString::to_string).collect()
+}

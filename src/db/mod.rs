@@ -1,0 +1,131 @@
+//! The database: the only way to SQL, on SQLite and PostgreSQL alike.
+//!
+//! [`Db::read`] and [`Db::write`] are all that the rest of Jeton sees. A table's queries stand in the file of its name.
+
+pub mod api_keys;
+pub mod audit;
+mod connection;
+pub mod error;
+mod executor;
+pub mod idempotency;
+pub mod memberships;
+pub mod migrations;
+mod schema;
+pub mod secrets;
+pub mod sessions;
+pub mod signing_keys;
+pub mod tenants;
+mod types;
+pub mod users;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use diesel::r2d2::Pool;
+
+use crate::config::DatabaseUrl;
+pub use connection::DbConnection;
+use connection::Manager;
+pub use error::DbError;
+use executor::Executor;
+
+/// The longest that anyone waits for the database before being told to come back (design: an answer within 3 s).
+const PATIENCE: Duration = Duration::from_millis(2_500);
+
+/// Connections to PostgreSQL, and threads that use them: each carries one transaction at a time.
+const POSTGRES_CONNECTIONS: u32 = 16;
+
+/// A handle to the database; cheap to clone.
+#[derive(Clone)]
+pub struct Db(Arc<Inner>);
+
+struct Inner {
+    pool: Pool<Manager>,
+    /// Where writes run, and on PostgreSQL reads too: both wait, for a disk, a lock or the network.
+    executor: Executor,
+    /// SQLite reads take microseconds and wait for no one (WAL), so they run where they are asked for.
+    reads_in_place: bool,
+}
+
+/// How busy the database's connections are.
+#[derive(Clone, Copy, Debug)]
+pub struct DbLoad {
+    /// Open connections.
+    pub connections: u32,
+    /// Those of them that nobody uses.
+    pub idle: u32,
+    /// Work that waits for a thread.
+    pub queued: usize,
+}
+
+impl Db {
+    /// Opens the database; a SQLite file and its folder are made where there are none.
+    ///
+    /// # Errors
+    /// The file cannot be opened or made, or the pool's threads cannot be started.
+    pub fn open(url: &DatabaseUrl, readers: u32) -> Result<Self, DbError> {
+        let sqlite = matches!(url, DatabaseUrl::Sqlite(_));
+        let connections = if sqlite { readers.saturating_add(1) } else { POSTGRES_CONNECTIONS };
+        let pool = Pool::builder()
+            .max_size(connections)
+            .min_idle(Some(1))
+            .connection_timeout(PATIENCE)
+            .test_on_check_out(false)
+            .build_unchecked(Manager::new(url.clone())?);
+        let executor = if sqlite {
+            Executor::grouping(pool.clone(), PATIENCE)?
+        } else {
+            Executor::parallel(pool.clone(), PATIENCE, POSTGRES_CONNECTIONS)?
+        };
+        Ok(Self(Arc::new(Inner { pool, executor, reads_in_place: sqlite })))
+    }
+
+    /// Runs queries that change nothing, on what is committed at this moment.
+    ///
+    /// # Errors
+    /// `E`, from the queries, or made from a [`DbError`] where the database does not answer.
+    pub async fn read<T, E>(
+        &self,
+        queries: impl FnOnce(&mut DbConnection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<DbError> + Send + 'static,
+    {
+        if self.0.reads_in_place {
+            let mut connection = self.0.pool.get_timeout(PATIENCE).map_err(DbError::from)?;
+            return queries(&mut connection);
+        }
+        self.0.executor.run(executor::Kind::Read, queries).await
+    }
+
+    /// Runs queries in one transaction and answers after it is committed and synced.
+    /// Whatever error they end with, nothing of what they did remains.
+    ///
+    /// A caller that goes away does not stop them.
+    ///
+    /// # Errors
+    /// `E`, from the queries, or made from a [`DbError`] where the database does not answer or cannot commit.
+    pub async fn write<T, E>(
+        &self,
+        queries: impl FnOnce(&mut DbConnection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<DbError> + Send + 'static,
+    {
+        self.0.executor.run(executor::Kind::Write, queries).await
+    }
+
+    /// Starts a [`Db::write`] that nobody waits for; under overload it is dropped.
+    pub fn write_behind(&self, queries: impl FnOnce(&mut DbConnection) -> Result<(), DbError> + Send + 'static) {
+        drop(self.0.executor.run(executor::Kind::Write, queries));
+    }
+
+    /// How busy the connections are, for the metrics.
+    #[must_use]
+    pub fn load(&self) -> DbLoad {
+        let state = self.0.pool.state();
+        DbLoad { connections: state.connections, idle: state.idle_connections, queued: self.0.executor.queued() }
+    }
+}

@@ -1,0 +1,139 @@
+// @generated automatically by Diesel CLI.
+
+diesel::table! {
+    api_keys (id) {
+        id -> Binary,
+        tenant_id -> Binary,
+        name -> Text,
+        key_hash -> Binary,
+        hint -> Text,
+        environment -> Text,
+        scopes -> Text,
+        allowed_ips -> Text,
+        contact_email -> Nullable<Text>,
+        replaces -> Nullable<Binary>,
+        created_at -> BigInt,
+        created_by -> Text,
+        expires_at -> Nullable<BigInt>,
+        revoked_at -> Nullable<BigInt>,
+        last_used_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    audit_events (id) {
+        id -> Binary,
+        at -> BigInt,
+        tenant_id -> Nullable<Binary>,
+        action -> Text,
+        outcome -> Text,
+        actor -> Text,
+        target -> Nullable<Text>,
+        ip -> Nullable<Text>,
+        user_agent -> Nullable<Text>,
+        request_id -> Nullable<Text>,
+        details -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    idempotency_records (tenant_id, key_hash) {
+        tenant_id -> Binary,
+        key_hash -> Binary,
+        request_hash -> Binary,
+        sealed_answer -> Binary,
+        created_at -> BigInt,
+        expires_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    memberships (tenant_id, user_id) {
+        tenant_id -> Binary,
+        user_id -> Binary,
+        role -> Text,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    secrets (name) {
+        name -> Text,
+        sealed_value -> Binary,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    sessions (id) {
+        id -> Binary,
+        user_id -> Binary,
+        tenant_id -> Binary,
+        generation -> BigInt,
+        grace_uses -> BigInt,
+        created_at -> BigInt,
+        rotated_at -> BigInt,
+        expires_at -> BigInt,
+        ends_at -> BigInt,
+        revoked_at -> Nullable<BigInt>,
+        revoked_reason -> Nullable<Text>,
+        ip -> Nullable<Text>,
+        user_agent -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    signing_keys (kid) {
+        kid -> Text,
+        algorithm -> Text,
+        state -> Text,
+        public_jwk -> Text,
+        sealed_private -> Binary,
+        created_at -> BigInt,
+        activated_at -> Nullable<BigInt>,
+        retired_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    tenants (id) {
+        id -> Binary,
+        name -> Text,
+        project_token -> Text,
+        plan -> Nullable<Text>,
+        created_at -> BigInt,
+        suspended_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    users (id) {
+        id -> Binary,
+        email -> Text,
+        password_hash -> Text,
+        operator -> Bool,
+        created_at -> BigInt,
+        password_changed_at -> BigInt,
+        last_login_at -> Nullable<BigInt>,
+        disabled_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::joinable!(api_keys -> tenants (tenant_id));
+diesel::joinable!(idempotency_records -> tenants (tenant_id));
+diesel::joinable!(memberships -> tenants (tenant_id));
+diesel::joinable!(memberships -> users (user_id));
+diesel::joinable!(sessions -> tenants (tenant_id));
+diesel::joinable!(sessions -> users (user_id));
+
+diesel::allow_tables_to_appear_in_same_query!(
+    api_keys,
+    audit_events,
+    idempotency_records,
+    memberships,
+    secrets,
+    sessions,
+    signing_keys,
+    tenants,
+    users,
+);

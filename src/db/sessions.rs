@@ -1,0 +1,146 @@
+//! Table `sessions`: logins, and which of their refresh tokens is current.
+
+use diesel::prelude::*;
+
+use super::schema::sessions;
+use super::{DbConnection, memberships};
+use crate::domain::page::Page;
+use crate::domain::refresh_token::Generation;
+use crate::domain::session::{GRACE_USES, Session};
+use crate::domain::{Member, SessionId, TenantId, Timestamp, UserId};
+
+/// Adds a session.
+pub fn insert(connection: &mut DbConnection, session: &Session) -> QueryResult<()> {
+    diesel::insert_into(sessions::table)
+        .values((
+            sessions::id.eq(session.id),
+            sessions::user_id.eq(session.user_id),
+            sessions::tenant_id.eq(session.tenant_id),
+            sessions::generation.eq(session.generation),
+            sessions::grace_uses.eq(session.grace_uses),
+            sessions::created_at.eq(session.created_at),
+            sessions::rotated_at.eq(session.rotated_at),
+            sessions::expires_at.eq(session.expires_at),
+            sessions::ends_at.eq(session.ends_at),
+            sessions::revoked_at.eq(session.revoked_at),
+            sessions::revoked_reason.eq(&session.revoked_reason),
+            sessions::ip.eq(&session.ip),
+            sessions::user_agent.eq(&session.user_agent),
+        ))
+        .execute(connection)
+        .map(drop)
+}
+
+/// Finds a session by its id.
+pub fn find(connection: &mut DbConnection, id: SessionId) -> QueryResult<Option<Session>> {
+    sessions::table.find(id).first(connection).optional()
+}
+
+/// Finds a session and its user as a member of its tenant; none where the user is no member any more.
+pub fn find_with_member(connection: &mut DbConnection, id: SessionId) -> QueryResult<Option<(Session, Member)>> {
+    let Some(session) = find(connection, id)? else { return Ok(None) };
+    let member = memberships::find(connection, session.tenant_id, session.user_id)?;
+    Ok(member.map(|member| (session, member)))
+}
+
+/// The living sessions of a user.
+pub fn of_user(connection: &mut DbConnection, user: UserId, now: Timestamp, page: Page) -> QueryResult<Vec<Session>> {
+    sessions::table
+        .filter(sessions::user_id.eq(user).and(sessions::id.lt(page.before::<SessionId>())))
+        .filter(sessions::revoked_at.is_null())
+        .filter(sessions::expires_at.gt(now).and(sessions::ends_at.gt(now)))
+        .order(sessions::id.desc())
+        .limit(page.fetch())
+        .load(connection)
+}
+
+/// Makes the successor of `from` the current token: one compare-and-set, so that of many who try one succeeds.
+pub fn advance(
+    connection: &mut DbConnection,
+    id: SessionId,
+    from: Generation,
+    now: Timestamp,
+    expires_at: Timestamp,
+    ip: Option<&str>,
+) -> QueryResult<bool> {
+    diesel::update(sessions::table.find(id))
+        .filter(sessions::generation.eq(from).and(sessions::revoked_at.is_null()))
+        .set((
+            sessions::generation.eq(from.saturating_add(1)),
+            sessions::grace_uses.eq(0),
+            sessions::rotated_at.eq(now),
+            sessions::expires_at.eq(expires_at),
+            sessions::ip.eq(ip),
+        ))
+        .execute(connection)
+        .map(|rows| rows == 1)
+}
+
+/// Counts one use of the predecessor of `current`; false where the grace is used up, or all has changed meanwhile.
+pub fn use_grace(connection: &mut DbConnection, id: SessionId, current: Generation) -> QueryResult<bool> {
+    diesel::update(sessions::table.find(id))
+        .filter(sessions::generation.eq(current).and(sessions::revoked_at.is_null()))
+        .filter(sessions::grace_uses.lt(GRACE_USES))
+        .set(sessions::grace_uses.eq(sessions::grace_uses + 1))
+        .execute(connection)
+        .map(|rows| rows == 1)
+}
+
+/// Revokes a session; false where it is dead already.
+pub fn revoke(connection: &mut DbConnection, id: SessionId, now: Timestamp, reason: &str) -> QueryResult<bool> {
+    diesel::update(sessions::table.find(id))
+        .filter(sessions::revoked_at.is_null())
+        .set((sessions::revoked_at.eq(now), sessions::revoked_reason.eq(reason)))
+        .execute(connection)
+        .map(|rows| rows == 1)
+}
+
+/// Revokes all sessions of a user but `except`; answers how many.
+pub fn revoke_of_user(
+    connection: &mut DbConnection,
+    user: UserId,
+    except: Option<SessionId>,
+    now: Timestamp,
+    reason: &str,
+) -> QueryResult<usize> {
+    // The nil id is no session's.
+    let except = except.unwrap_or(uuid::Uuid::nil().into());
+    diesel::update(sessions::table.filter(sessions::user_id.eq(user).and(sessions::id.ne(except))))
+        .filter(sessions::revoked_at.is_null())
+        .set((sessions::revoked_at.eq(now), sessions::revoked_reason.eq(reason)))
+        .execute(connection)
+}
+
+/// Revokes all sessions of a user in one tenant.
+pub fn revoke_of_member(
+    connection: &mut DbConnection,
+    tenant: TenantId,
+    user: UserId,
+    now: Timestamp,
+    reason: &str,
+) -> QueryResult<usize> {
+    diesel::update(sessions::table.filter(sessions::user_id.eq(user).and(sessions::tenant_id.eq(tenant))))
+        .filter(sessions::revoked_at.is_null())
+        .set((sessions::revoked_at.eq(now), sessions::revoked_reason.eq(reason)))
+        .execute(connection)
+}
+
+/// Revokes all sessions of a tenant.
+pub fn revoke_of_tenant(
+    connection: &mut DbConnection,
+    tenant: TenantId,
+    now: Timestamp,
+    reason: &str,
+) -> QueryResult<usize> {
+    diesel::update(sessions::table.filter(sessions::tenant_id.eq(tenant)))
+        .filter(sessions::revoked_at.is_null())
+        .set((sessions::revoked_at.eq(now), sessions::revoked_reason.eq(reason)))
+        .execute(connection)
+}
+
+/// Forgets up to `most` sessions that ended before `before`; answers how many.
+pub fn sweep(connection: &mut DbConnection, before: Timestamp, most: i64) -> QueryResult<usize> {
+    let dead = sessions::table.filter(sessions::ends_at.lt(before)).select(sessions::id).limit(most);
+    let dead: Vec<SessionId> = dead.load(connection)?;
+    diesel::delete(sessions::table.filter(sessions::id.eq_any(dead))).execute(connection)
+}

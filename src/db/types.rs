@@ -1,0 +1,80 @@
+//! How domain types stand in columns, once for both databases.
+
+use std::error::Error;
+
+use diesel::backend::Backend;
+use diesel::deserialize::{self, FromSql};
+use diesel::serialize::{self, Output, ToSql};
+use diesel::sql_types::{BigInt, Binary, Text};
+use uuid::Uuid;
+
+use crate::domain::ip_allow_list::IpAllowList;
+use crate::domain::{ApiKeyId, AuditEventId, Email, Name, Role, Scopes, SessionId, TenantId, Timestamp, UserId};
+
+/// Ids are stored as the 16 bytes of their UUID.
+macro_rules! stored_as_uuid {
+    ($($id:ty),+) => {$(
+        impl<DB: Backend> ToSql<Binary, DB> for $id
+        where
+            [u8]: ToSql<Binary, DB>,
+        {
+            fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, DB>) -> serialize::Result {
+                self.as_bytes().as_slice().to_sql(out)
+            }
+        }
+
+        impl<DB: Backend> FromSql<Binary, DB> for $id
+        where
+            Vec<u8>: FromSql<Binary, DB>,
+        {
+            fn from_sql(bytes: DB::RawValue<'_>) -> deserialize::Result<Self> {
+                Ok(Uuid::from_slice(&Vec::<u8>::from_sql(bytes)?)?.into())
+            }
+        }
+    )+};
+}
+
+/// Whatever has a text form is stored in it, and parsed again on the way out.
+macro_rules! stored_as_text {
+    ($($text:ty),+) => {$(
+        impl<DB: Backend> ToSql<Text, DB> for $text
+        where
+            str: ToSql<Text, DB>,
+        {
+            fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, DB>) -> serialize::Result {
+                self.as_str().to_sql(out)
+            }
+        }
+
+        impl<DB: Backend> FromSql<Text, DB> for $text
+        where
+            String: FromSql<Text, DB>,
+        {
+            fn from_sql(bytes: DB::RawValue<'_>) -> deserialize::Result<Self> {
+                let text = String::from_sql(bytes)?;
+                text.parse().map_err(|error| Box::new(error) as Box<dyn Error + Send + Sync>)
+            }
+        }
+    )+};
+}
+
+stored_as_uuid!(ApiKeyId, AuditEventId, SessionId, TenantId, UserId);
+stored_as_text!(Email, IpAllowList, Name, Role, Scopes);
+
+impl<DB: Backend> ToSql<BigInt, DB> for Timestamp
+where
+    i64: ToSql<BigInt, DB>,
+{
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, DB>) -> serialize::Result {
+        self.0.to_sql(out)
+    }
+}
+
+impl<DB: Backend> FromSql<BigInt, DB> for Timestamp
+where
+    i64: FromSql<BigInt, DB>,
+{
+    fn from_sql(bytes: DB::RawValue<'_>) -> deserialize::Result<Self> {
+        i64::from_sql(bytes).map(Self)
+    }
+}

@@ -1,0 +1,104 @@
+//! Table `users`.
+
+use diesel::prelude::*;
+
+use super::DbConnection;
+use super::schema::users;
+use crate::domain::page::Page;
+use crate::domain::{Email, Timestamp, User, UserId};
+
+/// What [`User`] is read from: all but the password's hash.
+pub(super) type UserColumns =
+    (users::id, users::email, users::operator, users::created_at, users::last_login_at, users::disabled_at);
+
+/// See [`UserColumns`].
+pub(super) const USER: UserColumns =
+    (users::id, users::email, users::operator, users::created_at, users::last_login_at, users::disabled_at);
+
+/// Adds a user.
+pub fn insert(connection: &mut DbConnection, user: &User, password_hash: &str) -> QueryResult<()> {
+    diesel::insert_into(users::table)
+        .values((
+            users::id.eq(user.id),
+            users::email.eq(&user.email),
+            users::password_hash.eq(password_hash),
+            users::operator.eq(user.operator),
+            users::created_at.eq(user.created_at),
+            users::password_changed_at.eq(user.created_at),
+            users::last_login_at.eq(user.last_login_at),
+            users::disabled_at.eq(user.disabled_at),
+        ))
+        .execute(connection)
+        .map(drop)
+}
+
+/// Finds a user by its id.
+pub fn find(connection: &mut DbConnection, id: UserId) -> QueryResult<Option<User>> {
+    users::table.find(id).select(USER).first(connection).optional()
+}
+
+/// Finds a user by its address.
+pub fn find_by_email(connection: &mut DbConnection, email: &Email) -> QueryResult<Option<User>> {
+    users::table.filter(users::email.eq(email)).select(USER).first(connection).optional()
+}
+
+/// Finds a user and the hash of its password, for a login.
+pub fn find_credentials(connection: &mut DbConnection, email: &Email) -> QueryResult<Option<(User, String)>> {
+    users::table.filter(users::email.eq(email)).select((USER, users::password_hash)).first(connection).optional()
+}
+
+/// The hash of a user's password.
+pub fn password_hash(connection: &mut DbConnection, id: UserId) -> QueryResult<Option<String>> {
+    users::table.find(id).select(users::password_hash).first(connection).optional()
+}
+
+/// Lists all users.
+pub fn list(connection: &mut DbConnection, page: Page) -> QueryResult<Vec<User>> {
+    users::table
+        .filter(users::id.lt(page.before::<UserId>()))
+        .order(users::id.desc())
+        .limit(page.fetch())
+        .select(USER)
+        .load(connection)
+}
+
+/// Notes a login, and holds the user's row until the session is committed, so that disabling the user comes
+/// before or after it but never between; false where the user is disabled or its password was changed meanwhile.
+pub fn note_login(connection: &mut DbConnection, id: UserId, verified_hash: &str, now: Timestamp) -> QueryResult<bool> {
+    diesel::update(users::table.find(id))
+        .filter(users::disabled_at.is_null().and(users::password_hash.eq(verified_hash)))
+        .set(users::last_login_at.eq(now))
+        .execute(connection)
+        .map(|rows| rows == 1)
+}
+
+/// Replaces a password's hash by another of the same password; a change in between wins.
+pub fn rehash(connection: &mut DbConnection, id: UserId, from: &str, to: &str) -> QueryResult<()> {
+    diesel::update(users::table.find(id))
+        .filter(users::password_hash.eq(from))
+        .set(users::password_hash.eq(to))
+        .execute(connection)
+        .map(drop)
+}
+
+/// Replaces the password; with `from`, only while that is still its hash. False where nothing was replaced.
+pub fn set_password(
+    connection: &mut DbConnection,
+    id: UserId,
+    from: Option<&str>,
+    to: &str,
+    now: Timestamp,
+) -> QueryResult<bool> {
+    let changed = (users::password_hash.eq(to), users::password_changed_at.eq(now));
+    let user = diesel::update(users::table.find(id));
+    let rows = match from {
+        Some(hash) => user.filter(users::password_hash.eq(hash)).set(changed).execute(connection),
+        None => user.set(changed).execute(connection),
+    };
+    rows.map(|rows| rows == 1)
+}
+
+/// Disables or enables a user; false where there is no such user.
+pub fn set_disabled(connection: &mut DbConnection, id: UserId, since: Option<Timestamp>) -> QueryResult<bool> {
+    diesel::update(users::table.find(id)).set(users::disabled_at.eq(since)).execute(connection).map(|rows| rows == 1)
+}
