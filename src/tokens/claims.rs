@@ -1,0 +1,156 @@
+//! What an access token says (RFC 9068 section 2.2; contract section 3).
+
+use chrono::TimeDelta;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::domain::api_key::ApiKey;
+use crate::domain::session::Session;
+use crate::domain::{Member, Role, Scopes, SessionId, TenantId, Timestamp};
+
+/// The `typ` of every access token, so that no other JWT passes for one (RFC 9068 section 2.1).
+pub const ACCESS_TOKEN_TYPE: &str = "at+jwt";
+
+/// The `client_id` of tokens from a login.
+pub const LOGIN_CLIENT: &str = "jeton-login";
+
+/// The claims of an access token. Never a secret, an e-mail address or a name.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Claims {
+    /// Who issued it: `server.public_url`.
+    pub iss: String,
+    /// The user's or the API key's id.
+    pub sub: Uuid,
+    /// For whom it is meant.
+    pub aud: String,
+    /// When it ends, in seconds since the epoch.
+    pub exp: i64,
+    /// When it was issued, in seconds since the epoch.
+    pub iat: i64,
+    /// Its own name, never used twice.
+    pub jti: Uuid,
+    /// `jeton-login`, or the API key's id.
+    pub client_id: String,
+    /// What it may do, separated by spaces.
+    pub scope: Scopes,
+    /// The tenant it speaks for.
+    pub tenant_id: TenantId,
+    /// The session it came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sid: Option<SessionId>,
+    /// What the user is in the tenant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roles: Option<Vec<Role>>,
+    /// When the user logged in, in seconds since the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_time: Option<i64>,
+    /// How (RFC 8176).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amr: Option<Vec<String>>,
+    /// The API key's environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+}
+
+/// What is to be issued: everything but what the issuer itself adds (`iss`, `jti`).
+#[derive(Clone, Debug)]
+pub struct Grant {
+    /// For whom; the first of `tokens.audience` where none is named.
+    pub audience: Option<String>,
+    /// What it may do.
+    pub scopes: Scopes,
+    /// The tenant it speaks for.
+    pub tenant_id: TenantId,
+    /// From when.
+    pub issued_at: Timestamp,
+    /// For how long.
+    pub lifetime: TimeDelta,
+    /// Who it is about.
+    pub subject: Subject,
+}
+
+/// Whom a token is about.
+#[derive(Clone, Debug)]
+pub enum Subject {
+    /// A user who logged in.
+    Login {
+        /// The user.
+        user: Uuid,
+        /// What the user is in the tenant.
+        role: Role,
+        /// The login.
+        session: SessionId,
+        /// When it was.
+        auth_time: Timestamp,
+    },
+    /// An API key.
+    ApiKey {
+        /// The key's id.
+        id: Uuid,
+        /// `live` or `test`.
+        environment: String,
+    },
+}
+
+impl Subject {
+    /// The subject of a session's tokens.
+    #[must_use]
+    pub fn login(session: &Session, member: &Member) -> Self {
+        Self::Login {
+            user: session.user_id.uuid(),
+            role: member.role,
+            session: session.id,
+            auth_time: session.created_at,
+        }
+    }
+
+    /// The subject of a key's tokens.
+    #[must_use]
+    pub fn api_key(key: &ApiKey) -> Self {
+        Self::ApiKey { id: key.id.uuid(), environment: key.environment.clone() }
+    }
+}
+
+impl Claims {
+    /// The claims of what is granted, issued by `iss` for `aud` under the name `jti`.
+    #[must_use]
+    pub fn of(grant: Grant, iss: String, aud: String, jti: Uuid) -> Self {
+        let iat = grant.issued_at.seconds();
+        let exp = grant.issued_at.plus(grant.lifetime).seconds();
+        let Grant { scopes: scope, tenant_id, subject, .. } = grant;
+        match subject {
+            Subject::Login { user, role, session, auth_time } => Self {
+                iss,
+                sub: user,
+                aud,
+                exp,
+                iat,
+                jti,
+                client_id: LOGIN_CLIENT.to_owned(),
+                scope,
+                tenant_id,
+                sid: Some(session),
+                roles: Some(vec![role]),
+                auth_time: Some(auth_time.seconds()),
+                amr: Some(vec!["pwd".to_owned()]),
+                environment: None,
+            },
+            Subject::ApiKey { id, environment } => Self {
+                iss,
+                sub: id,
+                aud,
+                exp,
+                iat,
+                jti,
+                client_id: id.to_string(),
+                scope,
+                tenant_id,
+                sid: None,
+                roles: None,
+                auth_time: None,
+                amr: None,
+                environment: Some(environment),
+            },
+        }
+    }
+}

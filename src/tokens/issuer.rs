@@ -1,0 +1,72 @@
+//! Issues access tokens: a JWS over claims (RFC 7515, RFC 9068).
+
+use super::claims::{Claims, Grant};
+use super::keyring::Keyring;
+use crate::config::{Audience, Config};
+use crate::domain::{Algorithm, Refusal};
+use crate::random::Random;
+
+/// Signs access tokens.
+pub struct Issuer {
+    keyring: Keyring,
+    random: Random,
+    name: String,
+    audiences: Vec<Audience>,
+    algorithm: Algorithm,
+}
+
+/// An access token, and what its holder is told about it.
+#[derive(Debug)]
+pub struct AccessToken {
+    /// The compact JWS.
+    pub jwt: String,
+    /// Its claims.
+    pub claims: Claims,
+}
+
+impl Issuer {
+    /// An issuer by this configuration.
+    #[must_use]
+    pub fn new(config: &Config, keyring: Keyring, random: Random) -> Self {
+        Self {
+            keyring,
+            random,
+            name: config.server.public_url.issuer().to_owned(),
+            audiences: config.tokens.audience.clone(),
+            algorithm: config.keys.algorithm,
+        }
+    }
+
+    /// Issues a token for what is granted.
+    ///
+    /// # Errors
+    /// An audience that is not in `tokens.audience`; [`Refusal::Unavailable`] while no key signs.
+    pub fn access_token(&self, grant: Grant) -> Result<AccessToken, Refusal> {
+        let audience = self.audience(grant.audience.as_deref())?;
+        let keys = self.keyring.keys();
+        let key = keys.active(audience.algorithm.unwrap_or(self.algorithm))?;
+        let jti = uuid::Builder::from_random_bytes(self.random.bytes()?).into_uuid();
+        let claims = Claims::of(grant, self.name.clone(), audience.name.clone(), jti);
+        let jwt = jsonwebtoken::encode(&key.header, &claims, &key.encoding).map_err(|error| {
+            tracing::error!(%error, "cannot sign");
+            Refusal::Internal
+        })?;
+        Ok(AccessToken { jwt, claims })
+    }
+
+    fn audience(&self, name: Option<&str>) -> Result<&Audience, Refusal> {
+        let audience = match name {
+            None => self.audiences.first(),
+            Some(name) => self.audiences.iter().find(|audience| audience.name == name),
+        };
+        audience.ok_or_else(|| Refusal::invalid("audience", "must be an audience that this server issues for"))
+    }
+}
+
+impl AccessToken {
+    /// For how many seconds it is valid.
+    #[must_use]
+    pub fn expires_in(&self) -> i64 {
+        self.claims.exp.saturating_sub(self.claims.iat)
+    }
+}

@@ -1,0 +1,10 @@
+//! Whatever signs, verifies, hashes or encrypts.
+
+pub mod claims;
+pub mod issuer;
+pub mod keyring;
+pub mod mac;
+pub mod password_hasher;
+pub mod secret_box;
+pub mod signing_key;
+pub mod verifier;

@@ -1,0 +1,226 @@
+//! Password hashing (Argon2id) on threads of its own: as many as cores, each keeping its memory.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
+use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Block, Params, Version};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use crossbeam_channel::{Receiver, Sender};
+use tokio::sync::oneshot;
+
+use crate::config::Argon2Cost;
+use crate::domain::Refusal;
+use crate::domain::password::Password;
+use crate::random::Random;
+
+/// Hashes that wait for each thread; beyond it callers are told at once to come back.
+const QUEUE_PER_THREAD: usize = 64;
+
+const SALT_LEN: usize = 16;
+const HASH_LEN: usize = 32;
+
+/// Hashes and verifies passwords.
+///
+/// At most `threads` hashes have memory at once, whatever clients do: a hash that began runs to its end even where
+/// its client went away, so no permit comes back early (security: parallel logins that exhaust memory).
+pub struct PasswordHasher {
+    queue: Sender<Job>,
+    in_progress: Arc<AtomicUsize>,
+    random: Random,
+    params: Params,
+    /// The hash of no password, at the same cost, for addresses that nobody has (security 17).
+    nobody: String,
+}
+
+/// What became of a password that was checked.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is the right one.
+    Right,
+    /// It is the right one, and its hash should be made anew with today's parameters.
+    RightButOutdated,
+    /// It is not.
+    Wrong,
+}
+
+/// Passwords cannot be hashed.
+#[derive(Debug, thiserror::Error)]
+pub enum HasherError {
+    /// Argon2 does not take these parameters.
+    #[error("password.argon2: {0}")]
+    Parameters(argon2::Error),
+    /// No thread, or no randomness.
+    #[error("cannot start password hashing")]
+    Start,
+}
+
+struct Job {
+    password: Password,
+    task: Task,
+}
+
+enum Task {
+    Hash { params: Params, salt: [u8; SALT_LEN], reply: oneshot::Sender<Option<String>> },
+    Verify { stored: String, reply: oneshot::Sender<bool> },
+}
+
+impl PasswordHasher {
+    /// Starts `threads` hashing threads.
+    ///
+    /// # Errors
+    /// See [`HasherError`].
+    pub fn start(cost: &Argon2Cost, threads: usize, random: Random) -> Result<Self, HasherError> {
+        let params = Params::new(cost.memory_kib, cost.iterations, cost.parallelism, Some(HASH_LEN))
+            .map_err(HasherError::Parameters)?;
+        let (queue, jobs) = crossbeam_channel::bounded(threads.saturating_mul(QUEUE_PER_THREAD));
+        let in_progress = Arc::new(AtomicUsize::new(0));
+        for number in 0..threads {
+            let (jobs, in_progress) = (jobs.clone(), Arc::clone(&in_progress));
+            let named = std::thread::Builder::new().name(format!("hash-{number}"));
+            named.spawn(move || work(&jobs, &in_progress)).map_err(|_| HasherError::Start)?;
+        }
+        let salt: [u8; SALT_LEN] = random.bytes().map_err(|_| HasherError::Start)?;
+        let hash: [u8; HASH_LEN] = random.bytes().map_err(|_| HasherError::Start)?;
+        let nobody = write_phc(&params, &salt, &hash).ok_or(HasherError::Start)?;
+        Ok(Self { queue, in_progress, random, params, nobody })
+    }
+
+    /// Hashes a password into a PHC string.
+    ///
+    /// # Errors
+    /// [`Refusal::Overloaded`] where too many wait.
+    pub async fn hash(&self, password: Password) -> Result<String, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        let task = Task::Hash { params: self.params.clone(), salt: self.random.bytes()?, reply };
+        self.enqueue(password, task)?;
+        answer.await.ok().flatten().ok_or(Refusal::Internal)
+    }
+
+    /// Checks a password against the hash of its user; without a user it takes the same time and is wrong.
+    ///
+    /// # Errors
+    /// [`Refusal::Overloaded`] where too many wait.
+    pub async fn verify(&self, password: Password, stored: Option<&str>) -> Result<Verdict, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        let task = Task::Verify { stored: stored.unwrap_or(&self.nobody).to_owned(), reply };
+        self.enqueue(password, task)?;
+        let right = answer.await.map_err(|_| Refusal::Internal)?;
+        Ok(match stored {
+            Some(stored) if right && self.is_outdated(stored) => Verdict::RightButOutdated,
+            Some(_) if right => Verdict::Right,
+            _ => Verdict::Wrong,
+        })
+    }
+
+    /// Hashes that wait for a thread.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Hashes that a thread works on.
+    #[must_use]
+    pub fn in_progress(&self) -> usize {
+        self.in_progress.load(Ordering::Relaxed)
+    }
+
+    fn enqueue(&self, password: Password, task: Task) -> Result<(), Refusal> {
+        self.queue.try_send(Job { password, task }).map_err(|_| Refusal::Overloaded)
+    }
+
+    fn is_outdated(&self, stored: &str) -> bool {
+        let Ok(stored) = PasswordHash::new(stored) else { return true };
+        let Ok(params) = Params::try_from(&stored) else { return true };
+        let cost = |params: &Params| (params.m_cost(), params.t_cost(), params.p_cost());
+        stored.algorithm != ARGON2ID_IDENT || cost(&params) != cost(&self.params)
+    }
+}
+
+/// One hashing thread: it keeps its memory from hash to hash, which is worth a third of the time.
+fn work(jobs: &Receiver<Job>, in_progress: &AtomicUsize) {
+    let mut memory = Vec::new();
+    for Job { password, task } in jobs {
+        in_progress.fetch_add(1, Ordering::Relaxed);
+        // Whoever waited may have gone away.
+        match task {
+            Task::Hash { params, salt, reply } => drop(reply.send(hash(&params, &password, &salt, &mut memory))),
+            Task::Verify { stored, reply } => {
+                drop(reply.send(verify(&stored, &password, &mut memory).unwrap_or(false)))
+            }
+        }
+        in_progress.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn hash(params: &Params, password: &Password, salt: &[u8], memory: &mut Vec<Block>) -> Option<String> {
+    write_phc(params, salt, &compute(params, password, salt, HASH_LEN, memory)?)
+}
+
+fn verify(stored: &str, password: &Password, memory: &mut Vec<Block>) -> Option<bool> {
+    let stored = PasswordHash::new(stored).ok()?;
+    let (salt, expected) = (stored.salt?, stored.hash?);
+    let params = Params::try_from(&stored).ok()?;
+    let computed = compute(&params, password, &salt, expected.len(), memory)?;
+    Some(verify_slices_are_equal(&computed, expected.as_bytes()).is_ok())
+}
+
+fn compute(
+    params: &Params,
+    password: &Password,
+    salt: &[u8],
+    length: usize,
+    memory: &mut Vec<Block>,
+) -> Option<Vec<u8>> {
+    if memory.len() < params.block_count() {
+        memory.resize(params.block_count(), Block::default());
+    }
+    let mut output = vec![0; length];
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone())
+        .hash_password_into_with_memory(password.expose(), salt, &mut output, memory.as_mut_slice())
+        .ok()?;
+    Some(output)
+}
+
+fn write_phc(params: &Params, salt: &[u8], hash: &[u8]) -> Option<String> {
+    let hash = PasswordHash {
+        algorithm: ARGON2ID_IDENT,
+        version: Some(Version::V0x13.into()),
+        params: ParamsString::try_from(params).ok()?,
+        salt: Some(Salt::new(salt).ok()?),
+        hash: Some(Output::new(hash).ok()?),
+    };
+    Some(hash.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COST: Argon2Cost = Argon2Cost { memory_kib: 64, iterations: 1, parallelism: 1 };
+
+    fn password(text: &str) -> Password {
+        text.to_owned().into()
+    }
+
+    #[actix_web::test]
+    async fn a_password_verifies_against_its_own_hash_only() {
+        let hasher = PasswordHasher::start(&COST, 1, Random::default()).unwrap();
+        let stored = hasher.hash(password("correct horse")).await.unwrap();
+        assert!(stored.starts_with("$argon2id$v=19$m=64,t=1,p=1$"), "{stored}");
+        let verify = async |text, stored| hasher.verify(password(text), stored).await.unwrap();
+        assert_eq!(verify("correct horse", Some(stored.as_str())).await, Verdict::Right);
+        assert_eq!(verify("Correct horse", Some(stored.as_str())).await, Verdict::Wrong);
+        assert_eq!(verify("correct horse", None).await, Verdict::Wrong);
+        assert_eq!(verify("correct horse", Some("$argon2id$nonsense")).await, Verdict::Wrong);
+    }
+
+    #[actix_web::test]
+    async fn other_parameters_are_recognised_as_outdated() {
+        let old = PasswordHasher::start(&COST, 1, Random::default()).unwrap();
+        let new = PasswordHasher::start(&Argon2Cost { iterations: 2, ..COST }, 1, Random::default()).unwrap();
+        let stored = old.hash(password("correct horse")).await.unwrap();
+        let verdict = new.verify(password("correct horse"), Some(&stored)).await.unwrap();
+        assert_eq!(verdict, Verdict::RightButOutdated);
+    }
+}

@@ -1,0 +1,222 @@
+//! Signing keys: made, encrypted, read back, and shown to verifiers (RFC 7517, RFC 7638).
+
+use std::fmt;
+use std::str::FromStr;
+
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair};
+use jsonwebtoken::jwk::{Jwk, PublicKeyUse, ThumbprintHash};
+use jsonwebtoken::{DecodingKey, EncodingKey, Header};
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use super::claims::ACCESS_TOKEN_TYPE;
+use super::secret_box::SecretBox;
+use crate::db::signing_keys::SigningKeyRow;
+use crate::domain::{Algorithm, Timestamp};
+
+/// A key pair with a name, ready to sign and to verify.
+pub struct SigningKey {
+    /// The RFC 7638 thumbprint.
+    pub kid: String,
+    /// The one algorithm of this key (RFC 8725 section 3.1).
+    pub algorithm: Algorithm,
+    /// Where it is in its life.
+    pub state: KeyState,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it began to sign.
+    pub activated_at: Option<Timestamp>,
+    /// The public half, as published.
+    pub jwk: Jwk,
+    pub(super) header: Header,
+    pub(super) encoding: EncodingKey,
+    pub(super) decoding: DecodingKey,
+}
+
+/// Where a signing key is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyState {
+    /// Published, so that verifiers know it before it signs.
+    Pending,
+    /// Signs.
+    Active,
+    /// Signs no more, and stays published until its last token is dead.
+    Retiring,
+    /// History.
+    Retired,
+    /// Leaked: published no more, whatever it signed.
+    Compromised,
+}
+
+/// A key cannot be made or read.
+#[derive(Debug, thiserror::Error)]
+pub enum SigningKeyError {
+    /// The crypto library refused.
+    #[error("cannot make a signing key")]
+    Generate,
+    /// What is stored is no key.
+    #[error("signing key {0} is damaged: {1}")]
+    Damaged(String, String),
+    /// The master key is another one.
+    #[error(
+        "signing key {0} cannot be decrypted: this is not the master key that belongs to the database; put back keys.dir/master.key or JETON_MASTER_KEY"
+    )]
+    WrongMasterKey(String),
+}
+
+impl SigningKey {
+    /// Makes an active key and the row to store it in. RSA takes up to seconds.
+    ///
+    /// # Errors
+    /// See [`SigningKeyError`].
+    pub fn make(algorithm: Algorithm, secrets: &SecretBox, now: Timestamp) -> Result<SigningKeyRow, SigningKeyError> {
+        let pem = generate_pem(algorithm).ok_or(SigningKeyError::Generate)?;
+        let failed =
+            |error: jsonwebtoken::errors::Error| SigningKeyError::Damaged("(new)".to_owned(), error.to_string());
+        let encoding = encoding_key(algorithm, pem.as_bytes()).map_err(failed)?;
+        let jwk = published_jwk(&encoding, algorithm).map_err(failed)?;
+        let kid = jwk.common.key_id.clone().unwrap_or_default();
+        Ok(SigningKeyRow {
+            sealed_private: secrets.seal(&purpose(&kid), pem.as_bytes()).map_err(|_| SigningKeyError::Generate)?,
+            public_jwk: serde_json::to_string(&jwk).map_err(|_| SigningKeyError::Generate)?,
+            kid,
+            algorithm: algorithm.as_str().to_owned(),
+            state: KeyState::Active.as_str().to_owned(),
+            created_at: now,
+            activated_at: Some(now),
+            retired_at: None,
+        })
+    }
+
+    /// Reads a key from its row.
+    ///
+    /// # Errors
+    /// See [`SigningKeyError`].
+    pub fn read(row: &SigningKeyRow, secrets: &SecretBox) -> Result<Self, SigningKeyError> {
+        let damaged = |what: &dyn fmt::Display| SigningKeyError::Damaged(row.kid.clone(), what.to_string());
+        let pem = secrets
+            .open(&purpose(&row.kid), &row.sealed_private)
+            .map_err(|_| SigningKeyError::WrongMasterKey(row.kid.clone()))?;
+        let algorithm = row.algorithm.parse::<Algorithm>().map_err(|error| damaged(&error))?;
+        let jwk: Jwk = serde_json::from_str(&row.public_jwk).map_err(|error| damaged(&error))?;
+        let mut header = Header::new(jwt_algorithm(algorithm));
+        header.typ = Some(ACCESS_TOKEN_TYPE.to_owned());
+        header.kid = Some(row.kid.clone());
+        Ok(Self {
+            kid: row.kid.clone(),
+            algorithm,
+            state: row.state.parse().map_err(|error| damaged(&error))?,
+            created_at: row.created_at,
+            activated_at: row.activated_at,
+            header,
+            encoding: encoding_key(algorithm, &pem).map_err(|error| damaged(&error))?,
+            decoding: DecodingKey::from_jwk(&jwk).map_err(|error| damaged(&error))?,
+            jwk,
+        })
+    }
+}
+
+/// What the private half is sealed for: it opens in its own row only.
+fn purpose(kid: &str) -> String {
+    format!("signing-key/{kid}")
+}
+
+fn generate_pem(algorithm: Algorithm) -> Option<Zeroizing<String>> {
+    let random = SystemRandom::new();
+    let der = match algorithm {
+        Algorithm::Es256 => {
+            let der = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).ok()?;
+            Zeroizing::new(der.as_ref().to_vec())
+        }
+        Algorithm::EdDsa => Zeroizing::new(Ed25519KeyPair::generate_pkcs8v1(&random).ok()?.as_ref().to_vec()),
+        Algorithm::Rs256 => {
+            let key = RsaKeyPair::generate(KeySize::Rsa3072).ok()?;
+            let der: Pkcs8V1Der<'_> = key.as_der().ok()?;
+            Zeroizing::new(der.as_ref().to_vec())
+        }
+    };
+    Some(Zeroizing::new(pem::encode(&pem::Pem::new("PRIVATE KEY", der.to_vec()))))
+}
+
+fn encoding_key(algorithm: Algorithm, pem: &[u8]) -> Result<EncodingKey, jsonwebtoken::errors::Error> {
+    match algorithm {
+        Algorithm::Es256 => EncodingKey::from_ec_pem(pem),
+        Algorithm::EdDsa => EncodingKey::from_ed_pem(pem),
+        Algorithm::Rs256 => EncodingKey::from_rsa_pem(pem),
+    }
+}
+
+fn published_jwk(key: &EncodingKey, algorithm: Algorithm) -> Result<Jwk, jsonwebtoken::errors::Error> {
+    let mut jwk = Jwk::from_encoding_key(key, jwt_algorithm(algorithm))?;
+    jwk.common.key_id = Some(jwk.thumbprint(ThumbprintHash::SHA256)?);
+    jwk.common.public_key_use = Some(PublicKeyUse::Signature);
+    Ok(jwk)
+}
+
+/// The JWT library's word for an algorithm.
+pub(super) fn jwt_algorithm(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
+    match algorithm {
+        Algorithm::Es256 => jsonwebtoken::Algorithm::ES256,
+        Algorithm::EdDsa => jsonwebtoken::Algorithm::EdDSA,
+        Algorithm::Rs256 => jsonwebtoken::Algorithm::RS256,
+    }
+}
+
+impl KeyState {
+    /// The state's name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Active => "active",
+            Self::Retiring => "retiring",
+            Self::Retired => "retired",
+            Self::Compromised => "compromised",
+        }
+    }
+
+    /// Whether verifiers are shown the key.
+    #[must_use]
+    pub fn is_published(self) -> bool {
+        matches!(self, Self::Pending | Self::Active | Self::Retiring)
+    }
+}
+
+/// There is no state of this name.
+#[derive(Debug, thiserror::Error)]
+#[error("unknown state")]
+pub struct UnknownState;
+
+impl FromStr for KeyState {
+    type Err = UnknownState;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Self::Pending, Self::Active, Self::Retiring, Self::Retired, Self::Compromised]
+            .into_iter()
+            .find(|state| state.as_str() == text)
+            .ok_or(UnknownState)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::MasterKey;
+    use crate::random::Random;
+
+    #[test]
+    fn a_key_of_each_algorithm_is_read_back_under_its_master_key_only() {
+        let secrets = |byte| SecretBox::new(&MasterKey::new([byte; 32]), Random::default()).unwrap();
+        for algorithm in Algorithm::ALL {
+            let row = SigningKey::make(algorithm, &secrets(1), Timestamp(0)).unwrap();
+            assert!(!row.public_jwk.contains("\"d\""), "no private member");
+            let key = SigningKey::read(&row, &secrets(1)).unwrap();
+            assert_eq!(key.jwk.thumbprint(ThumbprintHash::SHA256).unwrap(), row.kid);
+            assert!(matches!(SigningKey::read(&row, &secrets(2)), Err(SigningKeyError::WrongMasterKey(_))));
+        }
+    }
+}
