@@ -1,0 +1,157 @@
+//! Refresh: the current refresh token in, its successor out (RFC 6749 section 6; RFC 9700 section 4.14.2; contract
+//! section 3, rules 1 to 5).
+
+use super::SessionTokens;
+use crate::app::App;
+use crate::db::{DbConnection, audit, sessions};
+use crate::domain::actor::Who;
+use crate::domain::audit::AuditEvent;
+use crate::domain::refresh_token::RefreshToken;
+use crate::domain::refusal::Holder;
+use crate::domain::session::{Presented, Session, SessionLimits};
+use crate::domain::{Actor, Member, Refusal, Scopes, Timestamp};
+use crate::metrics::RefreshOutcome;
+
+/// A refresh token that was presented.
+pub struct RefreshRequest {
+    /// The token.
+    pub token: RefreshToken,
+    /// Fewer scopes than the session has; all of them where none are named.
+    pub scopes: Option<Scopes>,
+    /// From where.
+    pub client: Actor,
+}
+
+/// What became of a genuine token. Each is committed before it is answered, the revocation that a reuse causes too
+/// (security 28): so it is a value, not an error, for an error would roll it back.
+enum Outcome {
+    Rotated(Session, Member),
+    Grace(Session, Member),
+    Reused,
+    Dead,
+}
+
+/// Exchanges a refresh token for its successor and a fresh access token.
+///
+/// # Errors
+/// [`Refusal::InvalidRefreshToken`]; [`Refusal::RefreshTokenReused`] after the session was revoked for it;
+/// [`Refusal::InsufficientScope`].
+pub async fn refresh(app: &App, request: RefreshRequest) -> Result<SessionTokens, Refusal> {
+    let now = app.now();
+    let RefreshRequest { token, scopes, client } = request;
+    if !app.refresh_tokens.is_genuine(&token) {
+        return Err(Refusal::InvalidRefreshToken);
+    }
+    let rotation = Rotation {
+        token,
+        now,
+        limits: app.session_limits(),
+        scopes: scopes.clone(),
+        event: app.event(&client, "session.refreshed", now)?.target("session", token.session),
+    };
+    let (outcome, session, member) = match app.db.write(move |connection| rotation.run(connection)).await? {
+        Outcome::Rotated(session, member) => (RefreshOutcome::Rotated, session, member),
+        Outcome::Grace(session, member) => (RefreshOutcome::Grace, session, member),
+        Outcome::Reused => {
+            app.metrics.count_refresh(RefreshOutcome::Reused);
+            return Err(Refusal::RefreshTokenReused);
+        }
+        Outcome::Dead => return Err(Refusal::InvalidRefreshToken),
+    };
+    app.metrics.count_refresh(outcome);
+    SessionTokens::issue(app, &session, &member, scopes, now)
+}
+
+/// One try, inside one transaction.
+struct Rotation {
+    token: RefreshToken,
+    now: Timestamp,
+    limits: SessionLimits,
+    scopes: Option<Scopes>,
+    event: AuditEvent,
+}
+
+impl Rotation {
+    fn run(self, connection: &mut DbConnection) -> Result<Outcome, Refusal> {
+        let Some((session, member)) = self.find(connection)? else { return Ok(Outcome::Dead) };
+        match session.judge(self.token.generation, self.now, self.limits.grace) {
+            Presented::Current => {
+                self.ensure_scopes(&member)?;
+                match self.advance(connection, session)? {
+                    Some(session) => Ok(Outcome::Rotated(session, member)),
+                    // Another server was faster by a hair: now this token is the predecessor, or the session is dead.
+                    None => self.converge(connection),
+                }
+            }
+            Presented::Predecessor | Presented::UsedUp => self.converge(connection),
+            Presented::Unknown => Ok(Outcome::Dead),
+        }
+    }
+
+    /// The session with its member; a session that ended, or whose user may not log in, is as good as none.
+    fn find(&self, connection: &mut DbConnection) -> Result<Option<(Session, Member)>, Refusal> {
+        let found = sessions::find_with_member(connection, self.token.session)?;
+        Ok(found.filter(|(session, member)| {
+            let admitted = member.user.disabled_at.is_none() && member.tenant.suspended_at.is_none();
+            admitted && (session.is_alive(self.now) || self.died_of_reuse(session))
+        }))
+    }
+
+    fn died_of_reuse(&self, session: &Session) -> bool {
+        session.revoked_reason.as_deref() == Some(REUSE) && self.token.generation < session.generation
+    }
+
+    fn ensure_scopes(&self, member: &Member) -> Result<(), Refusal> {
+        let held = member.scopes();
+        match self.scopes.as_ref().and_then(|asked| held.lacking(asked)) {
+            Some(scope) => Err(Refusal::InsufficientScope { holder: Holder::RefreshToken, scope: scope.to_owned() }),
+            None => Ok(()),
+        }
+    }
+
+    fn advance(&self, connection: &mut DbConnection, session: Session) -> Result<Option<Session>, Refusal> {
+        let expires_at = self.now.plus(self.limits.refresh_ttl).min(session.ends_at);
+        let ip = self.event.ip.clone().or(session.ip.clone());
+        let generation = session.generation;
+        let won = sessions::advance(connection, session.id, generation, self.now, expires_at, ip.as_deref())?;
+        Ok(won.then(|| Session {
+            generation: generation.saturating_add(1),
+            grace_uses: 0,
+            rotated_at: self.now,
+            expires_at,
+            ip,
+            ..session
+        }))
+    }
+
+    /// The immediate predecessor within the grace gets the current token; anything older ends the session.
+    fn converge(&self, connection: &mut DbConnection) -> Result<Outcome, Refusal> {
+        let Some((session, member)) = self.find(connection)? else { return Ok(Outcome::Dead) };
+        let event = self
+            .event
+            .clone()
+            .by(Who::User(session.user_id))
+            .tenant(session.tenant_id)
+            .details(format!("generation {} of {}", self.token.generation, session.generation));
+        if session.judge(self.token.generation, self.now, self.limits.grace) == Presented::Predecessor {
+            self.ensure_scopes(&member)?;
+            if sessions::use_grace(connection, session.id, session.generation)? {
+                audit::record(connection, &event.action("session.grace_used"))?;
+                return Ok(Outcome::Grace(session, member));
+            }
+            // It was the predecessor when this began; a rotation on another server meanwhile makes it no theft.
+            if let Some((newer, member)) = self.find(connection)?
+                && newer.generation != session.generation
+            {
+                audit::record(connection, &event.action("session.grace_used"))?;
+                return Ok(Outcome::Grace(newer, member));
+            }
+        }
+        sessions::revoke(connection, session.id, self.now, REUSE)?;
+        audit::record(connection, &event.action("session.revoked").outcome("refresh_token_reused"))?;
+        Ok(Outcome::Reused)
+    }
+}
+
+/// Why a session died whose used-up token came back.
+const REUSE: &str = "refresh_token_reused";

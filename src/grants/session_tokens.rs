@@ -1,0 +1,47 @@
+//! The tokens of a session at one moment: what a login and a refresh answer.
+
+use crate::app::App;
+use crate::domain::refresh_token::RefreshTokenSecret;
+use crate::domain::session::Session;
+use crate::domain::{Member, Refusal, Scopes, Timestamp};
+use crate::tokens::claims::{Grant, Subject};
+use crate::tokens::issuer::AccessToken;
+
+/// An access token and the current refresh token of its session.
+#[derive(Debug)]
+pub struct SessionTokens {
+    /// The access token.
+    pub access: AccessToken,
+    /// The refresh token.
+    pub refresh: RefreshTokenSecret,
+    /// For how many seconds the refresh token is valid.
+    pub refresh_expires_in: i64,
+}
+
+impl SessionTokens {
+    /// Issues the tokens of `session` for `member`, with all of its scopes or those of `scopes`.
+    ///
+    /// # Errors
+    /// Scopes that the member has not: a refresh never widens (security 9); no key signs.
+    pub fn issue(
+        app: &App,
+        session: &Session,
+        member: &Member,
+        scopes: Option<Scopes>,
+        now: Timestamp,
+    ) -> Result<Self, Refusal> {
+        let access = app.issuer.access_token(Grant {
+            audience: None,
+            scopes: scopes.unwrap_or_else(|| member.scopes()),
+            tenant_id: session.tenant_id,
+            issued_at: now,
+            lifetime: app.config.tokens.access_ttl.min(session.ends_at.since(now)),
+            subject: Subject::login(session, member),
+        })?;
+        Ok(Self {
+            access,
+            refresh: app.refresh_tokens.token(session.id, session.generation).to_secret(),
+            refresh_expires_in: session.expires_at.since(now).num_seconds(),
+        })
+    }
+}
