@@ -1,0 +1,107 @@
+//! `Idempotency-Key`: a client that asks again, because an answer was lost, gets the answer that was given.
+
+use std::str::FromStr;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use chrono::TimeDelta;
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use crate::app::App;
+use crate::db::DbConnection;
+use crate::db::idempotency::{self, Record};
+use crate::domain::actor::Who;
+use crate::domain::{Refusal, TenantId, Timestamp};
+
+/// For how long an answer is given again.
+const KEPT_FOR: TimeDelta = TimeDelta::hours(24);
+
+/// A SHA-256.
+pub type Hash = Vec<u8>;
+
+/// The header's value: 1 to 255 printable ASCII characters.
+#[derive(Clone, Debug)]
+pub struct IdempotencyKey(String);
+
+/// What was given is no [`IdempotencyKey`].
+#[derive(Debug, thiserror::Error)]
+#[error("must be 1 to 255 printable ASCII characters")]
+pub struct InvalidIdempotencyKey;
+
+/// An answer to keep in the transaction of the change, unless one is kept already.
+pub struct Keep {
+    tenant: TenantId,
+    key_hash: Hash,
+    record: Record,
+    now: Timestamp,
+}
+
+impl FromStr for IdempotencyKey {
+    type Err = InvalidIdempotencyKey;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let fits = (1..=255).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
+        fits.then(|| Self(text.to_owned())).ok_or(InvalidIdempotencyKey)
+    }
+}
+
+/// What a request is, so that another one under the same key is told apart.
+pub fn request_hash(request: &impl Serialize) -> Hash {
+    sha256(&serde_json::to_vec(request).unwrap_or_default())
+}
+
+impl Keep {
+    /// Encrypts `answer`. One person's key is not another's: nobody reads a secret by guessing keys.
+    pub(super) fn new(
+        app: &App,
+        tenant: TenantId,
+        key: IdempotencyKey,
+        by: Who,
+        request_hash: Hash,
+        answer: &[u8],
+        now: Timestamp,
+    ) -> Result<Self, Refusal> {
+        let sealed_answer = app.secrets.seal(&purpose(tenant), answer)?;
+        Ok(Self {
+            tenant,
+            key_hash: sha256(format!("{by} {}", key.0).as_bytes()),
+            record: Record { request_hash, sealed_answer, expires_at: now.plus(KEPT_FOR) },
+            now,
+        })
+    }
+
+    /// The answer that was given before, encrypted; otherwise keeps this one.
+    ///
+    /// # Errors
+    /// [`Refusal::IdempotencyConflict`] where another request was answered under the same key.
+    pub(super) fn earlier_or_keep(self, connection: &mut DbConnection) -> Result<Option<Vec<u8>>, Refusal> {
+        match idempotency::find(connection, self.tenant, &self.key_hash)? {
+            Some(earlier) if earlier.expires_at > self.now => {
+                if earlier.request_hash == self.record.request_hash {
+                    return Ok(Some(earlier.sealed_answer));
+                }
+                return Err(Refusal::IdempotencyConflict);
+            }
+            Some(_) => idempotency::delete(connection, self.tenant, &self.key_hash)?,
+            None => {}
+        }
+        idempotency::insert(connection, self.tenant, &self.key_hash, &self.record, self.now)?;
+        Ok(None)
+    }
+}
+
+/// Decrypts an answer that was kept.
+pub(super) fn open(app: &App, tenant: TenantId, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+    app.secrets.open(&purpose(tenant), sealed).map_err(|error| {
+        tracing::error!(%error, "an idempotency record");
+        Refusal::Internal
+    })
+}
+
+fn purpose(tenant: TenantId) -> String {
+    format!("idempotency/{tenant}")
+}
+
+fn sha256(bytes: &[u8]) -> Hash {
+    digest(&SHA256, bytes).as_ref().to_vec()
+}

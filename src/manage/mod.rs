@@ -1,0 +1,10 @@
+//! Changes to what is stored, each with its rules and its audit row. Every door comes through here.
+
+pub mod api_keys;
+pub mod first_start;
+pub mod idempotency;
+pub mod sessions;
+pub mod signing_keys;
+pub mod sweep;
+pub mod tenants;
+pub mod users;

@@ -1,0 +1,282 @@
+//! Users and their memberships.
+
+use data_encoding::BASE32_NOPAD;
+use secrecy::SecretString;
+
+use crate::app::App;
+use crate::db::{DbConnection, audit, memberships, sessions, tenants, users};
+use crate::domain::page::{Page, Paged};
+use crate::domain::password::{Password, WeakPassword};
+use crate::domain::{Actor, Email, Member, Refusal, Role, SessionId, TenantId, Timestamp, User, UserId};
+use crate::tokens::password_hasher::Verdict;
+
+/// Our own name, and what people call such a server: no password is made of it (security 14).
+const SERVICE_NAME: &str = "jeton";
+
+/// A user that somebody wants in a tenant.
+#[derive(Debug)]
+pub struct NewUser {
+    /// The address.
+    pub email: Email,
+    /// The tenant it will belong to.
+    pub tenant: TenantId,
+    /// As what.
+    pub role: Role,
+    /// Whether it gets the server-wide scope: the command line alone may say so.
+    pub operator: bool,
+    /// Its password; without one a password is generated.
+    pub password: Option<Password>,
+}
+
+/// A user in a tenant, and what its maker is told once.
+#[derive(Debug)]
+pub struct AddedUser {
+    /// The user in the tenant.
+    pub member: Member,
+    /// The password that was generated, shown once (security 18).
+    pub generated_password: Option<SecretString>,
+    /// Whether the user was there before: then its password is what it was.
+    pub existing: bool,
+}
+
+/// Adds a user to a tenant. A person whose address is known already becomes a member of this tenant too and keeps
+/// its password.
+///
+/// # Errors
+/// [`Refusal::EmailTaken`] where the person is a member already; [`Refusal::NotFound`] without such a tenant; a weak
+/// password.
+pub async fn add(app: &App, by: &Actor, new: NewUser) -> Result<AddedUser, Refusal> {
+    let now = app.now();
+    let (password, generated) = match new.password.clone() {
+        Some(password) => (password, None),
+        None => generate_password(app).map(|(password, text)| (password, Some(text)))?,
+    };
+    ensure_strong(app, &password, &new.email)?;
+    let hash = app.hasher.hash(password).await?;
+    let fresh = User {
+        id: app.new_id(now)?,
+        email: new.email.clone(),
+        operator: new.operator,
+        created_at: now,
+        last_login_at: None,
+        disabled_at: None,
+    };
+    let event = app.event(by, "user.added", now)?.tenant(new.tenant);
+    let (member, existing) = app
+        .db
+        .write(move |connection| {
+            if !tenants::lock(connection, new.tenant)? {
+                return Err(Refusal::NotFound);
+            }
+            let (user, existing) = find_or_insert(connection, fresh, &hash)?;
+            if memberships::find(connection, new.tenant, user.id)?.is_some() {
+                return Err(Refusal::EmailTaken);
+            }
+            memberships::insert(connection, new.tenant, user.id, new.role, now)?;
+            let role = format!("role {}{}", new.role, if user.operator { ", operator" } else { "" });
+            audit::record(connection, &event.target("user", user.id).details(role))?;
+            let member = memberships::find(connection, new.tenant, user.id)?.ok_or(Refusal::Internal)?;
+            Ok((member, existing))
+        })
+        .await?;
+    Ok(AddedUser { member, generated_password: generated.filter(|_| !existing), existing })
+}
+
+fn find_or_insert(connection: &mut DbConnection, fresh: User, hash: &str) -> Result<(User, bool), Refusal> {
+    if let Some(user) = users::find_by_email(connection, &fresh.email)? {
+        return if fresh.operator && !user.operator { Err(Refusal::EmailTaken) } else { Ok((user, true)) };
+    }
+    users::insert(connection, &fresh, hash)?;
+    Ok((fresh, false))
+}
+
+/// Gives a member another role. Tokens issued from now on have the new role's scopes.
+///
+/// # Errors
+/// [`Refusal::NotFound`].
+pub async fn change_role(app: &App, by: &Actor, tenant: TenantId, user: UserId, role: Role) -> Result<Member, Refusal> {
+    let event = app.event(by, "user.role_changed", app.now())?.tenant(tenant).target("user", user);
+    app.db
+        .write(move |connection| {
+            if !memberships::set_role(connection, tenant, user, role)? {
+                return Err(Refusal::NotFound);
+            }
+            audit::record(connection, &event.details(format!("role {role}")))?;
+            memberships::find(connection, tenant, user)?.ok_or(Refusal::NotFound)
+        })
+        .await
+}
+
+/// Ends a membership, and the user's sessions in that tenant with it.
+///
+/// # Errors
+/// [`Refusal::NotFound`].
+pub async fn remove(app: &App, by: &Actor, tenant: TenantId, user: UserId) -> Result<(), Refusal> {
+    let now = app.now();
+    let event = app.event(by, "user.removed", now)?.tenant(tenant).target("user", user);
+    app.db
+        .write(move |connection| {
+            if !memberships::delete(connection, tenant, user)? {
+                return Err(Refusal::NotFound);
+            }
+            sessions::revoke_of_member(connection, tenant, user, now, "membership_removed")?;
+            Ok(audit::record(connection, &event)?)
+        })
+        .await
+}
+
+/// Changes one's own password and ends one's other sessions.
+///
+/// # Errors
+/// [`Refusal::InvalidCredentials`] where the current password is wrong; a weak new one.
+pub async fn change_password(
+    app: &App,
+    by: &Actor,
+    user: &User,
+    session: SessionId,
+    current: Password,
+    new: Password,
+) -> Result<(), Refusal> {
+    let (now, id) = (app.now(), user.id);
+    let stored = app.db.read(move |connection| users::password_hash(connection, id).map_err(Refusal::from)).await?;
+    if app.hasher.verify(current, stored.as_deref()).await? == Verdict::Wrong {
+        let event = app.event(by, "user.password_changed", now)?.target("user", id);
+        let event = event.outcome(Refusal::InvalidCredentials.code());
+        app.db.write(move |connection| audit::record(connection, &event).map_err(Refusal::from)).await?;
+        return Err(Refusal::InvalidCredentials);
+    }
+    ensure_strong(app, &new, &user.email)?;
+    let hash = app.hasher.hash(new).await?;
+    let event = app.event(by, "user.password_changed", now)?.target("user", id);
+    app.db
+        .write(move |connection| {
+            if !users::set_password(connection, id, stored.as_deref(), &hash, now)? {
+                return Err(Refusal::InvalidCredentials);
+            }
+            sessions::revoke_of_user(connection, id, Some(session), now, "password_changed")?;
+            Ok(audit::record(connection, &event)?)
+        })
+        .await
+}
+
+/// Sets a user's password and ends all of its sessions.
+///
+/// # Errors
+/// [`Refusal::NotFound`]; a weak password.
+pub async fn set_password(app: &App, by: &Actor, email: &Email, new: Password) -> Result<(), Refusal> {
+    let now = app.now();
+    let user = find(app, email).await?.id;
+    ensure_strong(app, &new, email)?;
+    let hash = app.hasher.hash(new).await?;
+    let event = app.event(by, "user.password_set", now)?.target("user", user);
+    app.db
+        .write(move |connection| {
+            if !users::set_password(connection, user, None, &hash, now)? {
+                return Err(Refusal::NotFound);
+            }
+            sessions::revoke_of_user(connection, user, None, now, "password_set")?;
+            Ok(audit::record(connection, &event)?)
+        })
+        .await
+}
+
+/// Disables a user: its sessions end, and it cannot log in.
+///
+/// # Errors
+/// [`Refusal::NotFound`].
+pub async fn disable(app: &App, by: &Actor, email: &Email) -> Result<User, Refusal> {
+    let now = app.now();
+    let user = find(app, email).await?;
+    let event = app.event(by, "user.disabled", now)?.target("user", user.id);
+    set_disabled(app, user, Some(now), event).await
+}
+
+/// Enables a user again. It logs in anew.
+///
+/// # Errors
+/// [`Refusal::NotFound`].
+pub async fn enable(app: &App, by: &Actor, email: &Email) -> Result<User, Refusal> {
+    let user = find(app, email).await?;
+    let event = app.event(by, "user.enabled", app.now())?.target("user", user.id);
+    set_disabled(app, user, None, event).await
+}
+
+async fn set_disabled(
+    app: &App,
+    user: User,
+    since: Option<Timestamp>,
+    event: crate::domain::audit::AuditEvent,
+) -> Result<User, Refusal> {
+    let id = user.id;
+    app.db
+        .write(move |connection| {
+            if !users::set_disabled(connection, id, since)? {
+                return Err(Refusal::NotFound);
+            }
+            if let Some(now) = since {
+                sessions::revoke_of_user(connection, id, None, now, "user_disabled")?;
+            }
+            Ok(audit::record(connection, &event)?)
+        })
+        .await?;
+    Ok(User { disabled_at: since, ..user })
+}
+
+/// Finds a user by its address.
+///
+/// # Errors
+/// [`Refusal::NotFound`].
+pub async fn find(app: &App, email: &Email) -> Result<User, Refusal> {
+    let email = email.clone();
+    let found = app.db.read(move |connection| users::find_by_email(connection, &email).map_err(Refusal::from)).await?;
+    found.ok_or(Refusal::NotFound)
+}
+
+/// Finds a member of a tenant.
+///
+/// # Errors
+/// [`Refusal::NotFound`].
+pub async fn find_member(app: &App, tenant: TenantId, user: UserId) -> Result<Member, Refusal> {
+    let found =
+        app.db.read(move |connection| memberships::find(connection, tenant, user).map_err(Refusal::from)).await?;
+    found.ok_or(Refusal::NotFound)
+}
+
+/// Lists the members of a tenant.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn list_members(app: &App, tenant: TenantId, page: Page) -> Result<Paged<Member>, Refusal> {
+    let found =
+        app.db.read(move |connection| memberships::of_tenant(connection, tenant, page).map_err(Refusal::from)).await?;
+    Ok(page.of(found, |member| member.user.id.uuid()))
+}
+
+/// A user in each of its tenants.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn memberships_of(app: &App, user: UserId) -> Result<Vec<Member>, Refusal> {
+    app.db.read(move |connection| memberships::of_user(connection, user).map_err(Refusal::from)).await
+}
+
+/// Lists all users.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn list(app: &App, page: Page) -> Result<Paged<User>, Refusal> {
+    let found = app.db.read(move |connection| users::list(connection, page).map_err(Refusal::from)).await?;
+    Ok(page.of(found, |user| user.id.uuid()))
+}
+
+fn ensure_strong(app: &App, password: &Password, email: &Email) -> Result<(), Refusal> {
+    password
+        .ensure_strong(app.config.password.min_length, &[email.as_str(), SERVICE_NAME])
+        .map_err(|weak: WeakPassword| Refusal::invalid("password", weak))
+}
+
+/// A password that nobody chose: 160 random bits as 32 letters and digits.
+fn generate_password(app: &App) -> Result<(Password, SecretString), Refusal> {
+    let text = BASE32_NOPAD.encode(&app.random.bytes::<20>()?).to_lowercase();
+    Ok((text.clone().into(), text.into()))
+}
