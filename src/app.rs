@@ -1,0 +1,224 @@
+//! Everything that a running Jeton consists of, put together once.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::config::{Config, DatabaseUrl};
+use crate::db::{Db, DbError, migrations, secrets, signing_keys};
+use crate::domain::audit::AuditEvent;
+use crate::domain::key_format::KeyFormat;
+use crate::domain::session::SessionLimits;
+use crate::domain::{Actor, Refusal, Timestamp};
+use crate::grants::last_used::LastUsed;
+use crate::metrics::Metrics;
+use crate::random::Random;
+use crate::tokens::issuer::Issuer;
+use crate::tokens::keyring::Keyring;
+use crate::tokens::mac::{self, ApiKeyHasher, RefreshTokenSigner};
+use crate::tokens::password_hasher::{HasherError, PasswordHasher};
+use crate::tokens::secret_box::{self, MasterKeyError, SecretBox};
+use crate::tokens::signing_key::SigningKeyError;
+use crate::tokens::verifier::Verifier;
+
+/// As many API keys may live in a tenant of the built-in profile.
+pub const API_KEYS_PER_TENANT: i64 = 100;
+
+/// A running Jeton. Doors hold it in an [`Arc`].
+pub struct App {
+    /// How it is set up.
+    pub config: Config,
+    /// Where the data is.
+    pub db: Db,
+    /// What time it is.
+    pub clock: Clock,
+    /// Where randomness comes from.
+    pub random: Random,
+    /// Encrypts what is stored and must not be read.
+    pub secrets: SecretBox,
+    /// The signing keys.
+    pub keyring: Keyring,
+    /// Signs access tokens.
+    pub issuer: Issuer,
+    /// Checks our own access tokens.
+    pub verifier: Verifier,
+    /// Hashes passwords.
+    pub hasher: PasswordHasher,
+    /// Writes and recognises refresh tokens.
+    pub refresh_tokens: RefreshTokenSigner,
+    /// Hashes API keys.
+    pub api_keys: ApiKeyHasher,
+    /// How API keys look.
+    pub key_format: KeyFormat,
+    /// When API keys were last used.
+    pub last_used: LastUsed,
+    /// What is counted.
+    pub metrics: Metrics,
+}
+
+/// Why Jeton cannot start. Each says how to mend it.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database.
+    #[error(transparent)]
+    Database(#[from] DbError),
+    /// PostgreSQL is migrated when its operator says so.
+    #[error("{0} migrations are pending; run `jeton migrate`, or `jeton serve --migrate`")]
+    MigrationsPending(usize),
+    /// The master key.
+    #[error(transparent)]
+    MasterKey(#[from] MasterKeyError),
+    /// The master key is gone, the database is not.
+    #[error("the database was made with a master key that is not in {0}; put the file back, or set JETON_MASTER_KEY")]
+    MasterKeyLost(String),
+    /// The master key is another database's.
+    #[error("this is not the master key that belongs to the database; put back {0}, or set JETON_MASTER_KEY")]
+    MasterKeyWrong(String),
+    /// A signing key.
+    #[error(transparent)]
+    SigningKey(#[from] SigningKeyError),
+    /// Password hashing.
+    #[error(transparent)]
+    Hasher(#[from] HasherError),
+    /// An address to listen on.
+    #[error("cannot listen on {0}: {1}; is another server there? `server.bind` moves this one")]
+    Listen(SocketAddr, std::io::Error),
+    /// Anything else; the log has more.
+    #[error("cannot start: {0}")]
+    Other(#[from] Refusal),
+}
+
+/// What to do about migrations that are pending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Migrate {
+    /// Apply them, whichever database it is.
+    Yes,
+    /// Apply them on the embedded database; elsewhere refuse to start.
+    Embedded,
+}
+
+impl App {
+    /// Opens the database, brings it up to date, and reads or makes the secrets that everything rests on.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn open(config: Config, migrate: Migrate) -> Result<Arc<Self>, StartError> {
+        let clock = Clock::from_env();
+        let random = Random::default();
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let readers = u32::try_from(config.server.workers.saturating_add(1)).unwrap_or(u32::MAX);
+
+        let db = Db::open(&config.database.url, readers)?;
+        ensure_migrated(&db, &config, migrate).await?;
+        let secrets = open_secret_box(&db, &config, &random).await?;
+        let now = clock.now().into();
+        let api_key_secret = ensure_secret(&db, &secrets, &random, "api-keys", now).await?;
+        let refresh_token_secret = ensure_secret(&db, &secrets, &random, "refresh-tokens", now).await?;
+        let rows = db.read(|connection| signing_keys::list(connection).map_err(DbError::from)).await?;
+        let keyring = Keyring::read(&rows, &secrets)?;
+
+        Ok(Arc::new(Self {
+            issuer: Issuer::new(&config, keyring.clone(), random.clone()),
+            verifier: Verifier::new(&config, keyring.clone()),
+            hasher: PasswordHasher::start(&config.password.argon2, cores, random.clone())?,
+            refresh_tokens: RefreshTokenSigner::new(&refresh_token_secret),
+            api_keys: ApiKeyHasher::new(&api_key_secret),
+            key_format: KeyFormat::DEFAULT,
+            last_used: LastUsed::default(),
+            metrics: Metrics::default(),
+            config,
+            db,
+            clock,
+            random,
+            secrets,
+            keyring,
+        }))
+    }
+
+    /// This moment.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now().into()
+    }
+
+    /// A new id of any kind.
+    ///
+    /// # Errors
+    /// [`Refusal::Internal`] without randomness.
+    pub fn new_id<Id: From<uuid::Uuid>>(&self, now: Timestamp) -> Result<Id, Refusal> {
+        let random = self.random.bytes()?;
+        Ok(uuid::Builder::from_unix_timestamp_millis(now.millis(), &random).into_uuid().into())
+    }
+
+    /// A line for the audit log: `actor` does `action` now.
+    ///
+    /// # Errors
+    /// [`Refusal::Internal`] without randomness.
+    pub fn event(&self, actor: &Actor, action: &'static str, now: Timestamp) -> Result<AuditEvent, Refusal> {
+        Ok(AuditEvent::new(self.new_id(now)?, now, actor, action))
+    }
+
+    /// The spans that bound a session.
+    #[must_use]
+    pub fn session_limits(&self) -> SessionLimits {
+        let tokens = &self.config.tokens;
+        SessionLimits { refresh_ttl: tokens.refresh_ttl, session_ttl: tokens.session_ttl, grace: tokens.refresh_grace }
+    }
+}
+
+async fn ensure_migrated(db: &Db, config: &Config, migrate: Migrate) -> Result<(), StartError> {
+    if migrate == Migrate::Yes || matches!(config.database.url, DatabaseUrl::Sqlite(_)) {
+        for version in db.write(migrations::run).await? {
+            tracing::info!(version, "migration applied");
+        }
+        return Ok(());
+    }
+    match db.write(migrations::pending).await?.len() {
+        0 => Ok(()),
+        pending => Err(StartError::MigrationsPending(pending)),
+    }
+}
+
+/// Reads the master key. It is made only where nothing was ever encrypted under another one.
+async fn open_secret_box(db: &Db, config: &Config, random: &Random) -> Result<SecretBox, StartError> {
+    if let Some(key) = &config.keys.master_key {
+        return Ok(SecretBox::new(key, random.clone())?);
+    }
+    let folder: &Path = &config.keys.dir;
+    let key = match secret_box::read_master_key(folder) {
+        Err(MasterKeyError::Missing(_)) => {
+            let used = db.read(|connection| secrets::find(connection, "api-keys").map_err(DbError::from)).await?;
+            if used.is_some() {
+                return Err(StartError::MasterKeyLost(folder.join(secret_box::MASTER_KEY_FILE).display().to_string()));
+            }
+            secret_box::read_or_make_master_key(folder, random)?
+        }
+        other => other?,
+    };
+    Ok(SecretBox::new(&key, random.clone())?)
+}
+
+/// Reads one of the server's own symmetric keys, and makes it first where there is none. Of servers that start together
+/// one makes it and all use that.
+async fn ensure_secret(
+    db: &Db,
+    secrets: &SecretBox,
+    random: &Random,
+    name: &'static str,
+    now: Timestamp,
+) -> Result<Vec<u8>, StartError> {
+    let purpose = format!("secret/{name}");
+    let find = async || db.read(move |connection| secrets::find(connection, name).map_err(DbError::from)).await;
+    if find().await?.is_none() {
+        let fresh = zeroize::Zeroizing::new(random.bytes::<{ mac::KEY_LEN }>()?);
+        let sealed = secrets.seal(&purpose, fresh.as_slice())?;
+        let made = db.write(move |connection| Ok(secrets::insert(connection, name, &sealed, now)?)).await;
+        if !matches!(made, Ok(()) | Err(DbError::Conflict)) {
+            made?;
+        }
+    }
+    let sealed = find().await?.ok_or(Refusal::Internal)?;
+    let opened = secrets.open(&purpose, &sealed);
+    Ok(opened.map_err(|_| StartError::MasterKeyWrong(secret_box::MASTER_KEY_FILE.to_owned()))?.to_vec())
+}

@@ -1,0 +1,233 @@
+//! The one table of refusals over HTTP: status, code, and the documents that carry them (contract section 5).
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::domain::Refusal;
+use crate::domain::refusal::FieldError;
+
+/// How long a client waits before it tries again, in seconds, where the server is busy or cut off.
+const RETRY_AFTER_SECONDS: u32 = 1;
+
+impl Refusal {
+    /// The refusal's status and code.
+    #[must_use]
+    pub fn status_and_code(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::MalformedRequest(_) => (StatusCode::BAD_REQUEST, "malformed_request"),
+            Self::TenantRequired(_) => (StatusCode::BAD_REQUEST, "tenant_required"),
+            Self::InvalidCredentials => (StatusCode::UNAUTHORIZED, "invalid_credentials"),
+            Self::InvalidApiKey => (StatusCode::UNAUTHORIZED, "invalid_api_key"),
+            Self::InvalidToken => (StatusCode::UNAUTHORIZED, "invalid_token"),
+            Self::InvalidRefreshToken => (StatusCode::UNAUTHORIZED, "invalid_refresh_token"),
+            Self::RefreshTokenReused => (StatusCode::UNAUTHORIZED, "refresh_token_reused"),
+            Self::InsufficientScope { .. } => (StatusCode::FORBIDDEN, "insufficient_scope"),
+            Self::IpNotAllowed => (StatusCode::FORBIDDEN, "ip_not_allowed"),
+            Self::TenantMismatch => (StatusCode::FORBIDDEN, "tenant_mismatch"),
+            Self::AccessTypeNotAllowed => (StatusCode::FORBIDDEN, "access_type_not_allowed"),
+            Self::OriginNotAllowed => (StatusCode::FORBIDDEN, "origin_not_allowed"),
+            Self::TenantSuspended => (StatusCode::FORBIDDEN, "tenant_suspended"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
+            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Self::ApiKeyLimitReached(_) => (StatusCode::CONFLICT, "api_key_limit_reached"),
+            Self::ApiKeyNotActive => (StatusCode::CONFLICT, "api_key_not_active"),
+            Self::EmailTaken => (StatusCode::CONFLICT, "email_taken"),
+            Self::TenantIdTaken => (StatusCode::CONFLICT, "tenant_id_taken"),
+            Self::IdempotencyConflict => (StatusCode::CONFLICT, "idempotency_conflict"),
+            Self::PayloadTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large"),
+            Self::UnsupportedMediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
+            Self::ValidationFailed(_) => (StatusCode::UNPROCESSABLE_ENTITY, "validation_failed"),
+            Self::ImmutableField(_) => (StatusCode::UNPROCESSABLE_ENTITY, "immutable_field"),
+            Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
+            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
+        }
+    }
+
+    /// The refusal's code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.status_and_code().1
+    }
+}
+
+/// A problem document (RFC 9457), as OpenAPI describes it.
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct Problem {
+    /// A URI that names the kind of problem.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The HTTP status in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What is wrong, for people.
+    pub detail: String,
+    /// What is wrong, for programs.
+    pub code: String,
+    /// The same as `detail`, for clients that read `{"error": "..."}`.
+    pub error: String,
+    /// The answer's `X-Request-ID`.
+    pub request_id: String,
+    /// The fields at fault, in a `validation_failed`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub errors: Option<Vec<FieldError>>,
+}
+
+/// Writes a refusal as the answer to the request of this id.
+#[must_use]
+pub fn problem(refusal: &Refusal, request_id: &str) -> HttpResponse {
+    let (status, code) = refusal.status_and_code();
+    let detail = refusal.to_string();
+    let problem = Problem {
+        kind: format!("urn:jeton:problem:{code}"),
+        title: status.canonical_reason().unwrap_or_default().to_owned(),
+        status: status.as_u16(),
+        error: detail.clone(),
+        detail,
+        code: code.to_owned(),
+        request_id: request_id.to_owned(),
+        errors: match refusal {
+            Refusal::ValidationFailed(fields) => Some(fields.clone()),
+            _ => None,
+        },
+    };
+    let mut document = serde_json::to_value(problem).unwrap_or_default();
+    if let (Refusal::TenantRequired(tenants), Some(members)) = (refusal, document.as_object_mut())
+        && !tenants.is_empty()
+    {
+        members.insert("tenants".to_owned(), json!(tenants));
+    }
+    let mut answer = builder(refusal);
+    answer.insert_header((CONTENT_TYPE, "application/problem+json"));
+    answer.body(document.to_string())
+}
+
+fn builder(refusal: &Refusal) -> HttpResponseBuilder {
+    let mut answer = HttpResponse::build(refusal.status_and_code().0);
+    answer.insert_header((CACHE_CONTROL, "no-store"));
+    if let Some(challenge) = challenge(refusal) {
+        answer.insert_header((WWW_AUTHENTICATE, challenge));
+    }
+    if matches!(refusal, Refusal::Overloaded | Refusal::Unavailable) {
+        answer.insert_header((RETRY_AFTER, RETRY_AFTER_SECONDS));
+    }
+    answer
+}
+
+/// What a client is to bring (RFC 6750 section 3).
+fn challenge(refusal: &Refusal) -> Option<String> {
+    match refusal {
+        Refusal::InvalidToken => Some(r#"Bearer realm="jeton", error="invalid_token""#.to_owned()),
+        Refusal::InsufficientScope { scope, .. } => {
+            Some(format!(r#"Bearer realm="jeton", error="insufficient_scope", scope="{scope}""#))
+        }
+        other if other.status_and_code().0 == StatusCode::UNAUTHORIZED => Some(r#"Bearer realm="jeton""#.to_owned()),
+        _ => None,
+    }
+}
+
+/// Handlers end with `?`; the outermost layer knows the request's id and writes the document anew with it.
+impl ResponseError for Refusal {
+    fn status_code(&self) -> StatusCode {
+        self.status_and_code().0
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        problem(self, "")
+    }
+}
+
+/// A refusal at the OAuth 2.0 endpoints, in the words of RFC 6749 section 5.2 and RFC 8693 section 2.2.2.
+#[derive(Debug)]
+pub struct OAuthError {
+    /// RFC 6749's word for it.
+    pub error: &'static str,
+    /// What is wrong, for people.
+    pub description: String,
+    status: StatusCode,
+    refusal: Option<Refusal>,
+}
+
+impl OAuthError {
+    /// A request that is not as RFC 6749 wants it.
+    pub fn new(error: &'static str, description: impl Into<String>) -> Self {
+        Self { error, description: description.into(), status: StatusCode::BAD_REQUEST, refusal: None }
+    }
+
+    /// The word for a refused credential differs by grant; every other refusal has one word.
+    #[must_use]
+    pub fn of(refusal: Refusal, credential: &'static str) -> Self {
+        let error = match &refusal {
+            Refusal::InsufficientScope { .. } => "invalid_scope",
+            Refusal::ValidationFailed(fields) if fields.iter().any(|f| f.field == "scope") => "invalid_scope",
+            Refusal::ValidationFailed(fields) if fields.iter().any(|f| f.field == "audience") => "invalid_target",
+            Refusal::MalformedRequest(_)
+            | Refusal::ValidationFailed(_)
+            | Refusal::PayloadTooLarge
+            | Refusal::UnsupportedMediaType(_)
+            | Refusal::TenantRequired(_) => "invalid_request",
+            Refusal::Overloaded | Refusal::Unavailable => "temporarily_unavailable",
+            Refusal::Internal => "server_error",
+            _ => credential,
+        };
+        let status = match (&refusal, error) {
+            (_, "invalid_client") => StatusCode::UNAUTHORIZED,
+            (
+                Refusal::PayloadTooLarge
+                | Refusal::UnsupportedMediaType(_)
+                | Refusal::Overloaded
+                | Refusal::Unavailable
+                | Refusal::Internal,
+                _,
+            ) => refusal.status_and_code().0,
+            _ => StatusCode::BAD_REQUEST,
+        };
+        Self { error, description: refusal.to_string(), status, refusal: Some(refusal) }
+    }
+
+    /// The code that the metrics count it under.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.refusal.as_ref().map_or(self.error, Refusal::code)
+    }
+}
+
+impl std::fmt::Display for OAuthError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.description)
+    }
+}
+
+impl ResponseError for OAuthError {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut answer = self.refusal.as_ref().map_or_else(
+            || {
+                let mut answer = HttpResponse::BadRequest();
+                answer.insert_header((CACHE_CONTROL, "no-store"));
+                answer
+            },
+            builder,
+        );
+        answer.status(self.status);
+        if self.status == StatusCode::UNAUTHORIZED {
+            answer.insert_header((WWW_AUTHENTICATE, r#"Basic realm="jeton", charset="UTF-8""#));
+        }
+        let mut document = Map::new();
+        document.insert("error".to_owned(), Value::from(self.error));
+        document.insert("error_description".to_owned(), Value::from(plain(&self.description)));
+        answer.json(document)
+    }
+}
+
+/// `error_description` has no quotes, backslashes or other than printable ASCII (RFC 6749 section 5.2).
+fn plain(text: &str) -> String {
+    text.chars().filter(|c| matches!(c, ' '..='~') && !matches!(c, '"' | '\\')).collect()
+}

@@ -1,0 +1,62 @@
+//! Form bodies of the OAuth 2.0 endpoints (RFC 6749 section 3.2, appendix B).
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpRequest};
+use futures_util::future::LocalBoxFuture;
+
+use super::json::{ensure_content_type, read_body};
+use crate::domain::Refusal;
+use crate::error::OAuthError;
+
+/// The parameters of a form: none twice, none empty (an empty one counts as absent), values shown by no `Debug`.
+pub struct Form(Vec<(String, String)>);
+
+impl Form {
+    /// Takes a parameter's value.
+    pub fn take(&mut self, name: &str) -> Option<String> {
+        let index = self.0.iter().position(|(known, _)| known == name)?;
+        Some(self.0.swap_remove(index).1)
+    }
+
+    /// Takes the value of a parameter that must be there.
+    ///
+    /// # Errors
+    /// `invalid_request`.
+    pub fn require(&mut self, name: &str) -> Result<String, OAuthError> {
+        self.take(name).ok_or_else(|| OAuthError::new("invalid_request", format!("The parameter {name} is required")))
+    }
+}
+
+impl FromRequest for Form {
+    type Error = OAuthError;
+    type Future = LocalBoxFuture<'static, Result<Self, OAuthError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let typed = ensure_content_type(request, "application/x-www-form-urlencoded");
+        let in_query = !request.query_string().is_empty();
+        let body = read_body(request, payload.take());
+        Box::pin(async move {
+            let refused = |refusal: Refusal| OAuthError::of(refusal, "invalid_request");
+            typed.map_err(refused)?;
+            if in_query {
+                return Err(OAuthError::new("invalid_request", "Parameters go into the body, never into the URL"));
+            }
+            parse(&body.await.map_err(refused)?)
+        })
+    }
+}
+
+fn parse(body: &[u8]) -> Result<Form, OAuthError> {
+    if std::str::from_utf8(body).is_err() {
+        return Err(OAuthError::new("invalid_request", "The body is not UTF-8"));
+    }
+    let mut form: Vec<(String, String)> = Vec::new();
+    for (name, value) in url::form_urlencoded::parse(body) {
+        if form.iter().any(|(known, _)| *known == name) {
+            return Err(OAuthError::new("invalid_request", "A parameter is repeated"));
+        }
+        form.push((name.into_owned(), value.into_owned()));
+    }
+    form.retain(|(_, value)| !value.is_empty());
+    Ok(Form(form))
+}

@@ -1,0 +1,131 @@
+//! JSON bodies: limited, strict, and parsed into domain types (contract sections 4 and 5).
+
+use actix_web::dev::Payload;
+use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
+use actix_web::web::Bytes;
+use actix_web::{FromRequest, HttpRequest};
+use futures_util::StreamExt;
+use futures_util::future::LocalBoxFuture;
+use serde::de::DeserializeOwned;
+use validator::Validate;
+
+use crate::domain::Refusal;
+use crate::domain::refusal::FieldError;
+
+/// The largest body that is read, in bytes.
+pub const MOST: usize = 64 * 1024;
+
+/// A body that must be there.
+pub struct Json<T>(pub T);
+
+/// A body that may be absent: then it is `T::default()`.
+pub struct OptionalJson<T>(pub T);
+
+impl<T: DeserializeOwned + Validate + 'static> FromRequest for Json<T> {
+    type Error = Refusal;
+    type Future = LocalBoxFuture<'static, Result<Self, Refusal>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let typed = ensure_content_type(request, "application/json");
+        let body = read_body(request, payload.take());
+        Box::pin(async move {
+            typed?;
+            parse(&body.await?).map(Self)
+        })
+    }
+}
+
+impl<T: DeserializeOwned + Validate + Default + 'static> FromRequest for OptionalJson<T> {
+    type Error = Refusal;
+    type Future = LocalBoxFuture<'static, Result<Self, Refusal>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let typed = ensure_content_type(request, "application/json");
+        let body = read_body(request, payload.take());
+        Box::pin(async move {
+            let body = body.await?;
+            if body.is_empty() {
+                return Ok(Self(T::default()));
+            }
+            typed?;
+            parse(&body).map(Self)
+        })
+    }
+}
+
+/// Refuses other content types; parameters such as `charset=utf-8` are welcome.
+pub(super) fn ensure_content_type(request: &HttpRequest, wanted: &'static str) -> Result<(), Refusal> {
+    let given = super::header(request.headers(), CONTENT_TYPE.as_str())?.unwrap_or_default();
+    let essence = given.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case(wanted) { Ok(()) } else { Err(Refusal::UnsupportedMediaType(wanted)) }
+}
+
+/// Reads a body of at most [`MOST`] bytes; a longer one is refused as soon as that is known.
+pub(super) fn read_body(
+    request: &HttpRequest,
+    mut payload: Payload,
+) -> impl Future<Output = Result<Bytes, Refusal>> + use<> {
+    let announced = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let chunked = request.headers().contains_key(TRANSFER_ENCODING);
+    async move {
+        let announced: usize = announced.unwrap_or_default();
+        if announced > MOST && !chunked {
+            return Err(Refusal::PayloadTooLarge);
+        }
+        let mut body = Vec::with_capacity(announced.min(MOST));
+        while let Some(chunk) = payload.next().await {
+            let chunk = chunk.map_err(|_| Refusal::MalformedRequest("The body cannot be read".to_owned()))?;
+            if body.len().saturating_add(chunk.len()) > MOST {
+                return Err(Refusal::PayloadTooLarge);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body.into())
+    }
+}
+
+fn parse<T: DeserializeOwned + Validate>(body: &[u8]) -> Result<T, Refusal> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let value: T = serde_path_to_error::deserialize(&mut json).map_err(|error| refusal(&error))?;
+    json.end().map_err(|error| malformed(&error))?;
+    value.validate().map_err(|errors| Refusal::ValidationFailed(field_errors(&errors)))?;
+    Ok(value)
+}
+
+/// What is not JSON is malformed; what is JSON but not what it must be names its field.
+fn refusal(error: &serde_path_to_error::Error<serde_json::Error>) -> Refusal {
+    if !error.inner().is_data() {
+        return malformed(error.inner());
+    }
+    let field = error.path().to_string();
+    let field = if field == "." { String::new() } else { field };
+    Refusal::ValidationFailed(vec![FieldError { field, message: without_position(error.inner()) }])
+}
+
+fn malformed(error: &serde_json::Error) -> Refusal {
+    Refusal::MalformedRequest(format!("The body is not JSON (line {}, column {})", error.line(), error.column()))
+}
+
+/// serde's message without its position. It may quote what was sent, so it is cut short and kept printable.
+fn without_position(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let message = text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message);
+    message.chars().filter(|c| !c.is_control()).take(200).collect()
+}
+
+fn field_errors(errors: &validator::ValidationErrors) -> Vec<FieldError> {
+    let mut fields: Vec<FieldError> = errors
+        .field_errors()
+        .into_iter()
+        .flat_map(|(field, errors)| errors.iter().map(move |error| (field.to_string(), error)))
+        .map(|(field, error)| FieldError {
+            field,
+            message: error
+                .message
+                .as_ref()
+                .map_or_else(|| format!("is not valid ({})", error.code), ToString::to_string),
+        })
+        .collect();
+    fields.sort_by(|a, b| a.field.cmp(&b.field));
+    fields
+}

@@ -1,0 +1,310 @@
+//! `/api/v1/tenants/{tenant_id}/api-keys` (contract section 4.2).
+
+use actix_web::http::header::{CACHE_CONTROL, LOCATION};
+use actix_web::web::{Data, Json as Answer, Path};
+use actix_web::{HttpRequest, HttpResponse, Responder};
+use chrono::TimeDelta;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+use validator::Validate;
+
+use crate::app::App;
+use crate::domain::api_key::{ApiKey, ApiKeyState};
+use crate::domain::ip_allow_list::IpAllowList;
+use crate::domain::page::Paged;
+use crate::domain::{ApiKeyId, Email, Name, Refusal, Scope, Scopes, TenantId, Timestamp};
+use crate::extract::header;
+use crate::extract::json::{Json, OptionalJson};
+use crate::extract::page::PageQuery;
+use crate::extract::principal::{InTenant, ReadApiKeys, WriteApiKeys};
+use crate::manage;
+use crate::manage::api_keys::{ApiKeyChange, CreatedApiKey, NewApiKey};
+use crate::manage::idempotency::IdempotencyKey;
+
+#[derive(Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateBody {
+    name: Name,
+    /// None is fine: such a key only proves which tenant calls.
+    #[serde(default)]
+    scopes: Vec<Scope>,
+    /// `live` (default) or `test`.
+    environment: Option<String>,
+    expires_at: Option<Timestamp>,
+    #[serde(default)]
+    allowed_ips: IpAllowList,
+    contact_email: Option<Email>,
+    /// The `default` profile has no access types.
+    access_type: Option<String>,
+    /// The `default` profile has no key groups.
+    group_id: Option<uuid::Uuid>,
+    /// The `default` profile has no constraints.
+    #[schema(value_type = Option<Object>)]
+    constraints: Option<serde_json::Map<String, Value>>,
+}
+
+#[derive(Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeBody {
+    name: Option<Name>,
+    /// `null` takes it away.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<Email>)]
+    contact_email: Option<Option<Email>>,
+    #[serde(default, deserialize_with = "present")]
+    #[schema(ignore)]
+    scopes: Option<Value>,
+    #[serde(default, deserialize_with = "present")]
+    #[schema(ignore)]
+    access_type: Option<Value>,
+    #[serde(default, deserialize_with = "present")]
+    #[schema(ignore)]
+    allowed_ips: Option<Value>,
+    #[serde(default, deserialize_with = "present")]
+    #[schema(ignore)]
+    group_id: Option<Value>,
+    #[serde(default, deserialize_with = "present")]
+    #[schema(ignore)]
+    environment: Option<Value>,
+    #[serde(default, deserialize_with = "present")]
+    #[schema(ignore)]
+    expires_at: Option<Value>,
+    #[serde(default, deserialize_with = "present")]
+    #[schema(ignore)]
+    constraints: Option<Value>,
+}
+
+#[derive(Default, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RotateBody {
+    /// For how long the old key lives on.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 2_592_000)]
+    overlap_seconds: i64,
+}
+
+/// An API key, without its plain text.
+#[derive(Serialize, ToSchema)]
+pub struct ApiKeyAnswer {
+    id: ApiKeyId,
+    tenant_id: TenantId,
+    name: Name,
+    /// The first 4 random characters of the key.
+    hint: String,
+    state: ApiKeyState,
+    environment: String,
+    scopes: Vec<Scope>,
+    allowed_ips: IpAllowList,
+    contact_email: Option<Email>,
+    /// The key that it was rotated from.
+    replaces: Option<ApiKeyId>,
+    created_at: Timestamp,
+    created_by: String,
+    expires_at: Option<Timestamp>,
+    revoked_at: Option<Timestamp>,
+    last_used_at: Option<Timestamp>,
+}
+
+/// A new API key, with its plain text: only here, only once.
+#[derive(Serialize, ToSchema)]
+pub struct CreatedAnswer {
+    key: String,
+    #[serde(flatten)]
+    about: ApiKeyAnswer,
+}
+
+/// Creates an API key.
+#[utoipa::path(
+    post, path = "/api/v1/tenants/{tenant_id}/api-keys", tag = "api keys", security(("bearer" = [])),
+    params(("tenant_id" = TenantId, Path), ("Idempotency-Key" = Option<String>, Header)), request_body = CreateBody,
+    responses((status = 201, description = "Created; `key` is shown only here", body = CreatedAnswer))
+)]
+pub async fn create(
+    app: Data<App>,
+    request: HttpRequest,
+    caller: InTenant<WriteApiKeys>,
+    Json(body): Json<CreateBody>,
+) -> Result<HttpResponse, Refusal> {
+    let idempotency = idempotency_key(&request)?;
+    let new = NewApiKey::try_from(body)?;
+    let created = manage::api_keys::create(&app, &caller.actor, caller.tenant, new, idempotency).await?;
+    Ok(created_answer(created))
+}
+
+/// Lists the tenant's API keys, dead ones too.
+#[utoipa::path(
+    get, path = "/api/v1/tenants/{tenant_id}/api-keys", tag = "api keys", security(("bearer" = [])),
+    params(
+        ("tenant_id" = TenantId, Path),
+        ("limit" = Option<u8>, Query, minimum = 1, maximum = 100), ("cursor" = Option<String>, Query)
+    ),
+    responses((status = 200, description = "API keys, newest first", body = Paged<ApiKeyAnswer>))
+)]
+pub async fn list(app: Data<App>, caller: InTenant<ReadApiKeys>, page: PageQuery) -> Result<impl Responder, Refusal> {
+    let now = app.now();
+    let keys = manage::api_keys::list(&app, caller.tenant, page.0).await?;
+    Ok(Answer(keys.map(|key| ApiKeyAnswer::at(key, now))))
+}
+
+/// Shows an API key.
+#[utoipa::path(
+    get, path = "/api/v1/tenants/{tenant_id}/api-keys/{id}", tag = "api keys", security(("bearer" = [])),
+    params(("tenant_id" = TenantId, Path), ("id" = ApiKeyId, Path)),
+    responses((status = 200, description = "The key, never its plain text", body = ApiKeyAnswer))
+)]
+pub async fn find(
+    app: Data<App>,
+    caller: InTenant<ReadApiKeys>,
+    path: Path<(String, String)>,
+) -> Result<impl Responder, Refusal> {
+    let key = manage::api_keys::find(&app, caller.tenant, key_id(&path)?).await?;
+    Ok(Answer(ApiKeyAnswer::at(key, app.now())))
+}
+
+/// Changes an API key's name or contact.
+#[utoipa::path(
+    patch, path = "/api/v1/tenants/{tenant_id}/api-keys/{id}", tag = "api keys", security(("bearer" = [])),
+    params(("tenant_id" = TenantId, Path), ("id" = ApiKeyId, Path)), request_body = ChangeBody,
+    responses((status = 200, description = "Changed", body = ApiKeyAnswer))
+)]
+pub async fn change(
+    app: Data<App>,
+    caller: InTenant<WriteApiKeys>,
+    path: Path<(String, String)>,
+    Json(body): Json<ChangeBody>,
+) -> Result<impl Responder, Refusal> {
+    let change = ApiKeyChange::try_from(body)?;
+    let key = manage::api_keys::change(&app, &caller.actor, caller.tenant, key_id(&path)?, change).await?;
+    Ok(Answer(ApiKeyAnswer::at(key, app.now())))
+}
+
+/// Revokes an API key for good.
+#[utoipa::path(
+    delete, path = "/api/v1/tenants/{tenant_id}/api-keys/{id}", tag = "api keys", security(("bearer" = [])),
+    params(("tenant_id" = TenantId, Path), ("id" = ApiKeyId, Path)),
+    responses((status = 204, description = "Revoked, now or before"))
+)]
+pub async fn revoke(
+    app: Data<App>,
+    caller: InTenant<WriteApiKeys>,
+    path: Path<(String, String)>,
+) -> Result<impl Responder, Refusal> {
+    manage::api_keys::revoke(&app, &caller.actor, caller.tenant, key_id(&path)?).await?;
+    Ok(HttpResponse::NoContent())
+}
+
+/// Replaces an API key by a new one with the same rights.
+#[utoipa::path(
+    post, path = "/api/v1/tenants/{tenant_id}/api-keys/{id}/rotate", tag = "api keys", security(("bearer" = [])),
+    params(
+        ("tenant_id" = TenantId, Path), ("id" = ApiKeyId, Path), ("Idempotency-Key" = Option<String>, Header)
+    ),
+    request_body = RotateBody,
+    responses((status = 201, description = "The new key; `key` is shown only here", body = CreatedAnswer))
+)]
+pub async fn rotate(
+    app: Data<App>,
+    request: HttpRequest,
+    caller: InTenant<WriteApiKeys>,
+    path: Path<(String, String)>,
+    OptionalJson(body): OptionalJson<RotateBody>,
+) -> Result<HttpResponse, Refusal> {
+    let id = key_id(&path)?;
+    let idempotency = idempotency_key(&request)?;
+    let overlap = TimeDelta::try_seconds(body.overlap_seconds).unwrap_or(TimeDelta::MAX);
+    let created = manage::api_keys::rotate(&app, &caller.actor, caller.tenant, id, overlap, idempotency).await?;
+    Ok(created_answer(created))
+}
+
+fn key_id(path: &Path<(String, String)>) -> Result<ApiKeyId, Refusal> {
+    path.1.parse().map_err(|_| Refusal::NotFound)
+}
+
+fn idempotency_key(request: &HttpRequest) -> Result<Option<IdempotencyKey>, Refusal> {
+    let text = header(request.headers(), "idempotency-key")?;
+    text.map(|text| text.parse().map_err(|error| Refusal::invalid("Idempotency-Key", error))).transpose()
+}
+
+fn created_answer(created: CreatedApiKey) -> HttpResponse {
+    let CreatedApiKey { key, secret, replayed } = created;
+    let mut answer = HttpResponse::Created();
+    answer.insert_header((CACHE_CONTROL, "no-store"));
+    answer.insert_header((LOCATION, format!("/api/v1/tenants/{}/api-keys/{}", key.tenant_id, key.id)));
+    if replayed {
+        answer.insert_header(("idempotency-replayed", "true"));
+    }
+    // As it was when it was made, so that the same answer given again is the same.
+    let made = key.created_at;
+    answer.json(CreatedAnswer { key: secret.expose().to_owned(), about: ApiKeyAnswer::at(key, made) })
+}
+
+impl ApiKeyAnswer {
+    pub(crate) fn at(key: ApiKey, now: Timestamp) -> Self {
+        Self {
+            id: key.id,
+            tenant_id: key.tenant_id,
+            hint: key.hint.clone(),
+            state: key.state(now),
+            environment: key.environment.clone(),
+            scopes: key.scopes.to_vec(),
+            replaces: key.replaces,
+            created_at: key.created_at,
+            expires_at: key.expires_at,
+            revoked_at: key.revoked_at,
+            last_used_at: key.last_used_at,
+            name: key.name,
+            allowed_ips: key.allowed_ips,
+            contact_email: key.contact_email,
+            created_by: key.created_by,
+        }
+    }
+}
+
+impl TryFrom<CreateBody> for NewApiKey {
+    type Error = Refusal;
+
+    fn try_from(body: CreateBody) -> Result<Self, Refusal> {
+        let absent = [
+            ("access_type", body.access_type.is_some()),
+            ("group_id", body.group_id.is_some()),
+            ("constraints", body.constraints.is_some()),
+        ];
+        if let Some((field, _)) = absent.into_iter().find(|(_, given)| *given) {
+            return Err(Refusal::invalid(field, "is not offered by the `default` profile"));
+        }
+        Ok(Self {
+            name: body.name,
+            scopes: Scopes::new(&body.scopes).map_err(|error| Refusal::invalid("scopes", error))?,
+            environment: body.environment,
+            expires_at: body.expires_at,
+            allowed_ips: body.allowed_ips,
+            contact_email: body.contact_email,
+        })
+    }
+}
+
+impl TryFrom<ChangeBody> for ApiKeyChange {
+    type Error = Refusal;
+
+    fn try_from(body: ChangeBody) -> Result<Self, Refusal> {
+        let immutable = [
+            ("scopes", body.scopes.is_some()),
+            ("access_type", body.access_type.is_some()),
+            ("allowed_ips", body.allowed_ips.is_some()),
+            ("group_id", body.group_id.is_some()),
+            ("environment", body.environment.is_some()),
+            ("expires_at", body.expires_at.is_some()),
+            ("constraints", body.constraints.is_some()),
+        ];
+        match immutable.into_iter().find(|(_, given)| *given) {
+            Some((field, _)) => Err(Refusal::ImmutableField(field)),
+            None => Ok(Self { name: body.name, contact_email: body.contact_email }),
+        }
+    }
+}
+
+/// Tells a member that is `null` from one that is absent.
+fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}

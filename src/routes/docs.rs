@@ -1,0 +1,54 @@
+//! `/docs`: the OpenAPI document for people (Swagger UI, served from the binary), and where `/` leads.
+
+use std::sync::Arc;
+
+use actix_web::HttpResponse;
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, LOCATION};
+use actix_web::web::Path;
+use utoipa_swagger_ui::Config;
+
+use crate::domain::Refusal;
+
+/// Nothing but our own files, and no inline script or style (security 23).
+const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+                   base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+const PAGE: &str = r#"<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Jeton API</title>
+<link rel="stylesheet" href="/docs/swagger-ui.css">
+<link rel="icon" href="/docs/favicon-32x32.png">
+</head>
+<body>
+<div id="swagger-ui"></div>
+<noscript>This page needs JavaScript; the document itself is at <a href="/openapi.json">/openapi.json</a>.</noscript>
+<script src="/docs/swagger-ui-bundle.js"></script>
+<script src="/docs/swagger-ui-standalone-preset.js"></script>
+<script src="/docs/swagger-initializer.js"></script>
+</body>
+</html>
+"#;
+
+/// `/` leads to the documentation.
+pub async fn root() -> HttpResponse {
+    HttpResponse::SeeOther().insert_header((LOCATION, "/docs")).finish()
+}
+
+/// The page.
+pub async fn page() -> HttpResponse {
+    HttpResponse::Ok().insert_header((CONTENT_SECURITY_POLICY, CSP)).content_type("text/html; charset=utf-8").body(PAGE)
+}
+
+/// A file of Swagger UI.
+pub async fn asset(file: Path<String>) -> Result<HttpResponse, Refusal> {
+    let config = Arc::new(Config::from("/openapi.json"));
+    let found = utoipa_swagger_ui::serve(&file, config).map_err(|_| Refusal::NotFound)?.ok_or(Refusal::NotFound)?;
+    Ok(HttpResponse::Ok()
+        .insert_header((CONTENT_SECURITY_POLICY, CSP))
+        .insert_header((CACHE_CONTROL, "public, max-age=3600"))
+        .content_type(found.content_type)
+        .body(found.bytes.into_owned()))
+}

@@ -1,0 +1,82 @@
+//! The published keys and what clients may know of this server (contract section 4.5).
+
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::oauth::TOKEN_EXCHANGE;
+use crate::app::App;
+use crate::domain::Algorithm;
+
+/// RFC 8414 section 2.
+#[derive(Serialize, ToSchema)]
+pub struct Discovery<'a> {
+    issuer: &'a str,
+    token_endpoint: String,
+    jwks_uri: String,
+    grant_types_supported: [&'static str; 3],
+    response_types_supported: [&'static str; 0],
+    subject_types_supported: [&'static str; 1],
+    token_endpoint_auth_methods_supported: [&'static str; 3],
+    id_token_signing_alg_values_supported: Vec<&'static str>,
+    service_documentation: String,
+}
+
+/// The public keys (RFC 7517), out of memory: they are there while the database is not.
+#[utoipa::path(
+    get, path = "/.well-known/jwks.json", tag = "metadata",
+    responses((status = 200, description = "The JWK Set"), (status = 304, description = "You have it"))
+)]
+pub async fn jwks(app: Data<App>, request: HttpRequest) -> HttpResponse {
+    let keys = app.keyring.keys();
+    let jwks = keys.jwks();
+    let max_age = app.config.jwks.max_age.num_seconds();
+    let known = request.headers().get_all(IF_NONE_MATCH).filter_map(|value| value.to_str().ok());
+    let is_known = known.flat_map(|list| list.split(',')).any(|tag| {
+        let tag = tag.trim();
+        tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == jwks.etag
+    });
+    let mut answer = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+    answer
+        .insert_header((ETAG, jwks.etag.clone()))
+        .insert_header((CACHE_CONTROL, format!("public, max-age={max_age}, stale-while-revalidate={max_age}")));
+    if is_known {
+        return answer.finish();
+    }
+    answer.insert_header((CONTENT_TYPE, "application/jwk-set+json")).body(jwks.body.clone())
+}
+
+/// What this authorization server offers (RFC 8414).
+#[utoipa::path(
+    get, path = "/.well-known/oauth-authorization-server", tag = "metadata",
+    responses((status = 200, description = "The metadata", body = Discovery))
+)]
+pub async fn discovery(app: Data<App>) -> HttpResponse {
+    let issuer = app.config.server.public_url.issuer();
+    let base = issuer.trim_end_matches('/');
+    let algorithms = app.config.algorithms();
+    let max_age = app.config.jwks.max_age.num_seconds();
+    HttpResponse::Ok().insert_header((CACHE_CONTROL, format!("public, max-age={max_age}"))).json(Discovery {
+        issuer,
+        token_endpoint: format!("{base}/oauth2/token"),
+        jwks_uri: format!("{base}/.well-known/jwks.json"),
+        grant_types_supported: ["client_credentials", "refresh_token", TOKEN_EXCHANGE],
+        response_types_supported: [],
+        subject_types_supported: ["public"],
+        token_endpoint_auth_methods_supported: ["client_secret_basic", "client_secret_post", "none"],
+        id_token_signing_alg_values_supported: algorithms.into_iter().map(Algorithm::as_str).collect(),
+        service_documentation: format!("{base}/docs"),
+    })
+}
+
+/// The same under the name that OpenID Connect clients look for.
+#[utoipa::path(
+    get, path = "/.well-known/openid-configuration", tag = "metadata",
+    responses((status = 200, description = "The metadata", body = Discovery))
+)]
+#[expect(dead_code, reason = "it describes the second name of `discovery`")]
+pub async fn openid_configuration(app: Data<App>) -> HttpResponse {
+    discovery(app).await
+}

@@ -1,0 +1,124 @@
+//! The HTTP door: one endpoint family per file, and the whole route table on this screen.
+
+pub mod account;
+pub mod api_keys;
+pub mod docs;
+pub mod exchange;
+pub mod health;
+pub mod login;
+pub mod metadata;
+pub mod oauth;
+mod observe;
+pub mod openapi;
+mod problems;
+pub mod signing_keys;
+pub mod tenants;
+pub mod users;
+
+use actix_cors::Cors;
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderName};
+use actix_web::middleware::from_fn;
+use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::{App as ActixApp, Error, HttpResponse};
+
+use crate::app::App;
+use crate::config::Config;
+use crate::domain::Refusal;
+use crate::extract::request_id::X_REQUEST_ID;
+use crate::extract::tenant::X_TENANT_ID;
+
+/// Registers each path with its methods; every other method of a known path is answered 405 with `Allow`.
+macro_rules! routes {
+    ($config:ident, $($path:literal => $($method:ident $handler:path),+;)+) => {$(
+        $config.service(
+            web::resource($path)
+                $(.$method($handler))+
+                .default_service(web::to(|| async { method_not_allowed(&[$(stringify!($method)),+]) })),
+        );
+    )+};
+}
+
+fn table(config: &mut ServiceConfig) {
+    routes! { config,
+        "/api/v1/auth/login"         => post login::login;
+        "/api/v1/auth/refresh"       => post login::refresh;
+        "/api/v1/auth/logout"        => post login::logout;
+        "/api/v1/auth/logout-all"    => post account::logout_all;
+        "/api/v1/auth/me"            => get account::me;
+        "/api/v1/auth/sessions"      => get account::sessions;
+        "/api/v1/auth/sessions/{id}" => delete account::revoke_session;
+        "/api/v1/auth/password"      => post account::change_password;
+        "/api/v1/auth/exchange"      => post exchange::exchange;
+
+        "/oauth2/token" => post oauth::token;
+
+        "/api/v1/tenants"                     => get tenants::list, post tenants::create;
+        "/api/v1/tenants/{tenant_id}"         => get tenants::find, patch tenants::change, delete tenants::delete;
+        "/api/v1/tenants/{tenant_id}/suspend" => post tenants::suspend;
+        "/api/v1/tenants/{tenant_id}/resume"  => post tenants::resume;
+
+        "/api/v1/tenants/{tenant_id}/api-keys"             => get api_keys::list, post api_keys::create;
+        "/api/v1/tenants/{tenant_id}/api-keys/{id}"        => get api_keys::find, patch api_keys::change, delete api_keys::revoke;
+        "/api/v1/tenants/{tenant_id}/api-keys/{id}/rotate" => post api_keys::rotate;
+
+        "/api/v1/tenants/{tenant_id}/users"      => get users::list, post users::add;
+        "/api/v1/tenants/{tenant_id}/users/{id}" => get users::find, patch users::change_role, delete users::remove;
+
+        "/api/v1/signing-keys" => get signing_keys::list;
+
+        "/.well-known/jwks.json"                  => get metadata::jwks;
+        "/.well-known/oauth-authorization-server" => get metadata::discovery;
+        "/.well-known/openid-configuration"       => get metadata::discovery;
+
+        "/"             => get docs::root;
+        "/docs"         => get docs::page;
+        "/docs/{file}"  => get docs::asset;
+        "/openapi.json" => get openapi::serve;
+        "/healthz"      => get health::healthz;
+        "/readyz"       => get health::readyz;
+    }
+    config.default_service(web::to(|| async { Err::<HttpResponse, _>(Refusal::NotFound) }));
+}
+
+/// The application that each worker runs.
+pub fn application(
+    app: Data<App>,
+) -> ActixApp<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody>,
+        Error = Error,
+        InitError = (),
+    >,
+> {
+    let cors = cors(&app.config);
+    // The last one wrapped is the outermost: it sees every request first and every answer last.
+    ActixApp::new()
+        .app_data(app)
+        .configure(table)
+        .wrap(from_fn(problems::render))
+        .wrap(cors)
+        .wrap(from_fn(observe::observe))
+}
+
+/// Cross-origin calls with credentials, from exactly the origins that were configured (security 23).
+fn cors(config: &Config) -> Cors {
+    let mut cors = Cors::default()
+        .supports_credentials()
+        .allowed_methods(["GET", "POST", "PATCH", "DELETE"])
+        .allowed_headers(["authorization", "content-type", "idempotency-key", X_REQUEST_ID, X_TENANT_ID])
+        .expose_headers([HeaderName::from_static(X_REQUEST_ID), HeaderName::from_static("retry-after"), CONTENT_TYPE])
+        .max_age(600);
+    for origin in &config.server.allowed_origins {
+        cors = cors.allowed_origin(origin.as_str());
+    }
+    cors
+}
+
+fn method_not_allowed(methods: &[&str]) -> HttpResponse {
+    let allowed = methods.iter().map(|method| method.to_uppercase()).collect::<Vec<_>>().join(", ");
+    HttpResponse::MethodNotAllowed().insert_header((ALLOW, allowed)).finish()
+}

@@ -1,0 +1,163 @@
+//! `/oauth2/token`: the same grants in the words of RFC 6749, for stock OAuth clients (contract section 4.3).
+
+use actix_web::http::header::CACHE_CONTROL;
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
+
+use super::exchange::{ACCESS_TOKEN_URN, ExchangeAnswer};
+use super::login::TokenAnswer;
+use crate::app::App;
+use crate::domain::refresh_token::RefreshToken;
+use crate::domain::{Actor, Refusal, Scopes};
+use crate::error::OAuthError;
+use crate::extract::bearer::basic;
+use crate::extract::client::Client;
+use crate::extract::form::Form;
+use crate::extract::tenant::named_tenant;
+use crate::grants;
+use crate::grants::exchange::ExchangeRequest;
+use crate::grants::refresh::RefreshRequest;
+use crate::tokens::claims::LOGIN_CLIENT;
+
+/// RFC 8693 section 2.1.
+pub const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+
+/// What an API key is called as a subject token.
+pub const API_KEY_URN: &str = "urn:jeton:params:oauth:token-type:api-key";
+
+/// Issues tokens by `grant_type`: `client_credentials`, `refresh_token`, or token exchange.
+#[utoipa::path(
+    post, path = "/oauth2/token", tag = "oauth 2.0", security(("basic" = []), ()),
+    request_body(content_type = "application/x-www-form-urlencoded", content = TokenForm),
+    responses(
+        (status = 200, description = "Tokens", body = ExchangeAnswer),
+        (status = 400, description = "RFC 6749 section 5.2", body = OAuthProblem),
+        (status = 401, description = "invalid_client", body = OAuthProblem)
+    )
+)]
+pub async fn token(
+    app: Data<App>,
+    request: HttpRequest,
+    Client(client): Client,
+    mut form: Form,
+) -> Result<HttpResponse, OAuthError> {
+    match form.require("grant_type")?.as_str() {
+        "client_credentials" => client_credentials(&app, &request, client, form).await,
+        "refresh_token" => refresh_token(&app, client, form).await,
+        TOKEN_EXCHANGE => token_exchange(&app, &request, client, form).await,
+        _ => Err(OAuthError::new("unsupported_grant_type", "This grant type is not offered")),
+    }
+}
+
+/// RFC 6749 section 4.4: the key's id is the client's id, the key its secret.
+async fn client_credentials(
+    app: &App,
+    request: &HttpRequest,
+    client: Actor,
+    mut form: Form,
+) -> Result<HttpResponse, OAuthError> {
+    let refused = |refusal| OAuthError::of(refusal, "invalid_client");
+    let in_header = basic(request).map_err(refused)?;
+    let in_form = (form.take("client_id"), form.take("client_secret"));
+    let (id, secret) = match (in_header, in_form) {
+        // The id may be repeated in the form; two ways to authenticate at once may not (RFC 6749 section 2.3).
+        (Some((id, secret)), (named, None)) if named.as_ref().is_none_or(|named| *named == id) => (id, secret),
+        (Some(_), _) => return Err(OAuthError::new("invalid_request", "Authenticate in one way only")),
+        (None, (Some(id), Some(secret))) => (id, secret),
+        (None, _) => return Err(refused(Refusal::InvalidApiKey)),
+    };
+    let key_id = id.parse().map_err(|_| refused(Refusal::InvalidApiKey))?;
+    let request = ExchangeRequest {
+        key: app.key_format.read(&secret),
+        key_id: Some(key_id),
+        tenant: named_tenant(request).map_err(refused)?,
+        scopes: scopes(&mut form)?,
+        audience: form.take("audience"),
+        lifetime: None,
+        client,
+    };
+    let token = grants::exchange::exchange(app, request).await.map_err(refused)?;
+    Ok(answer(ExchangeAnswer::from(token)))
+}
+
+/// RFC 6749 section 6.
+async fn refresh_token(app: &App, client: Actor, mut form: Form) -> Result<HttpResponse, OAuthError> {
+    let refused = |refusal| OAuthError::of(refusal, "invalid_grant");
+    if form.take("client_id").is_some_and(|id| id != LOGIN_CLIENT) {
+        return Err(refused(Refusal::InvalidRefreshToken));
+    }
+    let text = form.require("refresh_token")?;
+    let token = RefreshToken::parse(&text).ok_or(Refusal::InvalidRefreshToken).map_err(refused)?;
+    let request = RefreshRequest { token, scopes: scopes(&mut form)?, client };
+    let tokens = grants::refresh::refresh(app, request).await.map_err(refused)?;
+    Ok(answer(TokenAnswer::from(tokens)))
+}
+
+/// RFC 8693: the API key is the subject token.
+async fn token_exchange(
+    app: &App,
+    request: &HttpRequest,
+    client: Actor,
+    mut form: Form,
+) -> Result<HttpResponse, OAuthError> {
+    // RFC 8693 section 2.2.2: a subject token that is not acceptable is an invalid_request.
+    let refused = |refusal| OAuthError::of(refusal, "invalid_request");
+    let subject = form.require("subject_token")?;
+    if form.require("subject_token_type")? != API_KEY_URN {
+        return Err(OAuthError::new("invalid_request", format!("subject_token_type must be {API_KEY_URN}")));
+    }
+    if form.take("requested_token_type").is_some_and(|wanted| wanted != ACCESS_TOKEN_URN) {
+        return Err(OAuthError::new("invalid_request", format!("requested_token_type must be {ACCESS_TOKEN_URN}")));
+    }
+    if form.take("actor_token").is_some() || form.take("actor_token_type").is_some() {
+        return Err(OAuthError::new("invalid_request", "Delegation is not offered"));
+    }
+    if form.take("resource").is_some() {
+        return Err(OAuthError::new("invalid_target", "Name an audience instead of a resource"));
+    }
+    let request = ExchangeRequest {
+        key: app.key_format.read(&subject),
+        key_id: None,
+        tenant: named_tenant(request).map_err(refused)?,
+        scopes: scopes(&mut form)?,
+        audience: form.take("audience"),
+        lifetime: None,
+        client,
+    };
+    let token = grants::exchange::exchange(app, request).await.map_err(refused)?;
+    Ok(answer(ExchangeAnswer::from(token)))
+}
+
+fn scopes(form: &mut Form) -> Result<Option<Scopes>, OAuthError> {
+    let text = form.take("scope");
+    text.map(|text| text.parse().map_err(|_| OAuthError::new("invalid_scope", "The scope is malformed"))).transpose()
+}
+
+fn answer(body: impl Serialize) -> HttpResponse {
+    HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(body)
+}
+
+/// The form, as OpenAPI describes it.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "the form is read parameter by parameter; this describes it")]
+pub struct TokenForm {
+    /// `client_credentials`, `refresh_token` or `urn:ietf:params:oauth:grant-type:token-exchange`.
+    grant_type: String,
+    client_id: Option<String>,
+    client_secret: Option<String>,
+    refresh_token: Option<String>,
+    subject_token: Option<String>,
+    subject_token_type: Option<String>,
+    requested_token_type: Option<String>,
+    scope: Option<String>,
+    audience: Option<String>,
+}
+
+/// An error, as OpenAPI describes it.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "it describes what `OAuthError` writes")]
+pub struct OAuthProblem {
+    error: String,
+    error_description: String,
+}

@@ -1,0 +1,154 @@
+//! `/api/v1/tenants/{tenant_id}/users` (contract section 4.6).
+
+use actix_web::http::header::{CACHE_CONTROL, LOCATION};
+use actix_web::web::{Data, Json as Answer, Path};
+use actix_web::{HttpResponse, Responder};
+use secrecy::ExposeSecret;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use validator::Validate;
+
+use crate::app::App;
+use crate::domain::page::Paged;
+use crate::domain::password::Password;
+use crate::domain::{Email, Member, Refusal, Role, TenantId, Timestamp, UserId};
+use crate::extract::json::Json;
+use crate::extract::page::PageQuery;
+use crate::extract::principal::{InTenant, ReadUsers, WriteUsers};
+use crate::manage;
+use crate::manage::users::NewUser;
+
+#[derive(Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AddUserBody {
+    email: Email,
+    /// `member` where it is absent.
+    #[serde(default = "member")]
+    role: Role,
+    /// One is generated, and shown once, where it is absent.
+    password: Option<Password>,
+}
+
+#[derive(Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeRoleBody {
+    role: Role,
+}
+
+/// A user as a member of the tenant.
+#[derive(Serialize, ToSchema)]
+pub struct UserAnswer {
+    id: UserId,
+    email: Email,
+    role: Role,
+    disabled: bool,
+    created_at: Timestamp,
+    last_login_at: Option<Timestamp>,
+    /// The generated password: only in the answer that added the user, only once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    password: Option<String>,
+}
+
+/// Adds a user to the tenant; a person who is known already becomes a member and keeps the password.
+#[utoipa::path(
+    post, path = "/api/v1/tenants/{tenant_id}/users", tag = "users", security(("bearer" = [])),
+    params(("tenant_id" = TenantId, Path)), request_body = AddUserBody,
+    responses((status = 201, description = "Added", body = UserAnswer))
+)]
+pub async fn add(
+    app: Data<App>,
+    caller: InTenant<WriteUsers>,
+    Json(body): Json<AddUserBody>,
+) -> Result<impl Responder, Refusal> {
+    let AddUserBody { email, role, password } = body;
+    let new = NewUser { email, tenant: caller.tenant, role, operator: false, password };
+    let added = manage::users::add(&app, &caller.actor, new).await?;
+    let location = format!("/api/v1/tenants/{}/users/{}", caller.tenant, added.member.user.id);
+    let password = added.generated_password.map(|password| password.expose_secret().to_owned());
+    Ok(HttpResponse::Created()
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .insert_header((LOCATION, location))
+        .json(UserAnswer { password, ..added.member.into() }))
+}
+
+/// Lists the members of the tenant.
+#[utoipa::path(
+    get, path = "/api/v1/tenants/{tenant_id}/users", tag = "users", security(("bearer" = [])),
+    params(
+        ("tenant_id" = TenantId, Path),
+        ("limit" = Option<u8>, Query, minimum = 1, maximum = 100), ("cursor" = Option<String>, Query)
+    ),
+    responses((status = 200, description = "Members, newest first", body = Paged<UserAnswer>))
+)]
+pub async fn list(app: Data<App>, caller: InTenant<ReadUsers>, page: PageQuery) -> Result<impl Responder, Refusal> {
+    Ok(Answer(manage::users::list_members(&app, caller.tenant, page.0).await?.map(UserAnswer::from)))
+}
+
+/// Shows a member.
+#[utoipa::path(
+    get, path = "/api/v1/tenants/{tenant_id}/users/{id}", tag = "users", security(("bearer" = [])),
+    params(("tenant_id" = TenantId, Path), ("id" = UserId, Path)),
+    responses((status = 200, description = "The member", body = UserAnswer))
+)]
+pub async fn find(
+    app: Data<App>,
+    caller: InTenant<ReadUsers>,
+    path: Path<(String, String)>,
+) -> Result<impl Responder, Refusal> {
+    let member = manage::users::find_member(&app, caller.tenant, user_id(&path)?).await?;
+    Ok(Answer(UserAnswer::from(member)))
+}
+
+/// Gives a member another role.
+#[utoipa::path(
+    patch, path = "/api/v1/tenants/{tenant_id}/users/{id}", tag = "users", security(("bearer" = [])),
+    params(("tenant_id" = TenantId, Path), ("id" = UserId, Path)), request_body = ChangeRoleBody,
+    responses((status = 200, description = "Changed", body = UserAnswer))
+)]
+pub async fn change_role(
+    app: Data<App>,
+    caller: InTenant<WriteUsers>,
+    path: Path<(String, String)>,
+    Json(body): Json<ChangeRoleBody>,
+) -> Result<impl Responder, Refusal> {
+    let member = manage::users::change_role(&app, &caller.actor, caller.tenant, user_id(&path)?, body.role).await?;
+    Ok(Answer(UserAnswer::from(member)))
+}
+
+/// Removes a member from the tenant; its sessions there end.
+#[utoipa::path(
+    delete, path = "/api/v1/tenants/{tenant_id}/users/{id}", tag = "users", security(("bearer" = [])),
+    params(("tenant_id" = TenantId, Path), ("id" = UserId, Path)),
+    responses((status = 204, description = "Removed"))
+)]
+pub async fn remove(
+    app: Data<App>,
+    caller: InTenant<WriteUsers>,
+    path: Path<(String, String)>,
+) -> Result<impl Responder, Refusal> {
+    manage::users::remove(&app, &caller.actor, caller.tenant, user_id(&path)?).await?;
+    Ok(HttpResponse::NoContent())
+}
+
+fn user_id(path: &Path<(String, String)>) -> Result<UserId, Refusal> {
+    path.1.parse().map_err(|_| Refusal::NotFound)
+}
+
+fn member() -> Role {
+    Role::Member
+}
+
+impl From<Member> for UserAnswer {
+    fn from(member: Member) -> Self {
+        let Member { user, role, .. } = member;
+        Self {
+            id: user.id,
+            email: user.email,
+            role,
+            disabled: user.disabled_at.is_some(),
+            created_at: user.created_at,
+            last_login_at: user.last_login_at,
+            password: None,
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Runs the server: listeners, background work, and an orderly end.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::web::{self, Data};
+use actix_web::{App as ActixApp, HttpResponse, HttpServer};
+
+use crate::app::{App, Migrate, StartError};
+use crate::config::Config;
+use crate::manage;
+use crate::metrics::{self, SigningKeyAge, Snapshot};
+use crate::{routes, welcome};
+
+/// For how long what is under way may go on after SIGTERM, in seconds.
+const SHUTDOWN_SECONDS: u64 = 30;
+
+/// How often what is remembered in memory is written.
+const FLUSH_EVERY: Duration = Duration::from_secs(5);
+
+/// How often what has ended is forgotten.
+const SWEEP_EVERY: Duration = Duration::from_secs(600);
+
+/// Serves until SIGTERM or SIGINT, then finishes what is under way.
+///
+/// # Errors
+/// Jeton cannot start; each error says how to mend it.
+pub async fn serve(config: Config, migrate: Migrate) -> Result<(), StartError> {
+    let listener = listen(config.server.bind)?;
+    let address = listener.local_addr().map_err(|error| StartError::Listen(config.server.bind, error))?;
+    let config = config.listening_on(address);
+    let workers = config.server.workers;
+
+    let app = Data::from(App::open(config, migrate).await?);
+    manage::signing_keys::ensure_active(&app).await?;
+    if app.config.is_bare() {
+        greet(&app).await?;
+    }
+
+    let metrics = serve_metrics(&app)?;
+    let background = tokio::spawn(work_behind(Data::clone(&app).into_inner()));
+    let served = Data::clone(&app);
+    let server = HttpServer::new(move || routes::application(Data::clone(&served)))
+        .workers(workers)
+        .keep_alive(Duration::from_secs(75))
+        .shutdown_timeout(SHUTDOWN_SECONDS)
+        .listen(listener)
+        .map_err(|error| StartError::Listen(address, error))?
+        .run();
+    tracing::info!(%address, issuer = app.config.server.public_url.issuer(), "listening");
+    let ended = server.await;
+
+    background.abort();
+    if let Some(metrics) = metrics {
+        metrics.stop(false).await;
+    }
+    if let Err(error) = app.last_used.flush(&app.db).await {
+        tracing::warn!(%error, "the last uses of some API keys are lost");
+    }
+    tracing::info!("stopped");
+    ended.map_err(|error| StartError::Listen(address, error))
+}
+
+fn listen(address: std::net::SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).map_err(|error| StartError::Listen(address, error))
+}
+
+/// Makes the first account, where there is none, and shows it: on the terminal, never in the log.
+async fn greet(app: &App) -> Result<(), StartError> {
+    if let Some(account) = manage::first_start::make_first_account(app).await? {
+        welcome::print(app.config.server.public_url.issuer(), &account);
+    }
+    Ok(())
+}
+
+/// Writes and forgets by the clock, for as long as the server runs. What fails is tried again at the next turn.
+async fn work_behind(app: Arc<App>) {
+    let mut flush = tokio::time::interval(FLUSH_EVERY);
+    let mut sweep = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        let done = tokio::select! {
+            _ = flush.tick() => app.last_used.flush(&app.db).await,
+            _ = sweep.tick() => manage::sweep::sweep(&app).await,
+        };
+        if let Err(error) = done {
+            tracing::warn!(%error, "background work failed; it is tried again");
+        }
+    }
+}
+
+/// Serves the metrics on an address of their own, which nobody outside should reach.
+fn serve_metrics(app: &Data<App>) -> Result<Option<actix_web::dev::ServerHandle>, StartError> {
+    let Some(bind) = app.config.server.metrics_bind else { return Ok(None) };
+    let listener = listen(bind)?;
+    let address = listener.local_addr().map_err(|error| StartError::Listen(bind, error))?;
+    let app = Data::clone(app);
+    let server = HttpServer::new(move || {
+        ActixApp::new().app_data(Data::clone(&app)).route("/metrics", web::get().to(show_metrics))
+    })
+    .workers(1)
+    .disable_signals()
+    .listen(listener)
+    .map_err(|error| StartError::Listen(address, error))?
+    .run();
+    let handle = server.handle();
+    tokio::spawn(server);
+    tracing::info!(%address, "metrics listening");
+    Ok(Some(handle))
+}
+
+async fn show_metrics(app: Data<App>) -> HttpResponse {
+    let (now, load) = (app.now(), app.db.load());
+    let keys = app.keyring.keys();
+    let snapshot = Snapshot {
+        hashing_queued: app.hasher.queued(),
+        hashing_in_progress: app.hasher.in_progress(),
+        connections_idle: load.idle,
+        connections_busy: load.connections.saturating_sub(load.idle),
+        database_queued: load.queued,
+        signing_keys: keys
+            .iter()
+            .map(|key| SigningKeyAge {
+                kid: key.kid.clone(),
+                algorithm: key.algorithm.as_str(),
+                state: key.state.as_str(),
+                seconds: now.since(key.created_at).num_seconds(),
+            })
+            .collect(),
+    };
+    HttpResponse::Ok().content_type(metrics::CONTENT_TYPE).body(app.metrics.render(&snapshot))
+}
