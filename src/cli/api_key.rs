@@ -1,0 +1,127 @@
+//! `jeton api-key ...`
+
+use chrono::TimeDelta;
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::output::{Output, with};
+use super::{CliError, missing};
+use crate::app::App;
+use crate::domain::api_key::ApiKey;
+use crate::domain::ip_allow_list::IpAllowList;
+use crate::domain::page::Page;
+use crate::domain::{Actor, ApiKeyId, Name, Refusal, Scope, Scopes, TenantId, Timestamp};
+use crate::manage::api_keys::{self, CreatedApiKey, NewApiKey};
+use crate::manage::tenants;
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Create a key and show it once
+    Create(Create),
+    /// List the keys of a tenant
+    List {
+        /// The tenant
+        #[arg(long, value_name = "ID")]
+        tenant: TenantId,
+    },
+    /// Revoke a key for good
+    Revoke {
+        /// The key's id
+        id: ApiKeyId,
+    },
+    /// Replace a key by a new one with the same rights, and show that once
+    Rotate {
+        /// The key's id
+        id: ApiKeyId,
+        /// How long the old key still works, at most 30d
+        #[arg(long, value_parser = duration, value_name = "DURATION", default_value = "0s")]
+        overlap: TimeDelta,
+    },
+}
+
+#[derive(Args)]
+pub struct Create {
+    /// The tenant that it speaks for
+    #[arg(long, value_name = "ID")]
+    tenant: TenantId,
+    /// What people call it
+    #[arg(long)]
+    name: Name,
+    /// What it may do, like `goals:read`; may be given several times
+    #[arg(long = "scope", value_name = "SCOPE")]
+    scopes: Vec<Scope>,
+    /// An access type of the profile
+    #[arg(long = "type", value_name = "TYPE")]
+    access_type: Option<String>,
+    /// A key group of the tenant
+    #[arg(long, value_name = "ID")]
+    group: Option<String>,
+    /// When it ends by itself, like 90d
+    #[arg(long, value_parser = duration, value_name = "DURATION")]
+    expires_in: Option<TimeDelta>,
+    /// From where it may be used; may be given several times
+    #[arg(long = "allow-ip", value_name = "CIDR")]
+    allowed_ips: Vec<String>,
+}
+
+pub async fn run(app: &App, command: Command, output: Output) -> Result<(), CliError> {
+    let by = &Actor::COMMAND_LINE;
+    match command {
+        Command::Create(new) => {
+            let (tenant, new) = new.into_key(app.now())?;
+            let created = api_keys::create(app, by, tenant, new, None).await.map_err(missing("tenant"))?;
+            show_once(&created, app.now(), output)
+        }
+        Command::List { tenant } => {
+            tenants::find(app, tenant).await.map_err(missing("tenant"))?;
+            let keys = api_keys::list(app, tenant, Page::ALL).await?;
+            let columns = ["id", "name", "hint", "state", "scopes", "expires_at", "last_used_at"];
+            output.list(keys.items.iter().map(|key| view(key, app.now())), &columns)
+        }
+        Command::Revoke { id } => {
+            let tenant = api_keys::tenant_of(app, id).await.map_err(missing("api-key"))?;
+            api_keys::revoke(app, by, tenant, id).await.map_err(missing("api-key"))?;
+            output.done(json!({ "id": id, "revoked": true }), &format!("API key {id} is revoked."))
+        }
+        Command::Rotate { id, overlap } => {
+            let tenant = api_keys::tenant_of(app, id).await.map_err(missing("api-key"))?;
+            let created = api_keys::rotate(app, by, tenant, id, overlap, None).await.map_err(missing("api-key"))?;
+            show_once(&created, app.now(), output)
+        }
+    }
+}
+
+impl Create {
+    fn into_key(self, now: Timestamp) -> Result<(TenantId, NewApiKey), Refusal> {
+        if self.access_type.is_some() {
+            return Err(Refusal::invalid("--type", "needs a profile with access types; the built-in one has none"));
+        }
+        if self.group.is_some() {
+            return Err(Refusal::invalid("--group", "needs a key group, and there are none yet"));
+        }
+        let new = NewApiKey {
+            name: self.name,
+            scopes: Scopes::new(&self.scopes).map_err(|error| Refusal::invalid("--scope", error))?,
+            environment: None,
+            expires_at: self.expires_in.map(|span| now.plus(span)),
+            allowed_ips: IpAllowList::try_from(self.allowed_ips)
+                .map_err(|error| Refusal::invalid("--allow-ip", error))?,
+            contact_email: None,
+        };
+        Ok((self.tenant, new))
+    }
+}
+
+fn duration(text: &str) -> Result<TimeDelta, String> {
+    let span = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    TimeDelta::from_std(span).map_err(|error| error.to_string())
+}
+
+fn show_once(created: &CreatedApiKey, now: Timestamp, output: Output) -> Result<(), CliError> {
+    let shown = with(view(&created.key, now), [("key", json!(created.secret.expose()))]);
+    output.one(shown, &["id", "name", "tenant_id", "scopes", "expires_at", "key"])
+}
+
+fn view(key: &ApiKey, now: Timestamp) -> Value {
+    with(json!(key), [("scopes", json!(key.scopes.to_vec())), ("state", json!(key.state(now)))])
+}

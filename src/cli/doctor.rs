@@ -1,0 +1,158 @@
+//! `jeton doctor`: is everything there that a server needs, and if not, how to mend it.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpStream, ToSocketAddrs as _};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use serde::Serialize;
+use url::Url;
+
+use super::CliError;
+use super::output::Output;
+use crate::clock::Clock;
+use crate::config::{Config, ConfigError, DatabaseUrl};
+use crate::db::{Db, DbError, migrations, signing_keys};
+use crate::domain::Timestamp;
+use crate::random::Random;
+use crate::tokens::keyring::Keyring;
+use crate::tokens::secret_box::{self, SecretBox};
+use crate::tokens::signing_key::KeyState;
+
+/// The server itself answers in microseconds.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// 2026-01-01: no build of Jeton is older.
+const FIRST_MOMENT: i64 = 1_767_225_600;
+
+/// A check and how it ended.
+#[derive(Serialize)]
+struct Check {
+    name: &'static str,
+    result: &'static str,
+    detail: String,
+}
+
+/// What was found, or what is wrong and how to mend it.
+type Finding = Result<String, String>;
+
+/// Checks everything, in the order in which one thing needs another.
+pub async fn run(config: Result<Config, ConfigError>, output: Output) -> Result<ExitCode, CliError> {
+    let checks = match config {
+        Ok(config) => examine(&config).await,
+        Err(error) => vec![check("configuration", Err(error.to_string()))],
+    };
+    let sound = checks.iter().all(|check| check.result == "ok");
+    output.list(checks, &["result", "name", "detail"])?;
+    Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn examine(config: &Config) -> Vec<Check> {
+    let set = config.provenance().iter().filter(|setting| setting.source != crate::config::Source::Default).count();
+    let now = Clock::from_env().now().into();
+    let db = open(config).await;
+    let secrets = master_key(config);
+    vec![
+        check("configuration", Ok(format!("{set} of {} keys are set", config.provenance().len()))),
+        check("database", db.as_ref().map(|_| config.database.url.to_string()).map_err(Clone::clone)),
+        check("migrations", applied(&db).await),
+        check("master key", secrets.as_ref().map(|_| "can be read".to_owned()).map_err(Clone::clone)),
+        check("clock", clock(&db, now).await),
+        check("signing keys", active_keys(config, &db, &secrets).await),
+        check("JWKS", reachable(config.server.public_url.issuer())),
+    ]
+}
+
+fn check(name: &'static str, finding: Finding) -> Check {
+    let result = if finding.is_ok() { "ok" } else { "FAIL" };
+    let detail = finding.unwrap_or_else(|what| what);
+    Check { name, result, detail: detail.split_whitespace().collect::<Vec<_>>().join(" ") }
+}
+
+/// Opens the database without making one.
+async fn open(config: &Config) -> Result<Db, String> {
+    if let DatabaseUrl::Sqlite(path) = &config.database.url
+        && !path.exists()
+    {
+        return Err(format!("there is no {}; `jeton migrate` makes it, or mend `database.url`", path.display()));
+    }
+    let db = Db::open(&config.database.url, 1).map_err(|error| error.to_string())?;
+    let answered: Result<(), DbError> = db.read(|_| Ok(())).await;
+    answered.map_err(|error| format!("{error}; is it running, and is `database.url` right?"))?;
+    Ok(db)
+}
+
+async fn applied(db: &Result<Db, String>) -> Finding {
+    let db = db.as_ref().map_err(|_| "unknown without the database".to_owned())?;
+    match db.write(migrations::pending).await {
+        Ok(pending) if pending.is_empty() => Ok("all are applied".to_owned()),
+        Ok(pending) => Err(format!("{} pending; run `jeton migrate`", pending.len())),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn master_key(config: &Config) -> Result<SecretBox, String> {
+    let key = match &config.keys.master_key {
+        Some(key) => key.clone(),
+        None => secret_box::read_master_key(&config.keys.dir).map_err(|error| error.to_string())?,
+    };
+    SecretBox::new(&key, Random::default()).map_err(|error| error.to_string())
+}
+
+/// A clock that is behind what it said before makes tokens that are not valid yet, or never end.
+async fn clock(db: &Result<Db, String>, now: Timestamp) -> Finding {
+    let keys = match db {
+        Ok(db) => db.read(|connection| signing_keys::list(connection).map_err(DbError::from)).await.unwrap_or_default(),
+        Err(_) => Vec::new(),
+    };
+    let behind = now.seconds() < FIRST_MOMENT || keys.iter().any(|key| key.created_at > now);
+    if behind { Err(format!("{now} lies in the past; set the clock, best by NTP")) } else { Ok(now.to_string()) }
+}
+
+async fn active_keys(config: &Config, db: &Result<Db, String>, secrets: &Result<SecretBox, String>) -> Finding {
+    let (Ok(db), Ok(secrets)) = (db, secrets) else {
+        return Err("unknown without the database and the master key".to_owned());
+    };
+    let rows = db.read(|connection| signing_keys::list(connection).map_err(DbError::from)).await;
+    let keyring = Keyring::read(&rows.map_err(|error| error.to_string())?, secrets);
+    let keys = keyring.map_err(|error| error.to_string())?.keys();
+    let lacking = config.algorithms().into_iter().find(|algorithm| keys.active(*algorithm).is_err());
+    match lacking {
+        Some(algorithm) => Err(format!("none is active for {algorithm}; `jeton serve` makes one at its start")),
+        None => Ok(format!("{} active", keys.iter().filter(|key| key.state == KeyState::Active).count())),
+    }
+}
+
+/// Fetches the key set as a downstream service would. Over TLS only the way there is checked: what
+/// stands before the server speaks it, not the server.
+fn reachable(issuer: &str) -> Finding {
+    let url = format!("{issuer}/.well-known/jwks.json");
+    let failed = |what: String| format!("{url}: {what}; start `jeton serve`, or mend `server.public_url`");
+    let parsed = Url::parse(&url).map_err(|error| failed(error.to_string()))?;
+    let (host, port) = (parsed.host_str().unwrap_or_default(), parsed.port_or_known_default().unwrap_or_default());
+    let mut stream = connect(host, port).map_err(|error| failed(error.to_string()))?;
+    if parsed.scheme() == "https" {
+        return Ok(format!("{host}:{port} can be reached; `curl -fsS {url}` tells the rest"));
+    }
+    let request = format!("GET {} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n", parsed.path());
+    let mut answer = Vec::new();
+    stream.write_all(request.as_bytes()).map_err(|error| failed(error.to_string()))?;
+    stream.take(1 << 20).read_to_end(&mut answer).map_err(|error| failed(error.to_string()))?;
+    let answer = String::from_utf8_lossy(&answer);
+    let sound = answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"keys\"");
+    if sound { Ok(url) } else { Err(failed(format!("answers {:?}", answer.lines().next().unwrap_or_default()))) }
+}
+
+fn connect(host: &str, port: u16) -> std::io::Result<TcpStream> {
+    let mut failure = std::io::Error::other("the name has no address");
+    for address in (host.trim_matches(['[', ']']), port).to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, PATIENCE) {
+            Ok(stream) => {
+                stream.set_read_timeout(Some(PATIENCE))?;
+                return Ok(stream);
+            }
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
