@@ -20,7 +20,7 @@ const SHUTDOWN_SECONDS: u64 = 30;
 const FLUSH_EVERY: Duration = Duration::from_secs(5);
 
 /// How often what has ended is forgotten.
-const SWEEP_EVERY: Duration = Duration::from_secs(600);
+const SWEEP_EVERY: Duration = Duration::from_mins(10);
 
 /// Serves until SIGTERM or SIGINT, then finishes what is under way.
 ///
@@ -40,8 +40,8 @@ pub async fn serve(config: Config, migrate: Migrate) -> Result<(), StartError> {
 
     let metrics = serve_metrics(&app)?;
     let background = tokio::spawn(work_behind(Data::clone(&app).into_inner()));
-    let served = Data::clone(&app);
-    let server = HttpServer::new(move || routes::application(Data::clone(&served)))
+    let shared = Data::clone(&app);
+    let server = HttpServer::new(move || routes::application(Data::clone(&shared)))
         .workers(workers)
         .keep_alive(Duration::from_secs(75))
         .shutdown_timeout(SHUTDOWN_SECONDS)

@@ -5,6 +5,7 @@ use diesel::prelude::*;
 use super::DbConnection;
 use super::schema::{api_keys, tenants};
 use crate::domain::api_key::ApiKey;
+use crate::domain::change::Change;
 use crate::domain::page::Page;
 use crate::domain::{ApiKeyId, Email, Name, Tenant, TenantId, Timestamp};
 
@@ -106,23 +107,25 @@ pub fn count_live(connection: &mut DbConnection, tenant: TenantId, now: Timestam
         .get_result(connection)
 }
 
-/// Changes what may be changed of a key: `None` leaves it as it is.
+/// Changes what may be changed of a key: `None` leaves the name as it is. False where nothing was to be changed.
 pub fn update(
     connection: &mut DbConnection,
     tenant: TenantId,
     id: ApiKeyId,
     name: Option<&Name>,
-    contact_email: Option<Option<&Email>>,
+    contact_email: &Change<Email>,
 ) -> QueryResult<bool> {
     let key = || api_keys::table.find(id).filter(api_keys::tenant_id.eq(tenant));
     let mut rows = 0;
     if let Some(name) = name {
         rows = diesel::update(key()).set(api_keys::name.eq(name)).execute(connection)?;
     }
-    if let Some(email) = contact_email {
-        rows = diesel::update(key()).set(api_keys::contact_email.eq(email)).execute(connection)?;
-    }
-    Ok(rows == 1)
+    let email = match contact_email {
+        Change::Keep => return Ok(rows == 1),
+        Change::Set(email) => Some(email),
+        Change::Clear => None,
+    };
+    diesel::update(key()).set(api_keys::contact_email.eq(email)).execute(connection).map(|rows| rows == 1)
 }
 
 /// Revokes a key for good; false where it is dead already.

@@ -80,7 +80,7 @@ impl Executor {
     }
 
     /// `threads` threads with a transaction each: for PostgreSQL, where waiting is mostly for round trips.
-    pub fn parallel(pool: Pool<Manager>, patience: Duration, threads: u32) -> Result<Self, DbError> {
+    pub fn parallel(pool: &Pool<Manager>, patience: Duration, threads: u32) -> Result<Self, DbError> {
         let (sender, queue): (_, Receiver<Queued>) = crossbeam_channel::bounded(QUEUE);
         for number in 0..threads {
             let (pool, queue) = (pool.clone(), queue.clone());
@@ -165,7 +165,11 @@ fn run_one(pool: &Pool<Manager>, mut queued: Queued) {
         let connection: &mut DbConnection = &mut connection;
         let job = queued.job.as_mut();
         match queued.kind {
-            Kind::Read => Ok(drop(run_caught(job, connection))),
+            Kind::Read => {
+                // The piece keeps its own error, and there is nothing to roll back.
+                let _ = run_caught(job, connection);
+                Ok(())
+            }
             Kind::Write => commit_one(job, connection),
         }
     });

@@ -29,7 +29,7 @@ pub fn run(connection: &mut DbConnection) -> Result<Vec<String>, DbError> {
             postgres.run_pending_migrations(POSTGRES)
         }
     };
-    versions.map(names).map_err(|error| DbError::Fault(format!("migration failed: {error}")))
+    versions.map(|versions| names(&versions)).map_err(|error| DbError::Fault(format!("migration failed: {error}")))
 }
 
 /// The versions that are still to be applied.
@@ -55,6 +55,6 @@ pub fn pending(connection: &mut DbConnection) -> Result<Vec<String>, DbError> {
     migrations.map_err(|error| DbError::Fault(format!("cannot read the applied migrations: {error}")))
 }
 
-fn names(versions: Vec<diesel::migration::MigrationVersion<'_>>) -> Vec<String> {
+fn names(versions: &[diesel::migration::MigrationVersion<'_>]) -> Vec<String> {
     versions.iter().map(ToString::to_string).collect()
 }

@@ -4,6 +4,7 @@ pub mod actor;
 pub mod algorithm;
 pub mod api_key;
 pub mod audit;
+pub mod change;
 pub mod email;
 pub mod id;
 pub mod ip_allow_list;

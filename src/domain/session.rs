@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn the_predecessor_is_welcome_within_the_grace_only() {
-        let at = |seconds| Timestamp(seconds * 1_000_000);
+        let at = |seconds: i64| Timestamp(seconds * 1_000_000);
         let judge = |generation, now| session().judge(generation, now, LIMITS.grace);
         assert_eq!(judge(5, at(1_000)), Presented::Current);
         assert_eq!(judge(4, at(29)), Presented::Predecessor);

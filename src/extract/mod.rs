@@ -37,5 +37,5 @@ pub fn header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>,
 /// # Errors
 /// [`Refusal::Internal`]: never, in an application that `routes` configured.
 pub fn app(request: &HttpRequest) -> Result<&App, Refusal> {
-    request.app_data::<Data<App>>().map(|app| app.get_ref()).ok_or(Refusal::Internal)
+    request.app_data::<Data<App>>().map(Data::get_ref).ok_or(Refusal::Internal)
 }

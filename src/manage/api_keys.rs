@@ -2,11 +2,14 @@
 
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use super::idempotency::{self, IdempotencyKey};
 use crate::app::{API_KEYS_PER_TENANT, App};
 use crate::db::{DbConnection, api_keys, audit, tenants};
 use crate::domain::api_key::{ApiKey, ApiKeyState};
+use crate::domain::audit::AuditEvent;
+use crate::domain::change::Change;
 use crate::domain::ip_allow_list::IpAllowList;
 use crate::domain::key_format::ApiKeySecret;
 use crate::domain::page::{Page, Paged};
@@ -49,7 +52,7 @@ pub struct ApiKeyChange {
     /// Another name.
     pub name: Option<Name>,
     /// Another contact, or none.
-    pub contact_email: Option<Option<Email>>,
+    pub contact_email: Change<Email>,
 }
 
 /// Creates a key.
@@ -73,30 +76,8 @@ pub async fn create(
     let request = idempotency::request_hash(&("create", &new));
     let (key, secret) = draft(app, by, tenant, new, now)?;
     let event = app.event(by, "api_key.created", now)?.tenant(tenant).target("api-key", key.id);
-    let hash = app.api_keys.hash(&secret);
-    let record =
-        idempotency.map(|given| Answer::new(&key, &secret).record(app, tenant, given, by, request, now)).transpose()?;
-
-    let created = key.clone();
-    let earlier = app
-        .db
-        .write(move |connection| {
-            ensure_tenant(connection, tenant)?;
-            if let Some(record) = record
-                && let Some(answer) = record.earlier_or_keep(connection)?
-            {
-                return Ok(Some(answer));
-            }
-            ensure_room(connection, tenant, now)?;
-            api_keys::insert(connection, &created, &hash)?;
-            audit::record(connection, &event)?;
-            Ok::<_, Refusal>(None)
-        })
-        .await?;
-    match earlier {
-        Some(sealed) => Answer::open(app, tenant, &sealed),
-        None => Ok(CreatedApiKey { key, secret, replayed: false }),
-    }
+    let keep = idempotency.map(|given| keep(app, by, &given, request, &key, &secret)).transpose()?;
+    store(app, key, secret, event, keep, |_| Ok(())).await
 }
 
 /// Replaces a key by a new one with the same rights. The old one dies now, or after `overlap`.
@@ -126,31 +107,8 @@ pub async fn rotate(
         .tenant(tenant)
         .target("api-key", id)
         .details(format!("replaced by api-key:{}", key.id));
-    let hash = app.api_keys.hash(&secret);
-    let record =
-        idempotency.map(|given| Answer::new(&key, &secret).record(app, tenant, given, by, request, now)).transpose()?;
-
-    let created = key.clone();
-    let earlier = app
-        .db
-        .write(move |connection| {
-            ensure_tenant(connection, tenant)?;
-            if let Some(record) = record
-                && let Some(answer) = record.earlier_or_keep(connection)?
-            {
-                return Ok(Some(answer));
-            }
-            end_old(connection, tenant, id, now, overlap)?;
-            ensure_room(connection, tenant, now)?;
-            api_keys::insert(connection, &created, &hash)?;
-            audit::record(connection, &event)?;
-            Ok::<_, Refusal>(None)
-        })
-        .await?;
-    match earlier {
-        Some(sealed) => Answer::open(app, tenant, &sealed),
-        None => Ok(CreatedApiKey { key, secret, replayed: false }),
-    }
+    let keep = idempotency.map(|given| keep(app, by, &given, request, &key, &secret)).transpose()?;
+    store(app, key, secret, event, keep, move |connection| end_old(connection, tenant, id, now, overlap)).await
 }
 
 /// Revokes a key for good. It is no error that it is dead already.
@@ -185,8 +143,7 @@ pub async fn change(
     let event = app.event(by, "api_key.changed", app.now())?.tenant(tenant).target("api-key", id);
     app.db
         .write(move |connection| {
-            let email = change.contact_email.as_ref().map(Option::as_ref);
-            if api_keys::update(connection, tenant, id, change.name.as_ref(), email)? {
+            if api_keys::update(connection, tenant, id, change.name.as_ref(), &change.contact_email)? {
                 audit::record(connection, &event)?;
             }
             api_keys::find(connection, tenant, id)?.ok_or(Refusal::NotFound)
@@ -266,6 +223,38 @@ fn draft(
     Ok((key, secret))
 }
 
+/// Stores a key in one transaction with what must come before it, unless the same request was answered before.
+async fn store(
+    app: &App,
+    key: ApiKey,
+    secret: ApiKeySecret,
+    event: AuditEvent,
+    keep: Option<idempotency::Keep>,
+    before: impl FnOnce(&mut DbConnection) -> Result<(), Refusal> + Send + 'static,
+) -> Result<CreatedApiKey, Refusal> {
+    let (tenant, hash, new) = (key.tenant_id, app.api_keys.hash(&secret), key.clone());
+    let earlier = app
+        .db
+        .write(move |connection| {
+            ensure_tenant(connection, tenant)?;
+            if let Some(keep) = keep
+                && let Some(answer) = keep.earlier_or_keep(connection)?
+            {
+                return Ok(Some(answer));
+            }
+            before(connection)?;
+            ensure_room(connection, tenant, new.created_at)?;
+            api_keys::insert(connection, &new, &hash)?;
+            audit::record(connection, &event)?;
+            Ok::<_, Refusal>(None)
+        })
+        .await?;
+    match earlier {
+        Some(sealed) => Answer::open(app, tenant, &sealed),
+        None => Ok(CreatedApiKey { key, secret, replayed: false }),
+    }
+}
+
 fn ensure_tenant(connection: &mut DbConnection, tenant: TenantId) -> Result<(), Refusal> {
     if tenants::lock(connection, tenant)? { Ok(()) } else { Err(Refusal::NotFound) }
 }
@@ -306,27 +295,23 @@ struct Answer {
 }
 
 impl Answer {
-    fn new(key: &ApiKey, secret: &ApiKeySecret) -> Self {
-        Self { key: key.clone(), secret: secret.expose().to_owned() }
-    }
-
-    fn record(
-        self,
-        app: &App,
-        tenant: TenantId,
-        given: IdempotencyKey,
-        by: &Actor,
-        request: idempotency::Hash,
-        now: Timestamp,
-    ) -> Result<idempotency::Keep, Refusal> {
-        let answer = zeroize::Zeroizing::new(serde_json::to_vec(&self).map_err(|_| Refusal::Internal)?);
-        idempotency::Keep::new(app, tenant, given, by.who, request, &answer, now)
-    }
-
     fn open(app: &App, tenant: TenantId, sealed: &[u8]) -> Result<CreatedApiKey, Refusal> {
         let opened = idempotency::open(app, tenant, sealed)?;
         let Self { key, secret } = serde_json::from_slice(&opened).map_err(|_| Refusal::Internal)?;
         let secret = app.key_format.read(&secret).ok_or(Refusal::Internal)?;
         Ok(CreatedApiKey { key, secret, replayed: true })
     }
+}
+
+fn keep(
+    app: &App,
+    by: &Actor,
+    given: &IdempotencyKey,
+    request: idempotency::Hash,
+    key: &ApiKey,
+    secret: &ApiKeySecret,
+) -> Result<idempotency::Keep, Refusal> {
+    let answer = Answer { key: key.clone(), secret: secret.expose().to_owned() };
+    let answer = Zeroizing::new(serde_json::to_vec(&answer).map_err(|_| Refusal::Internal)?);
+    idempotency::Keep::new(app, key.tenant_id, given, by.who, request, &answer, key.created_at)
 }

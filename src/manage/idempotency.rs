@@ -55,7 +55,7 @@ impl Keep {
     pub(super) fn new(
         app: &App,
         tenant: TenantId,
-        key: IdempotencyKey,
+        key: &IdempotencyKey,
         by: Who,
         request_hash: Hash,
         answer: &[u8],

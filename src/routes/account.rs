@@ -54,6 +54,7 @@ pub struct SessionAnswer {
     current: bool,
 }
 
+/// A new password for oneself.
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PasswordBody {

@@ -11,6 +11,7 @@ use validator::Validate;
 
 use crate::app::App;
 use crate::domain::api_key::{ApiKey, ApiKeyState};
+use crate::domain::change::Change;
 use crate::domain::ip_allow_list::IpAllowList;
 use crate::domain::page::Paged;
 use crate::domain::{ApiKeyId, Email, Name, Refusal, Scope, Scopes, TenantId, Timestamp};
@@ -22,6 +23,7 @@ use crate::manage;
 use crate::manage::api_keys::{ApiKeyChange, CreatedApiKey, NewApiKey};
 use crate::manage::idempotency::IdempotencyKey;
 
+/// A key that is wanted.
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateBody {
@@ -44,14 +46,15 @@ pub struct CreateBody {
     constraints: Option<serde_json::Map<String, Value>>,
 }
 
+/// What may be changed of a key; what may not is refused by name.
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChangeBody {
     name: Option<Name>,
     /// `null` takes it away.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default)]
     #[schema(value_type = Option<Email>)]
-    contact_email: Option<Option<Email>>,
+    contact_email: Change<Email>,
     #[serde(default, deserialize_with = "present")]
     #[schema(ignore)]
     scopes: Option<Value>,
@@ -75,6 +78,7 @@ pub struct ChangeBody {
     constraints: Option<Value>,
 }
 
+/// How a key is replaced.
 #[derive(Default, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RotateBody {

@@ -9,8 +9,9 @@ use utoipa_swagger_ui::Config;
 
 use crate::domain::Refusal;
 
-/// Nothing but our own files, and no inline script or style (security 23).
-const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+/// Nothing but our own files, and no inline script or style (security 23), but for the one style that Swagger UI sets,
+/// which is named by its hash.
+const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'sha256-RL3ie0nH+Lzz2YNqQN83mnU0J1ot4QL7b99vMdIX99w='; img-src 'self' data:; connect-src 'self'; \
                    base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 const PAGE: &str = r#"<!doctype html>

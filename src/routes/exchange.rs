@@ -20,6 +20,7 @@ use crate::tokens::issuer::AccessToken;
 /// RFC 8693 section 3.
 pub const ACCESS_TOKEN_URN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
+/// What is wanted for a key.
 #[derive(Default, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExchangeBody {

@@ -21,6 +21,7 @@ use crate::grants::login::LoginRequest;
 use crate::grants::refresh::RefreshRequest;
 use crate::{grants, manage};
 
+/// Who logs in.
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LoginBody {
@@ -33,6 +34,7 @@ pub struct LoginBody {
     cookie: bool,
 }
 
+/// A refresh token, to be exchanged or ended.
 #[derive(Default, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RefreshBody {

@@ -71,12 +71,11 @@ pub async fn discovery(app: Data<App>) -> HttpResponse {
     })
 }
 
-/// The same under the name that OpenID Connect clients look for.
+/// The same under the name that `OpenID` Connect clients look for.
 #[utoipa::path(
     get, path = "/.well-known/openid-configuration", tag = "metadata",
     responses((status = 200, description = "The metadata", body = Discovery))
 )]
-#[expect(dead_code, reason = "it describes the second name of `discovery`")]
 pub async fn openid_configuration(app: Data<App>) -> HttpResponse {
     discovery(app).await
 }

@@ -17,6 +17,7 @@ use crate::extract::principal::Operator;
 use crate::manage;
 use crate::manage::tenants::{NewTenant, TenantChange};
 
+/// A tenant that is wanted.
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateTenantBody {
@@ -26,6 +27,7 @@ pub struct CreateTenantBody {
     plan: Option<String>,
 }
 
+/// What is to be changed of a tenant.
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChangeTenantBody {

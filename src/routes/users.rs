@@ -18,6 +18,7 @@ use crate::extract::principal::{InTenant, ReadUsers, WriteUsers};
 use crate::manage;
 use crate::manage::users::NewUser;
 
+/// A member that is wanted.
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AddUserBody {
@@ -29,6 +30,7 @@ pub struct AddUserBody {
     password: Option<Password>,
 }
 
+/// Another role.
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChangeRoleBody {

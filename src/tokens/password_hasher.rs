@@ -142,13 +142,13 @@ fn work(jobs: &Receiver<Job>, in_progress: &AtomicUsize) {
     let mut memory = Vec::new();
     for Job { password, task } in jobs {
         in_progress.fetch_add(1, Ordering::Relaxed);
-        // Whoever waited may have gone away.
-        match task {
-            Task::Hash { params, salt, reply } => drop(reply.send(hash(&params, &password, &salt, &mut memory))),
+        // Where the answer cannot be sent, whoever waited has gone away.
+        let _ = match task {
+            Task::Hash { params, salt, reply } => reply.send(hash(&params, &password, &salt, &mut memory)).is_ok(),
             Task::Verify { stored, reply } => {
-                drop(reply.send(verify(&stored, &password, &mut memory).unwrap_or(false)))
+                reply.send(verify(&stored, &password, &mut memory).unwrap_or(false)).is_ok()
             }
-        }
+        };
         in_progress.fetch_sub(1, Ordering::Relaxed);
     }
 }
