@@ -9,6 +9,7 @@ use actix_web::{App as ActixApp, HttpResponse, HttpServer};
 
 use crate::app::{App, Migrate, StartError};
 use crate::config::Config;
+use crate::domain::page::Page;
 use crate::manage;
 use crate::metrics::{self, SigningKeyAge, Snapshot};
 use crate::{routes, welcome};
@@ -18,6 +19,9 @@ const SHUTDOWN_SECONDS: u64 = 30;
 
 /// How often what is remembered in memory is written.
 const FLUSH_EVERY: Duration = Duration::from_secs(5);
+
+/// How often the signing keys are read anew: another server may have made one.
+const RELOAD_EVERY: Duration = Duration::from_secs(10);
 
 /// How often what has ended is forgotten.
 const SWEEP_EVERY: Duration = Duration::from_mins(10);
@@ -34,9 +38,7 @@ pub async fn serve(config: Config, migrate: Migrate) -> Result<(), StartError> {
 
     let app = Data::from(App::open(config, migrate).await?);
     manage::signing_keys::ensure_active(&app).await?;
-    if app.config.is_bare() {
-        greet(&app).await?;
-    }
+    greet(&app).await?;
 
     let metrics = serve_metrics(&app)?;
     let background = tokio::spawn(work_behind(Data::clone(&app).into_inner()));
@@ -66,8 +68,17 @@ fn listen(address: std::net::SocketAddr) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).map_err(|error| StartError::Listen(address, error))
 }
 
-/// Makes the first account, where there is none, and shows it: on the terminal, never in the log.
+/// Where nothing was configured, makes the first account and shows it: on the terminal, never in the log. With a database
+/// that somebody configured no account is ever made; the log says how to.
 async fn greet(app: &App) -> Result<(), StartError> {
+    if !app.config.is_bare() {
+        if manage::users::list(app, Page::DEFAULT).await?.items.is_empty() {
+            tracing::warn!(
+                "nobody can log in yet: run `jeton tenant create`, then `jeton user create --generate-password`"
+            );
+        }
+        return Ok(());
+    }
     if let Some(account) = manage::first_start::make_first_account(app).await? {
         welcome::print(app.config.server.public_url.issuer(), &account);
     }
@@ -77,11 +88,13 @@ async fn greet(app: &App) -> Result<(), StartError> {
 /// Writes and forgets by the clock, for as long as the server runs. What fails is tried again at the next turn.
 async fn work_behind(app: Arc<App>) {
     let mut flush = tokio::time::interval(FLUSH_EVERY);
+    let mut reload = tokio::time::interval(RELOAD_EVERY);
     let mut sweep = tokio::time::interval(SWEEP_EVERY);
     loop {
         let done = tokio::select! {
-            _ = flush.tick() => app.last_used.flush(&app.db).await,
-            _ = sweep.tick() => manage::sweep::sweep(&app).await,
+            _ = flush.tick() => app.last_used.flush(&app.db).await.map_err(StartError::from),
+            _ = reload.tick() => manage::signing_keys::reload(&app).await,
+            _ = sweep.tick() => manage::sweep::sweep(&app).await.map_err(StartError::from),
         };
         if let Err(error) = done {
             tracing::warn!(%error, "background work failed; it is tried again");

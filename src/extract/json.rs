@@ -6,7 +6,7 @@ use actix_web::web::Bytes;
 use actix_web::{FromRequest, HttpRequest};
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use validator::Validate;
 
 use crate::domain::Refusal;
@@ -86,24 +86,32 @@ pub(super) fn read_body(
 
 fn parse<T: DeserializeOwned + Validate>(body: &[u8]) -> Result<T, Refusal> {
     let mut json = serde_json::Deserializer::from_slice(body);
-    let value: T = serde_path_to_error::deserialize(&mut json).map_err(|error| refusal(&error))?;
-    json.end().map_err(|error| malformed(&error))?;
+    let parsed = serde_path_to_error::deserialize(&mut json);
+    // What is no JSON is malformed, wherever the parser stopped in it.
+    let whole = if parsed.is_ok() { json.end() } else { serde_json::from_slice::<IgnoredAny>(body).map(drop) };
+    whole.map_err(|error| malformed(&error))?;
+    let value: T = parsed.map_err(|error| Refusal::ValidationFailed(vec![field_error(&error)]))?;
     value.validate().map_err(|errors| Refusal::ValidationFailed(field_errors(&errors)))?;
     Ok(value)
 }
 
-/// What is not JSON is malformed; what is JSON but not what it must be names its field.
-fn refusal(error: &serde_path_to_error::Error<serde_json::Error>) -> Refusal {
-    if !error.inner().is_data() {
-        return malformed(error.inner());
-    }
-    let field = error.path().to_string();
-    let field = if field == "." { String::new() } else { field };
-    Refusal::ValidationFailed(vec![FieldError { field, message: without_position(error.inner()) }])
-}
-
 fn malformed(error: &serde_json::Error) -> Refusal {
     Refusal::MalformedRequest(format!("The body is not JSON (line {}, column {})", error.line(), error.column()))
+}
+
+/// The field at fault. For a member that is missing or unknown serde tells the object, and the name in its message.
+fn field_error(error: &serde_path_to_error::Error<serde_json::Error>) -> FieldError {
+    let message = without_position(error.inner());
+    let path = error.path().to_string();
+    let member = |lead: &str| message.strip_prefix(lead).and_then(|rest| rest.split('`').next());
+    let (member, message) = match (member("missing field `"), member("unknown field `")) {
+        (Some(missing), _) => (missing.to_owned(), "is required".to_owned()),
+        (_, Some(unknown)) => (unknown.to_owned(), "is not a known field".to_owned()),
+        _ => (String::new(), message),
+    };
+    let object = path.trim_end_matches(member.as_str()).trim_matches('.');
+    let field = [object, &member].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(".");
+    FieldError { field, message }
 }
 
 /// serde's message without its position. It may quote what was sent, so it is cut short and kept printable.

@@ -51,7 +51,7 @@ pub async fn add(app: &App, by: &Actor, new: NewUser) -> Result<AddedUser, Refus
         Some(password) => (password, None),
         None => generate_password(app).map(|(password, text)| (password, Some(text)))?,
     };
-    ensure_strong(app, &password, &new.email)?;
+    ensure_strong(app, "password", &password, &new.email)?;
     let hash = app.hasher.hash(password).await?;
     let fresh = User {
         id: app.new_id(now)?,
@@ -145,7 +145,7 @@ pub async fn change_password(
         app.db.write(move |connection| audit::record(connection, &event).map_err(Refusal::from)).await?;
         return Err(Refusal::InvalidCredentials);
     }
-    ensure_strong(app, &new, &user.email)?;
+    ensure_strong(app, "new_password", &new, &user.email)?;
     let hash = app.hasher.hash(new).await?;
     let event = app.event(by, "user.password_changed", now)?.target("user", id);
     app.db
@@ -166,7 +166,7 @@ pub async fn change_password(
 pub async fn set_password(app: &App, by: &Actor, email: &Email, new: Password) -> Result<(), Refusal> {
     let now = app.now();
     let user = find(app, email).await?.id;
-    ensure_strong(app, &new, email)?;
+    ensure_strong(app, "password", &new, email)?;
     let hash = app.hasher.hash(new).await?;
     let event = app.event(by, "user.password_set", now)?.target("user", user);
     app.db
@@ -269,10 +269,10 @@ pub async fn list(app: &App, page: Page) -> Result<Paged<User>, Refusal> {
     Ok(page.of(found, |user| user.id.uuid()))
 }
 
-fn ensure_strong(app: &App, password: &Password, email: &Email) -> Result<(), Refusal> {
+fn ensure_strong(app: &App, field: &str, password: &Password, email: &Email) -> Result<(), Refusal> {
     password
         .ensure_strong(app.config.password.min_length, &[email.as_str(), SERVICE_NAME])
-        .map_err(|weak: WeakPassword| Refusal::invalid("password", weak))
+        .map_err(|weak: WeakPassword| Refusal::invalid(field, weak))
 }
 
 /// A password that nobody chose: 160 random bits as 32 letters and digits.

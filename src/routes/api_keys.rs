@@ -120,7 +120,7 @@ pub struct CreatedAnswer {
 
 /// Creates an API key.
 #[utoipa::path(
-    post, path = "/api/v1/tenants/{tenant_id}/api-keys", tag = "api keys", security(("bearer" = [])),
+    post, path = "/api/v1/tenants/{tenant_id}/api-keys", operation_id = "create_api_key", tag = "api keys", security(("bearer" = [])),
     params(("tenant_id" = TenantId, Path), ("Idempotency-Key" = Option<String>, Header)), request_body = CreateBody,
     responses((status = 201, description = "Created; `key` is shown only here", body = CreatedAnswer))
 )]
@@ -138,7 +138,7 @@ pub async fn create(
 
 /// Lists the tenant's API keys, dead ones too.
 #[utoipa::path(
-    get, path = "/api/v1/tenants/{tenant_id}/api-keys", tag = "api keys", security(("bearer" = [])),
+    get, path = "/api/v1/tenants/{tenant_id}/api-keys", operation_id = "list_api_keys", tag = "api keys", security(("bearer" = [])),
     params(
         ("tenant_id" = TenantId, Path),
         ("limit" = Option<u8>, Query, minimum = 1, maximum = 100), ("cursor" = Option<String>, Query)
@@ -153,7 +153,7 @@ pub async fn list(app: Data<App>, caller: InTenant<ReadApiKeys>, page: PageQuery
 
 /// Shows an API key.
 #[utoipa::path(
-    get, path = "/api/v1/tenants/{tenant_id}/api-keys/{id}", tag = "api keys", security(("bearer" = [])),
+    get, path = "/api/v1/tenants/{tenant_id}/api-keys/{id}", operation_id = "show_api_key", tag = "api keys", security(("bearer" = [])),
     params(("tenant_id" = TenantId, Path), ("id" = ApiKeyId, Path)),
     responses((status = 200, description = "The key, never its plain text", body = ApiKeyAnswer))
 )]
@@ -168,7 +168,7 @@ pub async fn find(
 
 /// Changes an API key's name or contact.
 #[utoipa::path(
-    patch, path = "/api/v1/tenants/{tenant_id}/api-keys/{id}", tag = "api keys", security(("bearer" = [])),
+    patch, path = "/api/v1/tenants/{tenant_id}/api-keys/{id}", operation_id = "change_api_key", tag = "api keys", security(("bearer" = [])),
     params(("tenant_id" = TenantId, Path), ("id" = ApiKeyId, Path)), request_body = ChangeBody,
     responses((status = 200, description = "Changed", body = ApiKeyAnswer))
 )]
@@ -185,7 +185,7 @@ pub async fn change(
 
 /// Revokes an API key for good.
 #[utoipa::path(
-    delete, path = "/api/v1/tenants/{tenant_id}/api-keys/{id}", tag = "api keys", security(("bearer" = [])),
+    delete, path = "/api/v1/tenants/{tenant_id}/api-keys/{id}", operation_id = "revoke_api_key", tag = "api keys", security(("bearer" = [])),
     params(("tenant_id" = TenantId, Path), ("id" = ApiKeyId, Path)),
     responses((status = 204, description = "Revoked, now or before"))
 )]
@@ -200,7 +200,7 @@ pub async fn revoke(
 
 /// Replaces an API key by a new one with the same rights.
 #[utoipa::path(
-    post, path = "/api/v1/tenants/{tenant_id}/api-keys/{id}/rotate", tag = "api keys", security(("bearer" = [])),
+    post, path = "/api/v1/tenants/{tenant_id}/api-keys/{id}/rotate", operation_id = "rotate_api_key", tag = "api keys", security(("bearer" = [])),
     params(
         ("tenant_id" = TenantId, Path), ("id" = ApiKeyId, Path), ("Idempotency-Key" = Option<String>, Header)
     ),

@@ -27,7 +27,7 @@ pub struct SigningKeyAnswer {
 
 /// Lists the signing keys, oldest first: there are never many.
 #[utoipa::path(
-    get, path = "/api/v1/signing-keys", tag = "signing keys", security(("bearer" = [])),
+    get, path = "/api/v1/signing-keys", operation_id = "list_signing_keys", tag = "signing keys", security(("bearer" = [])),
     responses((status = 200, description = "The keys", body = Paged<SigningKeyAnswer>))
 )]
 pub async fn list(app: Data<App>, _: Operator) -> Result<impl Responder, Refusal> {

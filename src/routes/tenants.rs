@@ -50,7 +50,7 @@ pub struct TenantAnswer {
 
 /// Creates a tenant.
 #[utoipa::path(
-    post, path = "/api/v1/tenants", tag = "tenants", security(("bearer" = [])), request_body = CreateTenantBody,
+    post, path = "/api/v1/tenants", operation_id = "create_tenant", tag = "tenants", security(("bearer" = [])), request_body = CreateTenantBody,
     responses((status = 201, description = "Created", body = TenantAnswer))
 )]
 pub async fn create(
@@ -66,7 +66,7 @@ pub async fn create(
 
 /// Lists all tenants.
 #[utoipa::path(
-    get, path = "/api/v1/tenants", tag = "tenants", security(("bearer" = [])),
+    get, path = "/api/v1/tenants", operation_id = "list_tenants", tag = "tenants", security(("bearer" = [])),
     params(("limit" = Option<u8>, Query, minimum = 1, maximum = 100), ("cursor" = Option<String>, Query)),
     responses((status = 200, description = "Tenants, newest first", body = Paged<TenantAnswer>))
 )]
@@ -76,7 +76,7 @@ pub async fn list(app: Data<App>, _: Operator, page: PageQuery) -> Result<impl R
 
 /// Shows a tenant.
 #[utoipa::path(
-    get, path = "/api/v1/tenants/{tenant_id}", tag = "tenants", security(("bearer" = [])),
+    get, path = "/api/v1/tenants/{tenant_id}", operation_id = "show_tenant", tag = "tenants", security(("bearer" = [])),
     params(("tenant_id" = TenantId, Path)),
     responses((status = 200, description = "The tenant", body = TenantAnswer))
 )]
@@ -86,7 +86,7 @@ pub async fn find(app: Data<App>, _: Operator, id: Path<String>) -> Result<impl 
 
 /// Changes a tenant's name or plan.
 #[utoipa::path(
-    patch, path = "/api/v1/tenants/{tenant_id}", tag = "tenants", security(("bearer" = [])),
+    patch, path = "/api/v1/tenants/{tenant_id}", operation_id = "change_tenant", tag = "tenants", security(("bearer" = [])),
     params(("tenant_id" = TenantId, Path)), request_body = ChangeTenantBody,
     responses((status = 200, description = "Changed", body = TenantAnswer))
 )]
@@ -103,7 +103,7 @@ pub async fn change(
 
 /// Suspends a tenant: its sessions end, its keys rest.
 #[utoipa::path(
-    post, path = "/api/v1/tenants/{tenant_id}/suspend", tag = "tenants", security(("bearer" = [])),
+    post, path = "/api/v1/tenants/{tenant_id}/suspend", operation_id = "suspend_tenant", tag = "tenants", security(("bearer" = [])),
     params(("tenant_id" = TenantId, Path)),
     responses((status = 200, description = "Suspended, now or before", body = TenantAnswer))
 )]
@@ -114,7 +114,7 @@ pub async fn suspend(app: Data<App>, caller: Operator, id: Path<String>) -> Resu
 
 /// Resumes a tenant: its keys work again, its users log in anew.
 #[utoipa::path(
-    post, path = "/api/v1/tenants/{tenant_id}/resume", tag = "tenants", security(("bearer" = [])),
+    post, path = "/api/v1/tenants/{tenant_id}/resume", operation_id = "resume_tenant", tag = "tenants", security(("bearer" = [])),
     params(("tenant_id" = TenantId, Path)),
     responses((status = 200, description = "Active, now or before", body = TenantAnswer))
 )]
@@ -125,7 +125,7 @@ pub async fn resume(app: Data<App>, caller: Operator, id: Path<String>) -> Resul
 
 /// Deletes a tenant with its members, sessions and keys.
 #[utoipa::path(
-    delete, path = "/api/v1/tenants/{tenant_id}", tag = "tenants", security(("bearer" = [])),
+    delete, path = "/api/v1/tenants/{tenant_id}", operation_id = "delete_tenant", tag = "tenants", security(("bearer" = [])),
     params(("tenant_id" = TenantId, Path)),
     responses((status = 204, description = "Deleted"))
 )]

@@ -53,7 +53,7 @@ pub struct UserAnswer {
 
 /// Adds a user to the tenant; a person who is known already becomes a member and keeps the password.
 #[utoipa::path(
-    post, path = "/api/v1/tenants/{tenant_id}/users", tag = "users", security(("bearer" = [])),
+    post, path = "/api/v1/tenants/{tenant_id}/users", operation_id = "add_user", tag = "users", security(("bearer" = [])),
     params(("tenant_id" = TenantId, Path)), request_body = AddUserBody,
     responses((status = 201, description = "Added", body = UserAnswer))
 )]
@@ -75,7 +75,7 @@ pub async fn add(
 
 /// Lists the members of the tenant.
 #[utoipa::path(
-    get, path = "/api/v1/tenants/{tenant_id}/users", tag = "users", security(("bearer" = [])),
+    get, path = "/api/v1/tenants/{tenant_id}/users", operation_id = "list_users", tag = "users", security(("bearer" = [])),
     params(
         ("tenant_id" = TenantId, Path),
         ("limit" = Option<u8>, Query, minimum = 1, maximum = 100), ("cursor" = Option<String>, Query)
@@ -88,7 +88,7 @@ pub async fn list(app: Data<App>, caller: InTenant<ReadUsers>, page: PageQuery) 
 
 /// Shows a member.
 #[utoipa::path(
-    get, path = "/api/v1/tenants/{tenant_id}/users/{id}", tag = "users", security(("bearer" = [])),
+    get, path = "/api/v1/tenants/{tenant_id}/users/{id}", operation_id = "show_user", tag = "users", security(("bearer" = [])),
     params(("tenant_id" = TenantId, Path), ("id" = UserId, Path)),
     responses((status = 200, description = "The member", body = UserAnswer))
 )]
@@ -103,7 +103,7 @@ pub async fn find(
 
 /// Gives a member another role.
 #[utoipa::path(
-    patch, path = "/api/v1/tenants/{tenant_id}/users/{id}", tag = "users", security(("bearer" = [])),
+    patch, path = "/api/v1/tenants/{tenant_id}/users/{id}", operation_id = "change_role", tag = "users", security(("bearer" = [])),
     params(("tenant_id" = TenantId, Path), ("id" = UserId, Path)), request_body = ChangeRoleBody,
     responses((status = 200, description = "Changed", body = UserAnswer))
 )]
@@ -119,7 +119,7 @@ pub async fn change_role(
 
 /// Removes a member from the tenant; its sessions there end.
 #[utoipa::path(
-    delete, path = "/api/v1/tenants/{tenant_id}/users/{id}", tag = "users", security(("bearer" = [])),
+    delete, path = "/api/v1/tenants/{tenant_id}/users/{id}", operation_id = "remove_user", tag = "users", security(("bearer" = [])),
     params(("tenant_id" = TenantId, Path), ("id" = UserId, Path)),
     responses((status = 204, description = "Removed"))
 )]
