@@ -1,5 +1,7 @@
 //! Connections: one type for both databases, and how each is opened.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use diesel::connection::SimpleConnection;
@@ -56,7 +58,11 @@ fn make_parent(path: &Path) -> Result<(), DbError> {
     let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else {
         return Ok(());
     };
-    std::fs::create_dir_all(folder)
+    // Nobody but the server's own user has business in there.
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
         .map_err(|error| DbError::Unavailable(format!("cannot make the folder {}: {error}", folder.display())))
 }
 

@@ -10,6 +10,9 @@ pub enum DbError {
     /// A row with this key is there already.
     #[error("a unique value is taken")]
     Conflict,
+    /// A row that this one belongs to is gone.
+    #[error("what it belongs to is gone")]
+    Gone,
     /// It cannot be reached, is locked, full or shutting down: later it may answer.
     #[error("the database does not answer: {0}")]
     Unavailable(String),
@@ -25,6 +28,7 @@ impl From<Error> for DbError {
     fn from(error: Error) -> Self {
         match error {
             Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _) => Self::Conflict,
+            Error::DatabaseError(DatabaseErrorKind::ForeignKeyViolation, _) => Self::Gone,
             Error::DatabaseError(
                 DatabaseErrorKind::ClosedConnection
                 | DatabaseErrorKind::UnableToSendCommand
@@ -49,6 +53,7 @@ impl From<DbError> for Refusal {
     fn from(error: DbError) -> Self {
         match error {
             DbError::Overloaded => Self::Overloaded,
+            DbError::Gone => Self::NotFound,
             DbError::Unavailable(_) => {
                 tracing::warn!(%error, "database unavailable");
                 Self::Unavailable

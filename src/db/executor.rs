@@ -16,7 +16,7 @@ use super::connection::Manager;
 use super::{DbConnection, DbError};
 
 /// Work that waits for a thread; beyond it callers are told at once to come back.
-const QUEUE: usize = 4_096;
+pub const QUEUE: usize = 4_096;
 
 /// Pieces of work that share a commit at most: bounds how long the first of them waits.
 const GROUP: usize = 256;

@@ -119,9 +119,12 @@ impl Db {
         self.0.executor.run(executor::Kind::Write, queries).await
     }
 
-    /// Starts a [`Db::write`] that nobody waits for; under overload it is dropped.
+    /// Starts a [`Db::write`] that nobody waits for. While much else waits it is dropped: what a stranger's bad
+    /// requests cause never takes the place of what somebody waits for.
     pub fn write_behind(&self, queries: impl FnOnce(&mut DbConnection) -> Result<(), DbError> + Send + 'static) {
-        drop(self.0.executor.run(executor::Kind::Write, queries));
+        if self.0.executor.queued() < executor::QUEUE / 4 {
+            drop(self.0.executor.run(executor::Kind::Write, queries));
+        }
     }
 
     /// How busy the connections are, for the metrics.

@@ -34,12 +34,15 @@ use crate::extract::tenant::X_TENANT_ID;
 /// Registers each path with its methods; every other method of a known path is answered 405 with `Allow`.
 macro_rules! routes {
     ($config:ident, $($path:literal => $($method:ident $handler:path),+;)+) => {$(
+        let resource = web::resource($path);
+        $(let resource = routes!(@ resource, $method, $handler);)+
         $config.service(
-            web::resource($path)
-                $(.$method($handler))+
-                .default_service(web::to(|| async { method_not_allowed(&[$(stringify!($method)),+]) })),
+            resource.default_service(web::to(|| async { method_not_allowed(&[$(stringify!($method)),+]) })),
         );
     )+};
+    // Whatever answers GET answers HEAD (RFC 9110 section 9.1).
+    (@ $resource:ident, get, $handler:path) => { $resource.get($handler).route(web::head().to($handler)) };
+    (@ $resource:ident, $method:ident, $handler:path) => { $resource.$method($handler) };
 }
 
 fn table(config: &mut ServiceConfig) {
@@ -121,6 +124,8 @@ fn cors(config: &Config) -> Cors {
 }
 
 fn method_not_allowed(methods: &[&str]) -> HttpResponse {
-    let allowed = methods.iter().map(|method| method.to_uppercase()).collect::<Vec<_>>().join(", ");
+    let names =
+        methods.iter().map(|method| if *method == "get" { "GET, HEAD".to_owned() } else { method.to_uppercase() });
+    let allowed = names.collect::<Vec<_>>().join(", ");
     HttpResponse::MethodNotAllowed().insert_header((ALLOW, allowed)).finish()
 }

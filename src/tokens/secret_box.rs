@@ -1,8 +1,8 @@
 //! The master key, and what is encrypted under it (AES-256-GCM).
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
@@ -90,7 +90,7 @@ fn make_master_key(folder: &Path, random: &Random) -> Result<(), MasterKeyError>
     let unique = random.bytes::<8>().map_err(|_| MasterKeyError::Random)?;
     let draft = folder.join(format!(".{MASTER_KEY_FILE}.{}", data_encoding::HEXLOWER.encode(&unique)));
 
-    fs::create_dir_all(folder).map_err(failed)?;
+    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).map_err(failed)?;
     let written = file.write_all(key.to_base64().as_bytes()).and_then(|()| file.sync_all());
     // A hard link, unlike a rename, never replaces the key that another server made first.
