@@ -1,0 +1,102 @@
+//! The audit log (security 25): every change, every login, every refused or suspicious attempt; no credential.
+
+use std::time::{Duration, Instant};
+
+use jeton_test_macros::both_databases;
+use serde_json::json;
+
+use crate::harness::Jeton;
+
+#[both_databases]
+fn a_change_over_http_has_one_row(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    let admin = tenant.admin();
+    let key = tenant.api_key([]);
+    admin.patch(key.path(), json!({"name": "New"})).expect_status(200);
+    admin.revoke(&key).expect_status(204);
+    admin.revoke(&key).expect_status(204);
+
+    let target = format!("api-key:{}", key.id);
+    let rows = jeton.audit();
+    let rows: Vec<_> = rows.iter().filter(|row| row.target.as_deref() == Some(&target)).collect();
+    assert_eq!(rows.len(), 3, "created, changed, revoked once: {rows:#?}");
+    for row in rows {
+        assert_eq!((&*row.outcome, &*row.actor), ("success", &*format!("user:{}", admin.id)));
+        assert_eq!(row.ip.as_deref(), Some("127.0.0.1"));
+    }
+}
+
+#[both_databases]
+fn a_change_by_the_command_line_has_one_row_too(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    let key = jeton.cli(["api-key", "create", "--tenant", &tenant.id, "--name", "CI", "--json"]).expect_code(0);
+    jeton.cli(["api-key", "revoke", &key.text("id")]).expect_code(0);
+    tenant.suspend();
+    let rows = jeton.audit();
+    let about = |target: String| rows.iter().filter(|row| row.target.as_deref() == Some(&*target)).count();
+    assert_eq!(about(format!("api-key:{}", key.text("id"))), 2, "{rows:#?}");
+    assert_eq!(about(format!("tenant:{}", tenant.id)), 2, "created and suspended: {rows:#?}");
+    assert!(rows.iter().all(|row| row.actor == "cli" || row.actor == "system"), "{rows:#?}");
+}
+
+#[both_databases]
+fn every_login_and_every_refused_or_suspicious_attempt_has_a_row(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    let user = tenant.user("member");
+    let key = tenant.api_key(["a:b"]);
+    let rows_more = |what: &str, word: &str, act: &dyn Fn()| {
+        let before = jeton.audited(word);
+        act();
+        // A refused key is written down behind the answer.
+        let deadline = Instant::now() + Duration::from_secs(3);
+        while jeton.audited(word) == before && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert_eq!(jeton.audited(word), before + 1, "{what}: one row with `{word}` in {:#?}", jeton.audit());
+    };
+    rows_more("a login", "session.created", &|| drop(user.session()));
+    rows_more("a wrong password", "invalid_credentials", &|| {
+        drop(user.login_with(json!({"password": "not-the-right-password"})).expect_status(401));
+    });
+    rows_more("an unknown address", "invalid_credentials", &|| {
+        drop(user.login_with(json!({"email": "nobody@example.com"})).expect_status(401));
+    });
+    let first = user.session();
+    let second = first.refreshed();
+    rows_more("the grace", "grace", &|| drop(first.refreshed()));
+    second.refreshed();
+    rows_more("a reuse", "refresh_token_reused", &|| drop(first.refresh().expect_status(401)));
+    rows_more("an unknown key", "invalid_api_key", &|| {
+        drop(key.forged("jtn_live_00000000000000000000000000000000").exchange().expect_status(401));
+    });
+    rows_more("a scope too many", "insufficient_scope", &|| {
+        drop(key.exchange_for(json!({"scope": "a:c"})).expect_status(403));
+    });
+
+    let told = format!("{:?}", jeton.audit());
+    for secret in [&*user.password, "not-the-right-password", &first.refresh_token, &key.key, "jtn_live_0000"] {
+        assert!(!told.contains(secret), "no credential in any log: {secret}");
+    }
+}
+
+#[both_databases]
+fn a_refresh_or_an_exchange_that_succeeds_has_no_row(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    let key = tenant.api_key([]);
+    let session = tenant.user("member").session();
+    let before = jeton.audit().len();
+    session.refreshed().refreshed();
+    key.exchange().expect_tokens();
+    assert_eq!(jeton.audit().len(), before);
+}
+
+#[both_databases]
+fn a_refused_change_changes_nothing_and_says_no_success(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    tenant.admin().token();
+    let before = jeton.audit().iter().filter(|row| row.outcome == "success").count();
+    tenant.admin().create_api_key(json!({"scopes": ["goals"]})).expect_status(422);
+    tenant.user("member").post(tenant.path("api-keys"), json!({"name": "x"})).expect_status(403);
+    let after = jeton.audit().iter().filter(|row| row.outcome == "success").count();
+    assert_eq!(after, before + 2, "the user that was made, and its login");
+}

@@ -1,0 +1,155 @@
+//! What was answered stays, however the server ends; and how it ends (security 27; contract 2).
+
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use jeton_test_macros::both_databases;
+use serde_json::json;
+
+use crate::harness::{Jeton, Session, User};
+
+#[both_databases]
+fn all_that_was_answered_survives_a_kill(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    let admin = tenant.admin();
+    admin.token();
+    for _ in 0..3 {
+        let (keys, sessions) = work_until_killed(&jeton, admin);
+        assert!(!keys.is_empty() && !sessions.is_empty(), "some work was done");
+
+        let since = Instant::now();
+        jeton.start();
+        jeton.get("/readyz").send().expect_status(200);
+        assert!(since.elapsed() < Duration::from_secs(5), "ready again within 5 s");
+
+        for key in keys {
+            let exchange = jeton.post("/api/v1/auth/exchange").bearer(&key).tenant(&tenant.id).send();
+            exchange.expect_scope("goals:read");
+        }
+        for session in sessions {
+            session.refresh().expect_tokens();
+        }
+    }
+}
+
+/// Makes keys and refreshes sessions on several threads, kills the server in the midst, and returns what was answered.
+fn work_until_killed(jeton: &Jeton, admin: &User) -> (Vec<String>, Vec<Session>) {
+    let (killed, keys) = (AtomicBool::new(false), Mutex::new(Vec::new()));
+    let client = jeton.client();
+    let path = format!("/api/v1/tenants/{}/api-keys", admin.tenant_id);
+    let sessions = std::thread::scope(|scope| {
+        let maker = scope.spawn(|| {
+            let body = json!({"name": "Key", "scopes": ["goals:read"]}).to_string();
+            while !killed.load(Ordering::SeqCst) && keys.lock().unwrap().len() < 25 {
+                let call = client.post(&path).bearer(admin.token()).header("Content-Type", "application/json");
+                if let Ok(answer) = call.with_body(body.as_str()).try_send() {
+                    keys.lock().unwrap().push(answer.expect_status(201).text("key"));
+                }
+            }
+        });
+        let refreshers: Vec<_> = (0..2)
+            .map(|_| {
+                let mut session = admin.session();
+                let (client, killed) = (&client, &killed);
+                scope.spawn(move || {
+                    while !killed.load(Ordering::SeqCst) {
+                        let body = json!({"refresh_token": session.refresh_token}).to_string();
+                        let call = client.post("/api/v1/auth/refresh").header("Content-Type", "application/json");
+                        if let Ok(answer) = call.with_body(body.as_str()).try_send() {
+                            session = Session::of(jeton, &answer.expect_tokens());
+                        }
+                    }
+                    session
+                })
+            })
+            .collect();
+        std::thread::sleep(Duration::from_millis(200));
+        jeton.kill();
+        killed.store(true, Ordering::SeqCst);
+        maker.join().unwrap();
+        refreshers.into_iter().map(|refresher| refresher.join().unwrap()).collect()
+    });
+    (keys.into_inner().unwrap(), sessions)
+}
+
+#[both_databases]
+fn a_revocation_survives_a_kill(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    let (key, session) = (tenant.api_key([]), tenant.user("member").session());
+    tenant.admin().revoke(&key).expect_status(204);
+    session.logout().expect_status(204);
+    jeton.kill();
+    key.exchange().expect_problem(401, "invalid_api_key");
+    session.refresh().expect_status(401);
+}
+
+#[both_databases]
+fn a_restart_keeps_the_signing_keys(jeton: Jeton) {
+    let token = jeton.tenant().api_key([]).token();
+    let jwks = jeton.jwks();
+    jeton.kill();
+    jeton.verified(&token);
+    assert_eq!(jeton.jwks(), jwks);
+}
+
+#[both_databases]
+fn sigterm_ends_the_server_with_exit_0(jeton: Jeton) {
+    jeton.tenant().api_key([]).exchange().expect_tokens();
+    let since = Instant::now();
+    assert_eq!(jeton.stop().code(), Some(0));
+    assert!(since.elapsed() < Duration::from_secs(30));
+}
+
+#[both_databases]
+fn sigint_ends_the_server_with_exit_0_too(jeton: Jeton) {
+    jeton.start();
+    assert_eq!(jeton.stop_by("INT").code(), Some(0));
+}
+
+#[both_databases]
+fn sigterm_under_load_loses_nothing_that_was_acknowledged(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    let admin = tenant.admin();
+    admin.token();
+    let client = jeton.client();
+    let path = tenant.path("api-keys");
+    let keys: Vec<String> = std::thread::scope(|scope| {
+        let makers: Vec<_> = (0..3)
+            .map(|_| {
+                scope.spawn(|| {
+                    let body = json!({"name": "Key"}).to_string();
+                    let mut made = Vec::new();
+                    for _ in 0..30 {
+                        let call = client.post(&path).bearer(admin.token()).header("Content-Type", "application/json");
+                        let Ok(answer) = call.with_body(body.as_str()).try_send() else { break };
+                        if answer.status == 201 {
+                            made.push(answer.text("key"));
+                        }
+                    }
+                    made
+                })
+            })
+            .collect();
+        std::thread::sleep(Duration::from_millis(60));
+        assert_eq!(jeton.stop().code(), Some(0), "exit within 30 s");
+        makers.into_iter().flat_map(|maker| maker.join().unwrap()).collect()
+    });
+    for key in &keys {
+        jeton.post("/api/v1/auth/exchange").bearer(key).tenant(&tenant.id).send().expect_tokens();
+    }
+}
+
+#[both_databases]
+fn an_idle_connection_does_not_hold_up_the_end(jeton: Jeton) {
+    let idle = std::net::TcpStream::connect(jeton.client().address()).unwrap();
+    jeton.get("/healthz").send().expect_status(200);
+    let since = Instant::now();
+    assert_eq!(jeton.stop().code(), Some(0));
+    assert!(since.elapsed() < Duration::from_secs(30), "{:?}", since.elapsed());
+    drop(idle);
+}

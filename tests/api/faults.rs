@@ -1,0 +1,113 @@
+//! A database that fails (security 27, 28): 5xx, no token in the answer, and all as it was before.
+
+use std::time::{Duration, Instant};
+
+use diesel::connection::SimpleConnection;
+use jeton_test_macros::both_databases;
+use serde_json::json;
+
+use crate::harness::{Answer, Jeton};
+
+#[both_databases]
+fn a_login_that_cannot_be_stored_gives_no_token(jeton: Jeton) {
+    let user = jeton.tenant().user("member");
+    for (table, operation) in [("sessions", "INSERT"), ("audit_events", "INSERT"), ("users", "UPDATE")] {
+        jeton.break_writes(table, operation);
+        expect_failure(&user.login());
+        jeton.mend_writes(table);
+    }
+    let session = user.session();
+    let sessions = session.call("GET", "/api/v1/auth/sessions").send().expect_status(200).items();
+    assert_eq!(sessions.len(), 1, "nothing is left of the ones that failed");
+}
+
+#[both_databases]
+fn a_refresh_that_cannot_be_stored_can_be_tried_again(jeton: Jeton) {
+    let first = jeton.tenant().user("member").session();
+    jeton.break_writes("sessions", "UPDATE");
+    expect_failure(&first.refresh());
+    jeton.mend_writes("sessions");
+    let second = first.refreshed();
+    second.refreshed();
+}
+
+#[both_databases]
+fn a_reuse_is_told_only_when_the_revocation_is_stored(jeton: Jeton) {
+    for (table, operation) in [("sessions", "UPDATE"), ("audit_events", "INSERT")] {
+        let first = jeton.tenant().user("member").session();
+        let third = first.refreshed().refreshed();
+        jeton.break_writes(table, operation);
+        expect_failure(&first.refresh());
+        jeton.mend_writes(table);
+        let fourth = third.refreshed();
+        first.refresh().expect_problem(401, "refresh_token_reused");
+        fourth.refresh().expect_status(401);
+    }
+}
+
+#[both_databases]
+fn a_key_that_cannot_be_stored_is_not_shown(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    let admin = tenant.admin();
+    admin.token();
+    for table in ["api_keys", "audit_events", "idempotency_records"] {
+        jeton.break_writes(table, "INSERT");
+        let call = admin.call("POST", tenant.path("api-keys")).header("Idempotency-Key", "once");
+        expect_failure(&call.json(json!({"name": "Key"})));
+        jeton.mend_writes(table);
+        assert!(admin.get(tenant.path("api-keys")).items().is_empty(), "{table}: rolled back whole");
+    }
+    let call = admin.call("POST", tenant.path("api-keys")).header("Idempotency-Key", "once");
+    call.json(json!({"name": "Key"})).expect_status(201);
+}
+
+#[both_databases]
+fn a_revocation_that_cannot_be_stored_is_not_acknowledged(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    let key = tenant.api_key(["a:b"]);
+    for (table, operation) in [("api_keys", "UPDATE"), ("audit_events", "INSERT")] {
+        jeton.break_writes(table, operation);
+        expect_failure(&tenant.admin().revoke(&key));
+        expect_failure(&tenant.admin().rotate(&key, json!({})));
+        jeton.mend_writes(table);
+        key.exchange().expect_scope("a:b");
+    }
+    assert_eq!(tenant.admin().get(tenant.path("api-keys")).items().len(), 1, "no successor is left behind");
+}
+
+#[both_databases]
+fn a_logout_that_cannot_be_stored_is_not_acknowledged(jeton: Jeton) {
+    let session = jeton.tenant().user("member").session();
+    jeton.break_writes("sessions", "UPDATE");
+    expect_failure(&session.logout());
+    jeton.mend_writes("sessions");
+    session.logout().expect_status(204);
+    session.refresh().expect_status(401);
+}
+
+/// Only SQLite has one writer at a time.
+#[test]
+fn a_write_lock_that_somebody_holds_is_told_in_time() {
+    let jeton = Jeton::on_sqlite();
+    let user = jeton.tenant().user("member");
+    let session = user.session();
+    let mut other = jeton.sqlite();
+    other.batch_execute("BEGIN IMMEDIATE").unwrap();
+
+    for refused in [|s: &crate::harness::Session| s.refresh(), |s: &crate::harness::Session| s.logout()] {
+        let since = Instant::now();
+        let refused = refused(&session).expect_problem(503, "unavailable");
+        assert!(since.elapsed() < Duration::from_secs(3), "an answer within 3 s: {:?}", since.elapsed());
+        assert!(refused.header("retry-after").is_some());
+    }
+    jeton.jwks();
+    session.call("GET", "/api/v1/auth/me").send().expect_status(200);
+    other.batch_execute("ROLLBACK").unwrap();
+    session.refreshed();
+}
+
+fn expect_failure(answer: &Answer) {
+    assert!((500..600).contains(&answer.status), "5xx: {}", answer.told());
+    let told = answer.told();
+    assert!(!told.contains("injected") && !told.contains("access_token") && !told.contains("jtn_live_"), "{told}");
+}

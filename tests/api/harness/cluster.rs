@@ -1,0 +1,123 @@
+//! A throwaway PostgreSQL from the machine's own binaries: one per test process, gone with it.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    net::TcpListener,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::{LazyLock, Mutex},
+};
+
+use diesel::{Connection, PgConnection, RunQueryDsl, sql_query};
+
+/// A running cluster, and a connection for its `CREATE DATABASE`.
+pub struct Cluster {
+    port: u16,
+    pub binaries: PathBuf,
+    admin: Mutex<PgConnection>,
+    /// Holds the pipe whose end tells the cluster to go: it closes however this process ends.
+    _keeper: Child,
+}
+
+impl Cluster {
+    /// The cluster of this process, started at the first call; none where the machine has no PostgreSQL.
+    pub fn of_this_process() -> Option<&'static Self> {
+        static CLUSTER: LazyLock<Option<Cluster>> = LazyLock::new(Cluster::start);
+        CLUSTER.as_ref()
+    }
+
+    /// The address of one of its databases, over TLS or without.
+    pub fn url(&self, database: &str, sslmode: &str) -> String {
+        format!("postgres://jeton@127.0.0.1:{}/{database}?sslmode={sslmode}", self.port)
+    }
+
+    /// Runs a statement as the cluster's owner.
+    pub fn run(&self, statement: &str) {
+        let mut admin = self.admin.lock().expect("no test panics while it holds the lock");
+        sql_query(statement).execute(&mut *admin).expect(statement);
+    }
+
+    fn start() -> Option<Self> {
+        let Some(binaries) = binaries() else {
+            let left_out = "PostgreSQL's server binaries were not found: EVERY TEST ON POSTGRESQL IS LEFT OUT";
+            assert!(std::env::var("CI").as_deref() != Ok("true"), "{left_out}");
+            eprintln!("\n!!! {left_out} !!!\n");
+            return None;
+        };
+        let port = free_port();
+        let mut keeper = shell_of_postgres_user()
+            .args([SCRIPT, "keeper"])
+            .arg(&binaries)
+            .arg(port.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a shell");
+        let stdout = keeper.stdout.take().expect("it is piped");
+        let said = BufReader::new(stdout).lines().next().and_then(Result::ok);
+        assert_eq!(said.as_deref(), Some("ready"), "the PostgreSQL cluster starts");
+
+        let url = format!("postgres://jeton@127.0.0.1:{port}/postgres?sslmode=disable");
+        let admin = PgConnection::establish(&url).expect("the cluster answers");
+        Some(Self { port, binaries, admin: Mutex::new(admin), _keeper: keeper })
+    }
+}
+
+/// Makes the cluster, says `ready`, waits for the end of its standard input, and clears up.
+/// It ignores the terminal's interrupt: the pipe alone ends it.
+const SCRIPT: &str = r#"
+set -eu
+trap '' INT TERM HUP
+bin=$1 port=$2
+dir=$(mktemp -d "${TMPDIR:-/tmp}/jeton-cluster.XXXXXX")
+trap 'cd /; rm -rf "$dir"' EXIT
+cd "$dir"
+"$bin/initdb" -D data -U jeton -A trust -E UTF8 --locale=C --no-sync >initdb.log 2>&1
+openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -keyout data/server.key -out data/server.crt >openssl.log 2>&1
+chmod 0600 data/server.key
+"$bin/postgres" -D data -k "$dir" -h 127.0.0.1 -p "$port" -c ssl=on -c fsync=off -c synchronous_commit=off \
+    -c full_page_writes=off -c max_connections=300 -c autovacuum=off -c log_min_messages=fatal >postgres.log 2>&1 </dev/null &
+server=$!
+for _ in $(seq 150); do "$bin/pg_isready" -q -h 127.0.0.1 -p "$port" && break; sleep 0.1; done
+"$bin/pg_isready" -q -h 127.0.0.1 -p "$port"
+echo ready
+cat >/dev/null
+kill -QUIT "$server"
+wait "$server" || true
+"#;
+
+/// PostgreSQL refuses to run as root: then a shell of the user `postgres` is used.
+fn shell_of_postgres_user() -> Command {
+    let root = Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n");
+    let mut command = if root {
+        let mut command = Command::new("runuser");
+        command.args(["-u", "postgres", "--", "sh", "-c"]);
+        command
+    } else {
+        let mut command = Command::new("sh");
+        command.arg("-c");
+        command
+    };
+    command.current_dir("/");
+    command
+}
+
+/// Where `initdb` and `postgres` are: what `pg_config` says, Debian's folders (newest first), the path.
+fn binaries() -> Option<PathBuf> {
+    let told = Command::new("pg_config").arg("--bindir").output().ok();
+    let told = told.and_then(|output| String::from_utf8(output.stdout).ok()).map(|path| PathBuf::from(path.trim()));
+    let mut debian: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
+        .map(|versions| versions.flatten().map(|version| version.path().join("bin")).collect())
+        .unwrap_or_default();
+    debian.sort();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+
+    let mut candidates = told.into_iter().chain(debian.into_iter().rev()).chain(std::env::split_paths(&path));
+    candidates.find(|folder| ["initdb", "postgres", "pg_isready"].iter().all(|name| folder.join(name).is_file()))
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("it is bound").port()
+}

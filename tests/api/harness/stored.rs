@@ -1,0 +1,91 @@
+//! The database behind the server's back: what lies in it, and how it can be made to fail.
+
+use diesel::{
+    Connection, PgConnection, QueryableByName, RunQueryDsl, SqliteConnection,
+    connection::SimpleConnection,
+    sql_query,
+    sql_types::{Nullable, Text},
+};
+
+use super::{Database, Jeton};
+
+/// A row of the audit log.
+#[derive(Debug, QueryableByName)]
+pub struct AuditRow {
+    #[diesel(sql_type = Text)]
+    pub action: String,
+    #[diesel(sql_type = Text)]
+    pub outcome: String,
+    #[diesel(sql_type = Text)]
+    pub actor: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub target: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub ip: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub details: Option<String>,
+}
+
+impl Jeton {
+    /// The audit log, the oldest row first.
+    pub fn audit(&self) -> Vec<AuditRow> {
+        let query = sql_query("SELECT action, outcome, actor, target, ip, details FROM audit_events ORDER BY at, id");
+        let rows = match self.database() {
+            Database::Sqlite => query.load(&mut self.sqlite()),
+            Database::Postgres { .. } => query.load(&mut self.postgres()),
+        };
+        rows.expect("the audit log can be read")
+    }
+
+    /// How many rows of the audit log say this somewhere in what was done and how it ended.
+    pub fn audited(&self, word: &str) -> usize {
+        let says = |row: &AuditRow| {
+            let details = row.details.as_deref().unwrap_or_default();
+            [&row.action, &row.outcome, details].iter().any(|text| text.contains(word))
+        };
+        self.audit().iter().filter(|row| says(row)).count()
+    }
+
+    /// From now on every insert into this table, or every update of it, fails.
+    pub fn break_writes(&self, table: &str, operation: &str) {
+        match self.database() {
+            Database::Sqlite => self.execute(&format!(
+                "CREATE TRIGGER injected BEFORE {operation} ON {table} BEGIN SELECT RAISE(ABORT, 'injected'); END"
+            )),
+            Database::Postgres { .. } => self.execute(&format!(
+                "CREATE FUNCTION injected() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'injected'; END $$;
+                 CREATE TRIGGER injected BEFORE {operation} ON {table} FOR EACH ROW EXECUTE FUNCTION injected()"
+            )),
+        }
+    }
+
+    /// What [`Jeton::break_writes`] broke works again.
+    pub fn mend_writes(&self, table: &str) {
+        match self.database() {
+            Database::Sqlite => self.execute("DROP TRIGGER injected"),
+            Database::Postgres { .. } => {
+                self.execute(&format!("DROP TRIGGER injected ON {table}; DROP FUNCTION injected()"));
+            }
+        }
+    }
+
+    /// A connection to the file, as a backup or a curious administrator would have one.
+    pub fn sqlite(&self) -> SqliteConnection {
+        let file = self.folder().join("data/jeton.db").display().to_string();
+        let mut connection = SqliteConnection::establish(&file).expect("the database is there");
+        connection.batch_execute("PRAGMA busy_timeout = 10000").expect("SQLite knows it");
+        connection
+    }
+
+    fn postgres(&self) -> PgConnection {
+        PgConnection::establish(&self.database().url()).expect("the database answers")
+    }
+
+    fn execute(&self, statements: &str) {
+        let done = match self.database() {
+            Database::Sqlite => self.sqlite().batch_execute(statements),
+            Database::Postgres { .. } => self.postgres().batch_execute(statements),
+        };
+        done.expect(statements);
+    }
+}

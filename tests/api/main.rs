@@ -1,0 +1,32 @@
+//! The contract, sentence by sentence, against the real binary on SQLite and on PostgreSQL.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::needless_pass_by_value,
+    reason = "a test fails by panicking, and owns the server that it talks to"
+)]
+
+mod account;
+mod api_key_limits;
+mod api_keys;
+mod audit;
+mod bad_input;
+mod cli;
+mod configuration;
+mod cookies;
+mod durability;
+mod exchange;
+mod faults;
+mod harness;
+mod hostile_tokens;
+mod login;
+mod management;
+mod metadata;
+mod oauth;
+mod refresh;
+mod routes;
+mod session_end;
+mod startup;
+mod telemetry;

@@ -1,0 +1,160 @@
+//! The first start, and every other one (contract 2).
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    process::{Command, Stdio},
+    thread,
+};
+
+use jeton_test_macros::both_databases;
+use serde_json::Value;
+
+use crate::harness::{Client, Database, Jeton, Server};
+
+fn unconfigured() -> Jeton {
+    let jeton = Jeton::on_sqlite();
+    jeton.unset_variable("DATABASE_URL");
+    jeton.unset_variable("JETON_SERVER__PUBLIC_URL");
+    jeton
+}
+
+#[test]
+fn a_first_start_with_nothing_configured_prints_credentials_and_lines_that_work() {
+    let jeton = unconfigured();
+    jeton.get("/readyz").send().expect_status(200);
+    let printed = jeton.server(Server::printed);
+    assert!(printed.contains("curl"), "{printed}");
+
+    let script = shell_lines(&printed);
+    let run = Command::new("bash").args(["-euo", "pipefail", "-c", &script]).stdin(Stdio::null()).output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+    assert!(run.status.success(), "the lines work when pasted:\n{script}\n-> {out}\n{err}");
+    assert!(out.contains("access_token"), "and get a token:\n{script}\n-> {out}\n{err}");
+    assert!(!out.contains("urn:jeton:problem"), "and nothing is refused:\n{script}\n-> {out}\n{err}");
+
+    let key = fs::read_to_string(jeton.folder().join("keys/master.key")).unwrap();
+    let mode = fs::metadata(jeton.folder().join("keys/master.key")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert_eq!(data_encoding::BASE64.decode(key.trim().as_bytes()).unwrap().len(), 32);
+    assert!(jeton.folder().join("data/jeton.db").is_file());
+    assert_eq!(jeton.jwks()["keys"].as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn the_credentials_are_printed_once_and_never_logged() {
+    let jeton = unconfigured();
+    let printed = jeton.server(Server::printed);
+    let password = printed
+        .split_whitespace()
+        .map(|word| word.trim_matches(|c: char| !c.is_alphanumeric()))
+        .find(|word| word.len() >= 20 && word.chars().all(char::is_alphanumeric))
+        .unwrap_or_else(|| panic!("a password in {printed}"))
+        .to_owned();
+    let log = jeton.server(Server::log).join("\n");
+    assert!(!log.contains(&password), "{log}");
+    jeton.restart();
+    assert_eq!(jeton.server(Server::printed), "");
+    assert!(!jeton.server(Server::log).join("\n").contains(&password));
+}
+
+/// What a person would paste: from the first `curl`, assignment or function on, to the end.
+fn shell_lines(printed: &str) -> String {
+    let is_shell = |line: &&str| {
+        let first = line.split([' ', '=']).next().unwrap_or_default();
+        let assigns = line.contains("=$(") && first.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+        first == "curl" || first.ends_with("()") || assigns
+    };
+    let lines = printed.lines().skip_while(|line| !is_shell(line));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[both_databases]
+fn with_a_database_configured_no_account_is_made(jeton: Jeton) {
+    jeton.start();
+    assert_eq!(jeton.server(Server::printed), "", "nothing is printed");
+    let users = jeton.cli(["user", "list", "--json"]).expect_code(0).json();
+    assert_eq!(users["items"], Value::Array(Vec::new()));
+    let log = jeton.server(Server::log).join("\n");
+    assert!(
+        log.contains("jeton user create") || log.contains("jeton tenant create"),
+        "the log says which command: {log}"
+    );
+}
+
+#[test]
+fn servers_that_start_at_once_on_a_new_database_make_one_signing_key() {
+    for database in [Some(Database::Sqlite), Database::empty_postgres()].into_iter().flatten() {
+        let jeton = Jeton::on(database);
+        let start = || Server::start_with(jeton.folder(), jeton.environment(), &["serve", "--migrate"]);
+        let servers: Vec<Server> = thread::scope(|scope| {
+            let started: Vec<_> = (0..3).map(|_| scope.spawn(start)).collect();
+            started.into_iter().map(|server| server.join().unwrap().expect("each of them starts")).collect()
+        });
+        let published: Vec<_> = servers
+            .iter()
+            .map(|server| Client::new(&server.address).get("/.well-known/jwks.json").send().expect_status(200).json())
+            .collect();
+        assert_eq!(published[0]["keys"].as_array().map(Vec::len), Some(1));
+        assert!(published.iter().all(|jwks| *jwks == published[0]), "{published:#?}");
+    }
+}
+
+#[test]
+fn postgresql_is_migrated_only_when_told_to() {
+    let Some(database) = Database::empty_postgres() else { return };
+    let jeton = Jeton::on(database);
+    jeton.cli(["serve"]).expect_refusal(1, &["migrat"]);
+    jeton.cli(["tenant", "list"]).expect_refusal(1, &["migrat"]);
+    jeton.cli(["migrate"]).expect_code(0);
+    jeton.get("/readyz").send().expect_status(200);
+    jeton.cli(["tenant", "list"]).expect_code(0);
+}
+
+#[test]
+fn postgresql_is_reached_over_tls() {
+    let Some(jeton) = Jeton::on_postgres() else { return };
+    jeton.set_variable("DATABASE_URL", &jeton.database().url_with("require"));
+    jeton.tenant().api_key(["a:b"]).exchange().expect_scope("a:b");
+    let Database::Postgres { cluster, name } = jeton.database() else { panic!("it is PostgreSQL") };
+    let plain = format!(
+        "DO $$ BEGIN IF EXISTS (SELECT FROM pg_stat_activity JOIN pg_stat_ssl USING (pid) \
+         WHERE datname = '{name}' AND NOT ssl) THEN RAISE 'a connection without TLS'; END IF; \
+         IF NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = '{name}') THEN RAISE 'no connection'; END IF; END $$"
+    );
+    cluster.run(&plain);
+}
+
+#[both_databases]
+fn another_master_key_is_refused_at_start(jeton: Jeton) {
+    jeton.tenant().api_key([]).exchange().expect_tokens();
+    jeton.stop();
+    jeton.set_variable("JETON_MASTER_KEY", &data_encoding::BASE64.encode(&[9; 32]));
+    jeton.cli(["serve"]).expect_refusal(1, &["master key"]);
+    jeton.unset_variable("JETON_MASTER_KEY");
+    jeton.get("/readyz").send().expect_status(200);
+}
+
+#[both_databases]
+fn the_master_key_may_come_from_the_environment(jeton: Jeton) {
+    jeton.set_variable("JETON_MASTER_KEY", &data_encoding::BASE64.encode(&[9; 32]));
+    jeton.tenant().api_key([]).exchange().expect_tokens();
+    assert!(!jeton.folder().join("keys/master.key").exists(), "no file is made then");
+}
+
+#[test]
+fn an_address_in_use_is_named() {
+    let jeton = Jeton::on_sqlite();
+    let address = jeton.client().address();
+    jeton.set("server.bind", &address);
+    let run = jeton.cli(["serve"]);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.stderr.contains(&address), "{run:?}");
+}
+
+#[both_databases]
+fn serve_is_what_jeton_does_without_a_word(jeton: Jeton) {
+    let server = Server::start_with(jeton.folder(), jeton.environment(), &[]).expect("it starts");
+    Client::new(&server.address).get("/healthz").send().expect_status(200);
+    assert_eq!(server.end_by("TERM").code(), Some(0));
+}
