@@ -71,7 +71,7 @@ pub async fn discovery(app: Data<App>) -> HttpResponse {
     })
 }
 
-/// The same under the name that `OpenID` Connect clients look for.
+/// The same, where OIDC clients look for it.
 #[utoipa::path(
     get, path = "/.well-known/openid-configuration", tag = "metadata",
     responses((status = 200, description = "The metadata", body = Discovery))
