@@ -1,12 +1,13 @@
 //! What the audit log remembers (ASVS 16): every change, every login, every attempt that was refused or is suspicious.
 
+use diesel::Queryable;
 use serde::Serialize;
 
 use super::actor::{Actor, Who};
 use super::{AuditEventId, TenantId, Timestamp};
 
 /// A line of the audit log. It never holds a credential.
-#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, Queryable, Serialize, utoipa::ToSchema)]
 pub struct AuditEvent {
     /// Its id.
     pub id: AuditEventId,
@@ -30,6 +31,19 @@ pub struct AuditEvent {
     pub request_id: Option<String>,
     /// What else is worth knowing.
     pub details: Option<String>,
+}
+
+/// Which lines of the audit log are wanted.
+#[derive(Clone, Debug, Default)]
+pub struct AuditFilter {
+    /// Of this action only.
+    pub action: Option<String>,
+    /// By this actor only.
+    pub actor: Option<String>,
+    /// Not before this moment.
+    pub since: Option<Timestamp>,
+    /// Before this moment.
+    pub until: Option<Timestamp>,
 }
 
 impl AuditEvent {

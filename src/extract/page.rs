@@ -1,44 +1,109 @@
-//! `?limit=` and `?cursor=`.
+//! Queries of lists: `?limit=`, `?cursor=`, and what a list filters by. Nothing twice, nothing unknown.
 
+use std::borrow::Cow;
+use std::fmt::Display;
 use std::future::{Ready, ready};
+use std::str::FromStr;
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
+use chrono::{DateTime, Utc};
 
-use crate::domain::Refusal;
+use crate::domain::audit::AuditFilter;
 use crate::domain::page::{Cursor, Page};
+use crate::domain::{Refusal, Timestamp};
 
 /// The page of a list that a request asks for.
 pub struct PageQuery(pub Page);
+
+/// The page of the audit log that a request asks for.
+pub struct AuditQuery {
+    /// Which page.
+    pub page: Page,
+    /// Of which lines.
+    pub filter: AuditFilter,
+}
 
 impl FromRequest for PageQuery {
     type Error = Refusal;
     type Future = Ready<Result<Self, Refusal>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(parse(request.query_string()).map(Self))
+        ready(Parameters::of(request).and_then(|mut given| {
+            let page = given.page()?;
+            given.ensure_empty()?;
+            Ok(Self(page))
+        }))
     }
 }
 
-fn parse(query: &str) -> Result<Page, Refusal> {
-    let mut page = Page::DEFAULT;
-    let mut seen = Vec::new();
-    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
-        if seen.contains(&name) {
-            return Err(Refusal::invalid(&name, "must not be repeated"));
-        }
-        match name.as_ref() {
-            "limit" => {
-                let limit = value.parse().ok().filter(|limit| (1..=Page::MOST).contains(limit));
-                page.limit = limit.ok_or_else(|| Refusal::invalid("limit", format!("must be 1 to {}", Page::MOST)))?;
-            }
-            "cursor" => {
-                let cursor: Cursor = value.parse().map_err(|error| Refusal::invalid("cursor", error))?;
-                page.after = Some(cursor.0);
-            }
-            _ => return Err(Refusal::invalid(&name.chars().take(64).collect::<String>(), "is not a known parameter")),
-        }
-        seen.push(name);
+impl FromRequest for AuditQuery {
+    type Error = Refusal;
+    type Future = Ready<Result<Self, Refusal>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Parameters::of(request).and_then(|mut given| {
+            let page = given.page()?;
+            let filter = AuditFilter {
+                action: given.take("action").map(Cow::into_owned),
+                actor: given.take("actor").map(Cow::into_owned),
+                since: given.time("since")?,
+                until: given.time("until")?,
+            };
+            given.ensure_empty()?;
+            Ok(Self { page, filter })
+        }))
     }
-    Ok(page)
+}
+
+/// The parameters of a query that nobody took yet.
+struct Parameters<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+
+impl<'a> Parameters<'a> {
+    fn of(request: &'a HttpRequest) -> Result<Self, Refusal> {
+        let mut given: Vec<(Cow<'a, str>, _)> = Vec::new();
+        for (name, value) in url::form_urlencoded::parse(request.query_string().as_bytes()) {
+            if given.iter().any(|(known, _)| *known == name) {
+                return Err(Refusal::invalid(&shown(&name), "must not be repeated"));
+            }
+            given.push((name, value));
+        }
+        Ok(Self(given))
+    }
+
+    fn take(&mut self, name: &str) -> Option<Cow<'a, str>> {
+        let index = self.0.iter().position(|(known, _)| known == name)?;
+        Some(self.0.swap_remove(index).1)
+    }
+
+    fn parse<T: FromStr<Err: Display>>(&mut self, name: &str) -> Result<Option<T>, Refusal> {
+        self.take(name).map(|text| text.parse().map_err(|error| Refusal::invalid(name, error))).transpose()
+    }
+
+    fn page(&mut self) -> Result<Page, Refusal> {
+        let limit = self.parse("limit")?.unwrap_or(Page::DEFAULT.limit);
+        if !(1..=Page::MOST).contains(&limit) {
+            return Err(Refusal::invalid("limit", format!("must be 1 to {}", Page::MOST)));
+        }
+        Ok(Page { limit, after: self.parse::<Cursor>("cursor")?.map(|cursor| cursor.0) })
+    }
+
+    fn time(&mut self, name: &str) -> Result<Option<Timestamp>, Refusal> {
+        let text = self.take(name);
+        let parsed = text.map(|text| text.parse::<DateTime<Utc>>()).transpose();
+        let time = parsed.map_err(|_| Refusal::invalid(name, "must be a time of RFC 3339"))?;
+        Ok(time.map(Timestamp::from))
+    }
+
+    fn ensure_empty(&self) -> Result<(), Refusal> {
+        match self.0.first() {
+            Some((unknown, _)) => Err(Refusal::invalid(&shown(unknown), "is not a known parameter")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A name that a client sent, as an answer may repeat it.
+fn shown(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).take(64).collect()
 }

@@ -2,7 +2,8 @@
 
 use secrecy::SecretString;
 
-use super::{tenants, users};
+use super::tenants::{self, NewTenant};
+use super::users;
 use crate::app::App;
 use crate::db;
 use crate::domain::{Actor, Email, Refusal, Role, Tenant};
@@ -18,7 +19,8 @@ pub struct FirstAccount {
     pub password: SecretString,
 }
 
-/// Makes the first tenant and its administrator, unless there is any tenant at all.
+/// Makes the first tenant and its administrator in one transaction, unless there is any tenant at all: of servers that
+/// start together one makes them and shows the password, the others make none.
 ///
 /// # Errors
 /// The database does not answer.
@@ -26,11 +28,31 @@ pub async fn make_first_account(app: &App) -> Result<Option<FirstAccount>, Refus
     if !app.db.read(|connection| db::tenants::is_empty(connection).map_err(Refusal::from)).await? {
         return Ok(None);
     }
+    let now = app.now();
     let name = "First tenant".parse().map_err(|_| Refusal::Internal)?;
     let email: Email = "admin@example.com".parse().map_err(|_| Refusal::Internal)?;
-    let tenant = tenants::create(app, &Actor::SYSTEM, tenants::NewTenant { id: None, name, plan: None }).await?;
-    let new =
-        users::NewUser { email: email.clone(), tenant: tenant.id, role: Role::Admin, operator: false, password: None };
-    let added = users::add(app, &Actor::SYSTEM, new).await?;
-    Ok(added.generated_password.map(|password| FirstAccount { tenant, email, password }))
+    let tenant = tenants::draft(app, NewTenant { id: None, name, plan: None }, now)?;
+    let user = users::draft(app, email.clone(), false, now)?;
+    let (secret, password) = users::generate_password(app)?;
+    let hash = app.hasher.hash(secret).await?;
+
+    let by = &Actor::SYSTEM;
+    let tenant_event = app.event(by, "tenant.created", now)?.tenant(tenant.id).target("tenant", tenant.id);
+    let user_event = app.event(by, "user.added", now)?.tenant(tenant.id).target("user", user.id);
+    let first = tenant.clone();
+    let is_first = app
+        .db
+        .write(move |connection| {
+            if !db::tenants::is_empty(connection)? {
+                return Ok(false);
+            }
+            db::tenants::insert(connection, &first)?;
+            db::users::insert(connection, &user, &hash)?;
+            db::memberships::insert(connection, first.id, user.id, Role::Admin, now)?;
+            db::audit::record(connection, &tenant_event)?;
+            db::audit::record(connection, &user_event)?;
+            Ok::<_, Refusal>(true)
+        })
+        .await?;
+    Ok(is_first.then_some(FirstAccount { tenant, email, password }))
 }

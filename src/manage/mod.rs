@@ -1,6 +1,7 @@
 //! Changes to what is stored, each with its rules and its audit row. Every door comes through here.
 
 pub mod api_keys;
+pub mod audit;
 pub mod first_start;
 pub mod idempotency;
 pub mod sessions;

@@ -5,7 +5,7 @@ use data_encoding::BASE32_NOPAD;
 use crate::app::App;
 use crate::db::{DbError, audit, sessions, tenants};
 use crate::domain::page::{Page, Paged};
-use crate::domain::{Actor, Name, Refusal, Tenant, TenantId};
+use crate::domain::{Actor, Name, Refusal, Tenant, TenantId, Timestamp};
 
 /// A tenant that somebody wants.
 #[derive(Debug)]
@@ -33,15 +33,7 @@ pub struct TenantChange {
 /// [`Refusal::TenantIdTaken`]; a plan that the profile does not have.
 pub async fn create(app: &App, by: &Actor, new: NewTenant) -> Result<Tenant, Refusal> {
     let now = app.now();
-    ensure_plan(new.plan.as_deref())?;
-    let tenant = Tenant {
-        id: new.id.map_or_else(|| app.new_id(now), Ok)?,
-        name: new.name,
-        project_token: project_token(app)?,
-        plan: new.plan,
-        created_at: now,
-        suspended_at: None,
-    };
+    let tenant = draft(app, new, now)?;
     let event = app.event(by, "tenant.created", now)?.tenant(tenant.id).target("tenant", tenant.id);
     let created = tenant.clone();
     app.db
@@ -150,6 +142,19 @@ pub async fn find(app: &App, id: TenantId) -> Result<Tenant, Refusal> {
 pub async fn list(app: &App, page: Page) -> Result<Paged<Tenant>, Refusal> {
     let found = app.db.read(move |connection| tenants::list(connection, page).map_err(Refusal::from)).await?;
     Ok(page.of(found, |tenant| tenant.id.uuid()))
+}
+
+/// A tenant that is still to be stored.
+pub(super) fn draft(app: &App, new: NewTenant, now: Timestamp) -> Result<Tenant, Refusal> {
+    ensure_plan(new.plan.as_deref())?;
+    Ok(Tenant {
+        id: new.id.map_or_else(|| app.new_id(now), Ok)?,
+        name: new.name,
+        project_token: project_token(app)?,
+        plan: new.plan,
+        created_at: now,
+        suspended_at: None,
+    })
 }
 
 /// The built-in profile has no plans, so no tenant can be on one.

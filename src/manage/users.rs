@@ -53,14 +53,7 @@ pub async fn add(app: &App, by: &Actor, new: NewUser) -> Result<AddedUser, Refus
     };
     ensure_strong(app, "password", &password, &new.email)?;
     let hash = app.hasher.hash(password).await?;
-    let fresh = User {
-        id: app.new_id(now)?,
-        email: new.email.clone(),
-        operator: new.operator,
-        created_at: now,
-        last_login_at: None,
-        disabled_at: None,
-    };
+    let fresh = draft(app, new.email.clone(), new.operator, now)?;
     let event = app.event(by, "user.added", now)?.tenant(new.tenant);
     let (member, existing) = app
         .db
@@ -80,6 +73,11 @@ pub async fn add(app: &App, by: &Actor, new: NewUser) -> Result<AddedUser, Refus
         })
         .await?;
     Ok(AddedUser { member, generated_password: generated.filter(|_| !existing), existing })
+}
+
+/// A user that is still to be stored.
+pub(super) fn draft(app: &App, email: Email, operator: bool, now: Timestamp) -> Result<User, Refusal> {
+    Ok(User { id: app.new_id(now)?, email, operator, created_at: now, last_login_at: None, disabled_at: None })
 }
 
 fn find_or_insert(connection: &mut DbConnection, fresh: User, hash: &str) -> Result<(User, bool), Refusal> {
@@ -276,7 +274,7 @@ fn ensure_strong(app: &App, field: &str, password: &Password, email: &Email) -> 
 }
 
 /// A password that nobody chose: 160 random bits as 32 letters and digits.
-fn generate_password(app: &App) -> Result<(Password, SecretString), Refusal> {
+pub(super) fn generate_password(app: &App) -> Result<(Password, SecretString), Refusal> {
     let text = BASE32_NOPAD.encode(&app.random.bytes::<20>()?).to_lowercase();
     Ok((text.clone().into(), text.into()))
 }

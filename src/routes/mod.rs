@@ -4,6 +4,7 @@
 
 pub mod account;
 pub mod api_keys;
+pub mod audit_events;
 pub mod docs;
 pub mod exchange;
 pub mod health;
@@ -70,6 +71,8 @@ fn table(config: &mut ServiceConfig) {
 
         "/api/v1/tenants/{tenant_id}/users"      => get users::list, post users::add;
         "/api/v1/tenants/{tenant_id}/users/{id}" => get users::find, patch users::change_role, delete users::remove;
+
+        "/api/v1/tenants/{tenant_id}/audit-events" => get audit_events::list;
 
         "/api/v1/signing-keys" => get signing_keys::list;
 

@@ -5,7 +5,7 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{Components, ContentBuilder, OpenApi as Document, Ref, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
-use super::{account, api_keys, exchange, health, login, metadata, oauth, signing_keys, tenants, users};
+use super::{account, api_keys, audit_events, exchange, health, login, metadata, oauth, signing_keys, tenants, users};
 use crate::error::Problem;
 
 #[derive(OpenApi)]
@@ -23,7 +23,7 @@ use crate::error::Problem;
         tenants::create, tenants::list, tenants::find, tenants::change, tenants::suspend, tenants::resume,
         tenants::delete,
         users::add, users::list, users::find, users::change_role, users::remove,
-        signing_keys::list,
+        audit_events::list, signing_keys::list,
         metadata::jwks, metadata::discovery, metadata::openid_configuration,
         health::healthz, health::readyz,
     ),

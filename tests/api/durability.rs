@@ -107,7 +107,7 @@ fn sigterm_ends_the_server_with_exit_0(jeton: Jeton) {
 
 #[both_databases]
 fn sigint_ends_the_server_with_exit_0_too(jeton: Jeton) {
-    jeton.start();
+    jeton.get("/healthz").send().expect_status(200);
     assert_eq!(jeton.stop_by("INT").code(), Some(0));
 }
 

@@ -109,14 +109,26 @@ fn nobody_learns_by_the_time_why_a_login_is_refused(jeton: Jeton) {
     let disabled = jeton.tenant().user("member");
     jeton.cli(["user", "disable", &disabled.email]).expect_code(0);
 
-    let wrong = quickest_refusal(|| user.login_with(json!({"password": "not-the-right-password"})));
-    for refusal in [
-        quickest_refusal(|| user.login_with(json!({"email": "nobody@example.com"}))),
-        quickest_refusal(|| user.login_with(json!({"tenant_id": uuid::Uuid::nil()}))),
-        quickest_refusal(|| disabled.login()),
-    ] {
-        assert!(refusal * 2 > wrong, "{refusal:?} for one, {wrong:?} for a wrong password");
+    let logins: [&dyn Fn() -> Answer; 4] = [
+        &|| user.login_with(json!({"password": "not-the-right-password"})),
+        &|| user.login_with(json!({"email": "nobody@example.com"})),
+        &|| user.login_with(json!({"tenant_id": uuid::Uuid::nil()})),
+        &|| disabled.login(),
+    ];
+    // In turns, so that a busy machine is busy for all of them; the quickest is the nearest to the truth.
+    let mut quickest = [Duration::MAX; 4];
+    let is_alike = |quickest: &[Duration; 4]| quickest[1..].iter().all(|other| *other * 4 > quickest[0] * 3);
+    for round in 0..40 {
+        if round > 5 && is_alike(&quickest) {
+            break;
+        }
+        for (login, quickest) in logins.iter().zip(&mut quickest) {
+            let start = Instant::now();
+            login().expect_problem(401, "invalid_credentials");
+            *quickest = start.elapsed().min(*quickest);
+        }
     }
+    assert!(is_alike(&quickest), "the wrong password first: {quickest:?}");
 }
 
 #[both_databases]
@@ -222,15 +234,6 @@ fn refusal_without_its_id(answer: Answer) -> String {
     let mut problem = answer.expect_problem(401, "invalid_credentials").json();
     problem.as_object_mut().unwrap().remove("request_id");
     problem.to_string()
-}
-
-fn quickest_refusal(login: impl Fn() -> Answer) -> Duration {
-    let timed = |_| {
-        let start = Instant::now();
-        login().expect_problem(401, "invalid_credentials");
-        start.elapsed()
-    };
-    (0..5).map(timed).min().unwrap()
 }
 
 fn text_of(bytes: &[u8]) -> String {

@@ -60,6 +60,7 @@ const ROUTES: &[(&str, &str, Expected)] = &[
     ("GET", "/api/v1/tenants/{tenant_id}/users/{id}", admins(200)),
     ("PATCH", "/api/v1/tenants/{tenant_id}/users/{id}", admins(200)),
     ("DELETE", "/api/v1/tenants/{tenant_id}/users/{id}", admins(204)),
+    ("GET", "/api/v1/tenants/{tenant_id}/audit-events", admins(200)),
     ("GET", "/api/v1/signing-keys", operators(200)),
     ("GET", "/.well-known/jwks.json", all(200)),
     ("GET", "/.well-known/oauth-authorization-server", all(200)),

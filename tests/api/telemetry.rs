@@ -1,6 +1,9 @@
 //! Logs and metrics: what they show, and what they never show (security 25; contract 2).
 
-use std::fs;
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use jeton_test_macros::both_databases;
 use serde_json::{Value, json};
@@ -42,7 +45,7 @@ fn no_secret_is_logged_even_at_trace(jeton: Jeton) {
     session.refresh();
     let master_key = fs::read_to_string(jeton.folder().join("keys/master.key")).unwrap();
 
-    let log = jeton.server(Server::log).join("\n");
+    let log = whole_log(&jeton).join("\n");
     assert!(log.contains("POST") || log.contains("/api/v1/auth/login"), "requests are logged at all: {log}");
     let secrets = [
         &*user.password,
@@ -70,6 +73,20 @@ fn no_secret_is_logged_even_at_trace(jeton: Jeton) {
     assert!(!log.contains(&basic), "the Basic credentials are logged");
 }
 
+/// The log up to now: with the line of a last request, which no other can come behind.
+fn whole_log(jeton: &Jeton) -> Vec<String> {
+    jeton.get("/healthz").header("X-Request-ID", "the-last-one").send().expect_status(200);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let log = jeton.server(Server::log);
+        if log.iter().any(|line| line.contains("the-last-one")) {
+            return log;
+        }
+        assert!(Instant::now() < deadline, "a request is logged: {log:#?}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 /// The part of a secret that nobody knows from elsewhere.
 fn tail(secret: &str) -> &str {
     &secret[secret.len() - 24..]
@@ -77,6 +94,7 @@ fn tail(secret: &str) -> &str {
 
 #[both_databases]
 fn every_line_of_the_log_is_one_json_object(jeton: Jeton) {
+    jeton.set_variable("JETON_LOG", "debug");
     let user = jeton.tenant().user("member");
     for email in ["a\nb\r\u{1b}[31m@example.com", "\"a\u{85}b\"@example.com"] {
         let answer = user.login_with(json!({"email": email}));
@@ -85,7 +103,7 @@ fn every_line_of_the_log_is_one_json_object(jeton: Jeton) {
     let strange = jeton.get("/nowhere%0a%0dx").header("X-Request-ID", "my-own-id.1").header("User-Agent", "x\ty");
     strange.send().expect_status(404);
 
-    let log = jeton.server(Server::log);
+    let log = whole_log(&jeton);
     let mut events = Vec::new();
     for line in &log {
         let event: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
