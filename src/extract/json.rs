@@ -6,7 +6,8 @@ use actix_web::web::Bytes;
 use actix_web::{FromRequest, HttpRequest};
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use validator::Validate;
 
 use crate::domain::Refusal;
@@ -88,7 +89,7 @@ fn parse<T: DeserializeOwned + Validate>(body: &[u8]) -> Result<T, Refusal> {
     let mut json = serde_json::Deserializer::from_slice(body);
     let parsed = serde_path_to_error::deserialize(&mut json);
     // What is no JSON is malformed, wherever the parser stopped in it.
-    let whole = if parsed.is_ok() { json.end() } else { serde_json::from_slice::<IgnoredAny>(body).map(drop) };
+    let whole = if parsed.is_ok() { json.end() } else { serde_json::from_slice::<Value>(body).map(drop) };
     whole.map_err(|error| malformed(&error))?;
     let value: T = parsed.map_err(|error| Refusal::ValidationFailed(vec![field_error(&error)]))?;
     value.validate().map_err(|errors| Refusal::ValidationFailed(field_errors(&errors)))?;

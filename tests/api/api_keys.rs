@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use jeton_test_macros::both_databases;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Jeton};
+use crate::harness::{Answer, Jeton, at_once};
 
 const DAY: u64 = 24 * 60 * 60;
 
@@ -176,6 +176,21 @@ fn name_and_contact_can_be_changed_and_nothing_else(jeton: Jeton) {
     }
     admin.patch(key.path(), json!({"name": ""})).expect_field("name");
     key.exchange().expect_scope("goals:read");
+}
+
+#[both_databases]
+fn of_two_changes_at_once_none_is_lost(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    let admin = tenant.admin();
+    admin.token();
+    for round in 0..5 {
+        let key = tenant.api_key([]);
+        let (name, email) = (format!("Name {round}"), format!("contact-{round}@example.com"));
+        let changes = [json!({"name": name}), json!({"contact_email": email})];
+        at_once(2, |number| drop(admin.patch(key.path(), changes[number].clone()).expect_status(200)));
+        let read = admin.get(key.path()).json();
+        assert_eq!((&read["name"], &read["contact_email"]), (&json!(name), &json!(email)));
+    }
 }
 
 #[both_databases]

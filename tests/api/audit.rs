@@ -1,4 +1,5 @@
-//! The audit log (security 25): every change, every login, every refused or suspicious attempt; no credential.
+//! The audit log (security 25; contract 4.6): every change, every login, every refused or suspicious attempt; no
+//! credential.
 
 use std::time::{Duration, Instant};
 
@@ -99,4 +100,67 @@ fn a_refused_change_changes_nothing_and_says_no_success(jeton: Jeton) {
     tenant.user("member").post(tenant.path("api-keys"), json!({"name": "x"})).expect_status(403);
     let after = jeton.audit().iter().filter(|row| row.outcome == "success").count();
     assert_eq!(after, before + 2, "the user that was made, and its login");
+}
+
+#[both_databases]
+fn the_audit_log_has_the_newest_first_and_can_be_filtered(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    let admin = tenant.admin();
+    let key = tenant.api_key([]);
+    let between = jeton.in_seconds(1);
+    jeton.advance(std::time::Duration::from_secs(2));
+    admin.revoke(&key).expect_status(204);
+
+    let read =
+        |query: &str| admin.get(tenant.path(&format!("audit-events?limit=100{query}"))).expect_status(200).items();
+    let all = read("");
+    let times: Vec<_> =
+        all.iter().map(|event| chrono::DateTime::parse_from_rfc3339(event["at"].as_str().unwrap()).unwrap()).collect();
+    assert!(times.is_sorted_by(|newer, older| newer >= older), "newest first: {times:?}");
+    assert!(all.len() >= 3, "{all:#?}");
+
+    let target = format!("api-key:{}", key.id);
+    let of_the_key: Vec<_> = all.iter().filter(|event| event["target"] == target).collect();
+    assert_eq!(of_the_key.len(), 2, "one row for each change: {all:#?}");
+    let revoked = of_the_key[0];
+    assert_eq!((&revoked["outcome"], &revoked["ip"]), (&json!("success"), &json!("127.0.0.1")));
+    assert_eq!(revoked["actor"], format!("user:{}", admin.id));
+
+    let action = revoked["action"].as_str().unwrap();
+    assert_eq!(read(&format!("&action={action}")), std::slice::from_ref(revoked));
+    assert!(read(&format!("&actor=user:{}", admin.id)).iter().all(|event| event["actor"] == revoked["actor"]));
+    assert!(read("&actor=nobody").is_empty());
+    let since: Vec<_> = read(&format!("&since={between}"));
+    let until: Vec<_> = read(&format!("&until={between}"));
+    assert_eq!(since.len() + until.len(), all.len());
+    assert!(since.contains(revoked) && !until.contains(revoked));
+    admin.get(tenant.path("audit-events?since=yesterday")).expect_problem(422, "validation_failed");
+}
+
+#[both_databases]
+fn the_audit_log_comes_in_pages(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    for _ in 0..5 {
+        tenant.api_key([]);
+    }
+    let admin = tenant.admin();
+    let all = admin.get(tenant.path("audit-events?limit=100")).expect_status(200).items();
+    let (mut paged, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = admin.get(tenant.path(&format!("audit-events?limit=3{cursor}"))).expect_status(200);
+        paged.extend(page.items());
+        let Some(next) = page.json()["next_cursor"].as_str().map(ToOwned::to_owned) else { break };
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!(paged, all);
+}
+
+#[both_databases]
+fn the_audit_log_of_another_tenant_is_not_shown(jeton: Jeton) {
+    let (tenant, other) = (jeton.tenant(), jeton.tenant());
+    other.api_key([]);
+    tenant.api_key([]);
+    tenant.admin().get(other.path("audit-events")).expect_problem(403, "tenant_mismatch");
+    let events = tenant.admin().get(tenant.path("audit-events?limit=100")).expect_status(200).items();
+    assert!(events.iter().all(|event| event["tenant_id"] == *tenant.id), "{events:#?}");
 }

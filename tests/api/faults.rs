@@ -6,7 +6,7 @@ use diesel::connection::SimpleConnection;
 use jeton_test_macros::both_databases;
 use serde_json::json;
 
-use crate::harness::{Answer, Jeton};
+use crate::harness::{Answer, Jeton, at_once};
 
 #[both_databases]
 fn a_login_that_cannot_be_stored_gives_no_token(jeton: Jeton) {
@@ -83,6 +83,33 @@ fn a_logout_that_cannot_be_stored_is_not_acknowledged(jeton: Jeton) {
     jeton.mend_writes("sessions");
     session.logout().expect_status(204);
     session.refresh().expect_status(401);
+}
+
+#[both_databases]
+fn mixed_writers_on_two_servers_are_all_answered(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    let admin = tenant.admin();
+    admin.token();
+    let users: Vec<_> = (0..4).map(|_| tenant.user("member")).collect();
+    let (_server, elsewhere) = jeton.second();
+    let answers = at_once(8, |number| {
+        let (user, client) = (&users[number / 2], if number % 2 == 0 { jeton.client() } else { elsewhere.clone() });
+        let mut answers = Vec::new();
+        for _ in 0..6 {
+            let body = json!({"email": user.email, "password": user.password});
+            let login = client.post("/api/v1/auth/login").json(body).expect_tokens();
+            let body = json!({"refresh_token": login.text("refresh_token")});
+            answers.push(client.post("/api/v1/auth/refresh").json(body.clone()));
+            answers.push(client.post("/api/v1/auth/logout").json(body));
+            let made = client.post(tenant.path("api-keys")).bearer(admin.token()).json(json!({"name": "Key"}));
+            let key = tenant.path(&format!("api-keys/{}", made.text("id")));
+            answers.extend([made, client.call("DELETE", key).bearer(admin.token()).send()]);
+        }
+        answers
+    });
+    for answer in answers.into_iter().flatten() {
+        assert!(answer.status < 300, "nobody is told of another writer: {}", answer.told());
+    }
 }
 
 /// Only SQLite has one writer at a time.

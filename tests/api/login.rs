@@ -61,6 +61,18 @@ fn an_access_token_follows_rfc_9068(jeton: Jeton) {
 }
 
 #[both_databases]
+fn the_configured_lifetimes_hold(jeton: Jeton) {
+    let jeton = jeton.with("tokens.access_ttl", "10m").with("tokens.refresh_ttl", "7d");
+    let tokens = jeton.tenant().user("member").login().expect_tokens();
+    assert_eq!(
+        (&tokens.json()["expires_in"], &tokens.json()["refresh_token_expires_in"]),
+        (&json!(600), &json!(604_800))
+    );
+    let jwt = jeton.verified(&tokens.text("access_token"));
+    assert_eq!(jwt.number("exp") - jwt.number("iat"), 600);
+}
+
+#[both_databases]
 fn no_two_tokens_have_the_same_jti(jeton: Jeton) {
     let user = jeton.tenant().user("member");
     let ids: BTreeSet<_> = (0..5).map(|_| Jwt::parse(&user.session().access_token).text("jti").to_owned()).collect();

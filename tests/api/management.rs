@@ -161,6 +161,20 @@ fn an_operator_lists_the_signing_keys(jeton: Jeton) {
 }
 
 #[both_databases]
+fn every_list_has_its_pages(jeton: Jeton) {
+    let operator = jeton.operator();
+    let own = |rest: &str| format!("/api/v1/tenants/{}/{rest}", operator.tenant_id);
+    for path in ["/api/v1/tenants".to_owned(), "/api/v1/auth/sessions".to_owned(), own("users"), own("api-keys")] {
+        for wrong in ["limit=0", "limit=101", "limit=x", "cursor=x"] {
+            operator.get(format!("{path}?{wrong}")).expect_problem(422, "validation_failed");
+        }
+        let list = operator.get(format!("{path}?limit=1")).expect_status(200).json();
+        assert!(list["items"].as_array().is_some_and(|items| items.len() <= 1), "{path}: {list}");
+        assert!(list["next_cursor"].is_null() || list["next_cursor"].is_string(), "{path}: {list}");
+    }
+}
+
+#[both_databases]
 fn path_and_header_must_name_the_same_tenant(jeton: Jeton) {
     let (tenant, other) = (jeton.tenant(), jeton.tenant());
     let call = || tenant.admin().call("GET", tenant.path("users"));

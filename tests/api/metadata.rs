@@ -98,6 +98,8 @@ fn both_discovery_documents_say_the_same(jeton: Jeton) {
 fn a_running_server_is_healthy_and_ready(jeton: Jeton) {
     jeton.get("/healthz").send().expect_status(200);
     jeton.get("/readyz").send().expect_status(200);
+    let head = jeton.client().call("HEAD", "/healthz").send().expect_status(200);
+    assert_eq!(head.body, b"", "RFC 9110 section 9.1: HEAD wherever GET is");
 }
 
 /// The database goes away and comes back: only PostgreSQL can.
