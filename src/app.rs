@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::config::{Config, DatabaseUrl};
+use crate::db::last_used::LastUsed;
 use crate::db::{Db, DbError, migrations, secrets, signing_keys};
 use crate::domain::audit::AuditEvent;
 use crate::domain::key_format::KeyFormat;
 use crate::domain::session::SessionLimits;
 use crate::domain::{Actor, Refusal, Timestamp};
-use crate::grants::last_used::LastUsed;
 use crate::metrics::Metrics;
 use crate::random::Random;
 use crate::tokens::issuer::Issuer;

@@ -37,6 +37,7 @@ impl Refusal {
             Self::EmailTaken => (StatusCode::CONFLICT, "email_taken"),
             Self::TenantIdTaken => (StatusCode::CONFLICT, "tenant_id_taken"),
             Self::IdempotencyConflict => (StatusCode::CONFLICT, "idempotency_conflict"),
+            Self::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
             Self::PayloadTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large"),
             Self::UnsupportedMediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
             Self::ValidationFailed(_) => (StatusCode::UNPROCESSABLE_ENTITY, "validation_failed"),
@@ -101,18 +102,18 @@ pub fn problem(refusal: &Refusal, request_id: &str) -> HttpResponse {
     {
         members.insert("tenants".to_owned(), json!(tenants));
     }
-    let mut answer = builder(refusal);
+    let mut answer = builder(status, Some(refusal));
+    if let Some(challenge) = challenge(refusal) {
+        answer.insert_header((WWW_AUTHENTICATE, challenge));
+    }
     answer.insert_header((CONTENT_TYPE, "application/problem+json"));
     answer.body(document.to_string())
 }
 
-fn builder(refusal: &Refusal) -> HttpResponseBuilder {
-    let mut answer = HttpResponse::build(refusal.status_and_code().0);
+fn builder(status: StatusCode, refusal: Option<&Refusal>) -> HttpResponseBuilder {
+    let mut answer = HttpResponse::build(status);
     answer.insert_header((CACHE_CONTROL, "no-store"));
-    if let Some(challenge) = challenge(refusal) {
-        answer.insert_header((WWW_AUTHENTICATE, challenge));
-    }
-    if matches!(refusal, Refusal::Overloaded | Refusal::Unavailable) {
+    if matches!(refusal, Some(Refusal::Overloaded | Refusal::Unavailable)) {
         answer.insert_header((RETRY_AFTER, RETRY_AFTER_SECONDS));
     }
     answer
@@ -167,6 +168,7 @@ impl OAuthError {
             Refusal::ValidationFailed(fields) if fields.iter().any(|f| f.field == "audience") => "invalid_target",
             Refusal::MalformedRequest(_)
             | Refusal::ValidationFailed(_)
+            | Refusal::RequestTimeout
             | Refusal::PayloadTooLarge
             | Refusal::UnsupportedMediaType(_)
             | Refusal::TenantRequired(_) => "invalid_request",
@@ -177,7 +179,8 @@ impl OAuthError {
         let status = match (&refusal, error) {
             (_, "invalid_client") => StatusCode::UNAUTHORIZED,
             (
-                Refusal::PayloadTooLarge
+                Refusal::RequestTimeout
+                | Refusal::PayloadTooLarge
                 | Refusal::UnsupportedMediaType(_)
                 | Refusal::Overloaded
                 | Refusal::Unavailable
@@ -208,15 +211,7 @@ impl ResponseError for OAuthError {
     }
 
     fn error_response(&self) -> HttpResponse {
-        let mut answer = self.refusal.as_ref().map_or_else(
-            || {
-                let mut answer = HttpResponse::BadRequest();
-                answer.insert_header((CACHE_CONTROL, "no-store"));
-                answer
-            },
-            builder,
-        );
-        answer.status(self.status);
+        let mut answer = builder(self.status, self.refusal.as_ref());
         if self.status == StatusCode::UNAUTHORIZED {
             answer.insert_header((WWW_AUTHENTICATE, r#"Basic realm="jeton", charset="UTF-8""#));
         }

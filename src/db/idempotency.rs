@@ -56,7 +56,15 @@ pub fn delete(connection: &mut DbConnection, tenant: TenantId, key_hash: &[u8]) 
     diesel::delete(idempotency_records::table.find((tenant, key_hash))).execute(connection).map(drop)
 }
 
-/// Forgets what nobody may ask for any more.
-pub fn sweep(connection: &mut DbConnection, now: Timestamp) -> QueryResult<usize> {
-    diesel::delete(idempotency_records::table.filter(idempotency_records::expires_at.le(now))).execute(connection)
+/// Forgets up to `most` answers that nobody may ask for any more; answers how many.
+pub fn sweep(connection: &mut DbConnection, now: Timestamp, most: i64) -> QueryResult<usize> {
+    let keys = idempotency_records::table
+        .filter(idempotency_records::expires_at.le(now))
+        .select((idempotency_records::tenant_id, idempotency_records::key_hash))
+        .limit(most)
+        .load::<(TenantId, Vec<u8>)>(connection)?;
+    for (tenant, key_hash) in &keys {
+        delete(connection, *tenant, key_hash)?;
+    }
+    Ok(keys.len())
 }

@@ -10,6 +10,7 @@ mod connection;
 pub mod error;
 mod executor;
 pub mod idempotency;
+pub mod last_used;
 pub mod memberships;
 pub mod migrations;
 mod schema;
@@ -23,6 +24,7 @@ pub mod users;
 use std::sync::Arc;
 use std::time::Duration;
 
+use diesel::RunQueryDsl;
 use diesel::r2d2::Pool;
 
 use crate::config::DatabaseUrl;
@@ -125,6 +127,14 @@ impl Db {
         if self.0.executor.queued() < executor::QUEUE / 4 {
             drop(self.0.executor.run(executor::Kind::Write, queries));
         }
+    }
+
+    /// Asks the database for a sign of life.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn ping(&self) -> Result<(), DbError> {
+        self.read(|connection| Ok(diesel::sql_query("SELECT 1").execute(connection).map(drop)?)).await
     }
 
     /// How busy the connections are, for the metrics.

@@ -74,6 +74,9 @@ pub enum Refusal {
     /// The same `Idempotency-Key` came with another request.
     #[error("This Idempotency-Key was used for another request")]
     IdempotencyConflict,
+    /// The body did not arrive in time.
+    #[error("The request body took too long to arrive")]
+    RequestTimeout,
     /// More than 64 KiB.
     #[error("The request body is larger than 64 KiB")]
     PayloadTooLarge,

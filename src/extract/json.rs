@@ -1,5 +1,7 @@
 //! JSON bodies: limited, strict, and parsed into domain types (contract sections 4 and 5).
 
+use std::time::Duration;
+
 use actix_web::dev::Payload;
 use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use actix_web::web::Bytes;
@@ -15,6 +17,9 @@ use crate::domain::refusal::FieldError;
 
 /// The largest body that is read, in bytes.
 pub const MOST: usize = 64 * 1024;
+
+/// A body that trickles in for longer than this is not waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A body that must be there.
 pub struct Json<T>(pub T);
@@ -73,15 +78,18 @@ pub(super) fn read_body(
         if announced > MOST && !chunked {
             return Err(Refusal::PayloadTooLarge);
         }
-        let mut body = Vec::with_capacity(announced.min(MOST));
-        while let Some(chunk) = payload.next().await {
-            let chunk = chunk.map_err(|_| Refusal::MalformedRequest("The body cannot be read".to_owned()))?;
-            if body.len().saturating_add(chunk.len()) > MOST {
-                return Err(Refusal::PayloadTooLarge);
+        let whole = async {
+            let mut body = Vec::with_capacity(announced.min(MOST));
+            while let Some(chunk) = payload.next().await {
+                let chunk = chunk.map_err(|_| Refusal::MalformedRequest("The body cannot be read".to_owned()))?;
+                if body.len().saturating_add(chunk.len()) > MOST {
+                    return Err(Refusal::PayloadTooLarge);
+                }
+                body.extend_from_slice(&chunk);
             }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(body.into())
+            Ok(body.into())
+        };
+        tokio::time::timeout(PATIENCE, whole).await.unwrap_or(Err(Refusal::RequestTimeout))
     }
 }
 

@@ -1,7 +1,6 @@
 //! A credential in, tokens out (RFC 6749's word for it): no HTTP and no SQL in here.
 
 pub mod exchange;
-pub mod last_used;
 pub mod login;
 pub mod refresh;
 mod session_tokens;

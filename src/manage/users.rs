@@ -1,10 +1,11 @@
 //! Users and their memberships.
 
 use data_encoding::BASE32_NOPAD;
+use diesel::Connection;
 use secrecy::SecretString;
 
 use crate::app::App;
-use crate::db::{DbConnection, audit, memberships, sessions, tenants, users};
+use crate::db::{DbConnection, DbError, audit, memberships, sessions, tenants, users};
 use crate::domain::page::{Page, Paged};
 use crate::domain::password::{Password, WeakPassword};
 use crate::domain::{Actor, Email, Member, Refusal, Role, SessionId, TenantId, Timestamp, User, UserId};
@@ -82,10 +83,22 @@ pub(super) fn draft(app: &App, email: Email, operator: bool, now: Timestamp) -> 
 
 fn find_or_insert(connection: &mut DbConnection, fresh: User, hash: &str) -> Result<(User, bool), Refusal> {
     if let Some(user) = users::find_by_email(connection, &fresh.email)? {
-        return if fresh.operator && !user.operator { Err(Refusal::EmailTaken) } else { Ok((user, true)) };
+        return keep_existing(user, &fresh);
     }
-    users::insert(connection, &fresh, hash)?;
-    Ok((fresh, false))
+    // In a savepoint: an address that another server took a moment ago must not spoil the whole transaction.
+    match connection.transaction(|connection| users::insert(connection, &fresh, hash)).map_err(DbError::from) {
+        Ok(()) => Ok((fresh, false)),
+        Err(DbError::Conflict) => {
+            let user = users::find_by_email(connection, &fresh.email)?.ok_or(Refusal::EmailTaken)?;
+            keep_existing(user, &fresh)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Nobody becomes an operator by being added once more.
+fn keep_existing(user: User, wanted: &User) -> Result<(User, bool), Refusal> {
+    if wanted.operator && !user.operator { Err(Refusal::EmailTaken) } else { Ok((user, true)) }
 }
 
 /// Gives a member another role. Tokens issued from now on have the new role's scopes.

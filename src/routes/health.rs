@@ -7,7 +7,6 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::db::{DbError, tenants};
 use crate::manage;
 
 /// Whether tokens can be issued.
@@ -35,7 +34,7 @@ pub async fn healthz() -> HttpResponse {
 )]
 pub async fn readyz(app: Data<App>) -> HttpResponse {
     let mut reasons = Vec::new();
-    if app.db.read(|connection| tenants::is_empty(connection).map_err(DbError::from)).await.is_err() {
+    if app.db.ping().await.is_err() {
         reasons.push("the database does not answer".to_owned());
     }
     for algorithm in manage::signing_keys::missing(&app) {

@@ -48,6 +48,7 @@ CREATE TABLE sessions (
 );
 CREATE INDEX sessions_user_id ON sessions (user_id, id);
 CREATE INDEX sessions_tenant_id ON sessions (tenant_id);
+CREATE INDEX sessions_ends_at ON sessions (ends_at);
 
 CREATE TABLE api_keys (
     id            BLOB NOT NULL PRIMARY KEY,

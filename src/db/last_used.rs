@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use crate::db::{Db, DbError, api_keys};
+use super::{Db, DbError, api_keys};
 use crate::domain::{ApiKeyId, Timestamp};
 
 /// Uses that are not written yet.
