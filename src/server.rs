@@ -14,8 +14,8 @@ use crate::manage;
 use crate::metrics::{self, SigningKeyAge, Snapshot};
 use crate::{routes, welcome};
 
-/// For how long what is under way may go on after SIGTERM, in seconds.
-const SHUTDOWN_SECONDS: u64 = 30;
+/// For how long requests may go on after SIGTERM, in seconds; the rest of 30 s is for what is queued.
+const SHUTDOWN_SECONDS: u64 = 25;
 
 /// How often what is remembered in memory is written.
 const FLUSH_EVERY: Duration = Duration::from_secs(5);

@@ -33,7 +33,10 @@ impl FromStr for Email {
     type Err = InvalidEmail;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text.len() <= 254 && text.validate_email() { Ok(Self(text.to_lowercase())) } else { Err(InvalidEmail) }
+        // What is checked is what is stored: some letters grow when they are made lower case.
+        let lower = text.to_lowercase();
+        let fits = lower.len() <= 254 && lower.validate_email() && lower.to_lowercase() == lower;
+        if fits { Ok(Self(lower)) } else { Err(InvalidEmail) }
     }
 }
 
@@ -54,5 +57,23 @@ impl From<Email> for String {
 impl fmt::Display for Email {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_accepted_is_accepted_again_when_it_is_read_back() {
+        let grows = format!("a@{}test", ["İ".repeat(20), ".".to_owned()].concat().repeat(6));
+        for text in ["Ada@Lovelace.Example", "a@b.example", "İ@b.example", &grows] {
+            if let Ok(email) = text.parse::<Email>() {
+                assert_eq!(email.as_str().parse::<Email>().unwrap(), email, "{text}");
+            }
+        }
+        assert_eq!("Ada@Lovelace.Example".parse::<Email>().unwrap().as_str(), "ada@lovelace.example");
+        assert!(grows.parse::<Email>().is_err());
+        assert!("a\0@b.example".parse::<Email>().is_err());
     }
 }

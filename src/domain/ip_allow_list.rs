@@ -7,7 +7,7 @@ use std::str::FromStr;
 use diesel::deserialize::FromSqlRow;
 use diesel::expression::AsExpression;
 use diesel::sql_types::Text;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 use utoipa::openapi::{RefOr, Schema};
 
@@ -78,9 +78,21 @@ impl TryFrom<Vec<String>> for IpAllowList {
 
 fn parse_network(word: &str) -> Option<IpNet> {
     if let Ok(network) = word.parse::<IpNet>() {
-        return Some(network.trunc());
+        return Some(canonical(network.trunc()));
     }
     word.parse::<IpAddr>().ok().map(|address| IpNet::from(address.to_canonical()))
+}
+
+/// An IPv4-mapped network is the IPv4 network, as an IPv4-mapped address is the IPv4 address.
+fn canonical(network: IpNet) -> IpNet {
+    let mapped = |network: Ipv6Net| {
+        let address = network.addr().to_ipv4_mapped()?;
+        Ipv4Net::new(address, network.prefix_len().checked_sub(96)?).ok()
+    };
+    match network {
+        IpNet::V6(network) => mapped(network).map_or(IpNet::V6(network), IpNet::V4),
+        IpNet::V4(_) => network,
+    }
 }
 
 impl From<IpAllowList> for Vec<String> {
@@ -116,6 +128,9 @@ mod tests {
         for bad in ["203.0.114.1", "2001:db8::2", "::1"] {
             assert!(!list.admits(bad.parse().unwrap()), "{bad}");
         }
+        let mapped: IpAllowList = "::ffff:10.0.0.0/104 ::ffff:192.0.2.7".parse().unwrap();
+        assert_eq!(mapped.to_string(), "10.0.0.0/8 192.0.2.7/32");
+        assert!(mapped.admits("10.9.8.7".parse().unwrap()));
         assert!(IpAllowList::default().admits("192.0.2.1".parse().unwrap()));
         assert!("203.0.113.0/33".parse::<IpAllowList>().is_err());
     }

@@ -33,12 +33,17 @@ impl FromStr for Name {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let fits = (1..=100).contains(&text.chars().count());
-        if fits && text.trim() == text && !text.chars().any(char::is_control) {
+        if fits && text.trim() == text && !text.chars().any(is_unfit) {
             Ok(Self(text.to_owned()))
         } else {
             Err(InvalidName)
         }
     }
+}
+
+/// Control characters, line ends, and what makes text run the other way: a name must look like what it is.
+fn is_unfit(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 impl TryFrom<String> for Name {

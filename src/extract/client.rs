@@ -4,7 +4,7 @@ use std::future::{Ready, ready};
 use std::net::IpAddr;
 
 use actix_web::dev::Payload;
-use actix_web::http::header::{HeaderMap, USER_AGENT};
+use actix_web::http::header::{HeaderMap, HeaderValue, USER_AGENT};
 use actix_web::{FromRequest, HttpRequest};
 use ipnet::IpNet;
 
@@ -40,13 +40,14 @@ impl FromRequest for Client {
 fn client_ip(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(&address));
     let mut client = peer.to_canonical();
-    let forwarded: Vec<&str> =
-        headers.get_all("x-forwarded-for").filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(',')).collect();
-    for hop in forwarded.into_iter().rev() {
+    // Split as bytes: a stranger's odd byte at the front must not hide what a proxy wrote behind it.
+    let lines = headers.get_all("x-forwarded-for").map(HeaderValue::as_bytes);
+    let hops: Vec<&[u8]> = lines.flat_map(|line| line.split(|byte| *byte == b',')).collect();
+    for hop in hops.into_iter().rev() {
         if !is_trusted(client) {
             break;
         }
-        let Some(address) = parse_hop(hop.trim()) else { break };
+        let Some(address) = std::str::from_utf8(hop).ok().and_then(parse_hop) else { break };
         client = address;
     }
     client
@@ -54,6 +55,7 @@ fn client_ip(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
 
 /// An address as proxies write it: bare, with a port, or in brackets.
 fn parse_hop(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
     let bare = text.parse::<IpAddr>().ok();
     let with_port = || text.parse::<std::net::SocketAddr>().ok().map(|address| address.ip());
     let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
@@ -68,13 +70,18 @@ fn user_agent(headers: &HeaderMap) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use actix_web::http::header::{HeaderName, HeaderValue};
+    use actix_web::http::header::HeaderName;
 
     fn resolve(peer: &str, forwarded: &[&str]) -> String {
+        let lines: Vec<&[u8]> = forwarded.iter().map(|line| line.as_bytes()).collect();
+        resolve_bytes(peer, &lines)
+    }
+
+    fn resolve_bytes(peer: &str, forwarded: &[&[u8]]) -> String {
         let trusted = ["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
         let mut headers = HeaderMap::new();
         for value in forwarded {
-            headers.append(HeaderName::from_static("x-forwarded-for"), HeaderValue::from_str(value).unwrap());
+            headers.append(HeaderName::from_static("x-forwarded-for"), HeaderValue::from_bytes(value).unwrap());
         }
         client_ip(peer.parse().unwrap(), &headers, &trusted).to_string()
     }
@@ -85,6 +92,7 @@ mod tests {
         assert_eq!(resolve("10.0.0.1", &["203.0.113.9"]), "203.0.113.9");
         assert_eq!(resolve("10.0.0.1", &["1.1.1.1, 203.0.113.9, 10.2.3.4"]), "203.0.113.9");
         assert_eq!(resolve("10.0.0.1", &["1.1.1.1", "203.0.113.9"]), "203.0.113.9");
+        assert_eq!(resolve_bytes("10.0.0.1", &[b"\xe9, 203.0.113.9"]), "203.0.113.9");
         assert_eq!(resolve("10.0.0.1", &["nonsense"]), "10.0.0.1");
         assert_eq!(resolve("10.0.0.1", &["1.1.1.1, nonsense, 10.0.0.2"]), "10.0.0.2");
         assert_eq!(resolve("::1", &["[2001:db8::9]:443"]), "2001:db8::9");

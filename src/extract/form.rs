@@ -8,6 +8,9 @@ use super::json::{ensure_content_type, read_body};
 use crate::domain::Refusal;
 use crate::error::OAuthError;
 
+/// More parameters than any grant has: looking for repeated ones must stay cheap.
+const MOST_PARAMETERS: usize = 32;
+
 /// The parameters of a form: none twice, none empty (an empty one counts as absent), values shown by no `Debug`.
 pub struct Form(Vec<(String, String)>);
 
@@ -52,6 +55,9 @@ fn parse(body: &[u8]) -> Result<Form, OAuthError> {
     }
     let mut form: Vec<(String, String)> = Vec::new();
     for (name, value) in url::form_urlencoded::parse(body) {
+        if form.len() == MOST_PARAMETERS {
+            return Err(OAuthError::new("invalid_request", "There are too many parameters"));
+        }
         if form.iter().any(|(known, _)| *known == name) {
             return Err(OAuthError::new("invalid_request", "A parameter is repeated"));
         }

@@ -99,6 +99,10 @@ fn parse<T: DeserializeOwned + Validate>(body: &[u8]) -> Result<T, Refusal> {
     // What is no JSON is malformed, wherever the parser stopped in it.
     let whole = if parsed.is_ok() { json.end() } else { serde_json::from_slice::<Value>(body).map(drop) };
     whole.map_err(|error| malformed(&error))?;
+    // serde would take an array for an object, member by member.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Refusal::invalid("", "The body must be a JSON object"));
+    }
     let value: T = parsed.map_err(|error| Refusal::ValidationFailed(vec![field_error(&error)]))?;
     value.validate().map_err(|errors| Refusal::ValidationFailed(field_errors(&errors)))?;
     Ok(value)
@@ -116,11 +120,20 @@ fn field_error(error: &serde_path_to_error::Error<serde_json::Error>) -> FieldEr
     let (member, message) = match (member("missing field `"), member("unknown field `")) {
         (Some(missing), _) => (missing.to_owned(), "is required".to_owned()),
         (_, Some(unknown)) => (unknown.to_owned(), "is not a known field".to_owned()),
-        _ => (String::new(), message),
+        _ => (String::new(), told(&message)),
     };
     let object = path.trim_end_matches(member.as_str()).trim_matches('.');
     let field = [object, &member].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(".");
     FieldError { field, message }
+}
+
+/// What serde says in terms of Rust, in terms of JSON.
+fn told(message: &str) -> String {
+    match message.split(['`', ':']).next().unwrap_or_default() {
+        "invalid type" | "invalid value" | "invalid length" => "is of the wrong type".to_owned(),
+        "UUID parsing failed" => "must be a UUID".to_owned(),
+        _ => message.to_owned(),
+    }
 }
 
 /// serde's message without its position. It may quote what was sent, so it is cut short and kept printable.

@@ -56,6 +56,9 @@ impl FromRequest for AuditQuery {
     }
 }
 
+/// More parameters than any list has: looking for repeated ones must stay cheap.
+const MOST_PARAMETERS: usize = 32;
+
 /// The parameters of a query that nobody took yet.
 struct Parameters<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
@@ -65,6 +68,9 @@ impl<'a> Parameters<'a> {
         for (name, value) in url::form_urlencoded::parse(request.query_string().as_bytes()) {
             if given.iter().any(|(known, _)| *known == name) {
                 return Err(Refusal::invalid(&shown(&name), "must not be repeated"));
+            }
+            if given.len() == MOST_PARAMETERS {
+                return Err(Refusal::MalformedRequest("The query has too many parameters".to_owned()));
             }
             given.push((name, value));
         }

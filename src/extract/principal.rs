@@ -103,8 +103,7 @@ impl<S: RequiredScope + 'static> FromRequest for InTenant<S> {
             let user = authenticate(&request).await?;
             let tenant: TenantId =
                 request.match_info().get("tenant_id").and_then(|id| id.parse().ok()).ok_or(Refusal::NotFound)?;
-            let named = named_tenant(&request)?.unwrap_or(tenant);
-            if user.member.tenant.id != tenant || named != tenant {
+            if user.member.tenant.id != tenant {
                 return Err(Refusal::TenantMismatch);
             }
             user.ensure_scope(S::SCOPE)?;
@@ -144,6 +143,9 @@ async fn authenticate(request: &HttpRequest) -> Result<SignedIn, Refusal> {
         return Err(Refusal::InvalidToken);
     }
     member.tenant.ensure_active()?;
+    if named_tenant(request)?.is_some_and(|named| named != member.tenant.id) {
+        return Err(Refusal::TenantMismatch);
+    }
 
     let client = Client::extract(request).await?;
     Ok(SignedIn {

@@ -17,7 +17,10 @@ const NAME: &str = "__Host-jeton_refresh";
 /// # Errors
 /// [`Refusal::OriginNotAllowed`]: `Origin` is neither the server's own nor in `server.allowed_origins`, or absent.
 pub fn refresh_cookie(request: &HttpRequest, app: &App) -> Result<Option<SecretString>, Refusal> {
-    let Some(cookie) = request.cookie(NAME) else { return Ok(None) };
+    // A header that cannot be read is refused: taken for "no cookie" it would let a logout answer that ended nothing.
+    let unreadable = |_| Refusal::MalformedRequest("The Cookie header cannot be read".to_owned());
+    let cookie = request.cookies().map_err(unreadable)?.iter().find(|cookie| cookie.name() == NAME).cloned();
+    let Some(cookie) = cookie else { return Ok(None) };
     let origin = super::header(request.headers(), ORIGIN.as_str())?.ok_or(Refusal::OriginNotAllowed)?;
     let server = &app.config.server;
     let allowed = server.public_url.origin().as_str() == origin

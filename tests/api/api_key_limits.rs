@@ -169,6 +169,21 @@ fn a_refused_creation_does_not_use_up_the_idempotency_key(jeton: Jeton) {
 }
 
 #[both_databases]
+fn an_idempotency_key_that_cannot_be_is_refused_not_ignored(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    let admin = tenant.admin();
+    for wrong in ["", "\u{e9}", &"x".repeat(256)] {
+        let answer = create(admin, wrong, json!({"name": "CI"}));
+        assert!([400, 422].contains(&answer.status), "{wrong}: {}", answer.told());
+    }
+    let call =
+        admin.call("POST", tenant.path("api-keys")).header("Idempotency-Key", "a").header("Idempotency-Key", "b");
+    let answer = call.json(json!({"name": "CI"}));
+    assert!([400, 422].contains(&answer.status), "two of them: {}", answer.told());
+    assert!(admin.get(tenant.path("api-keys")).items().is_empty());
+}
+
+#[both_databases]
 fn a_key_dies_with_its_tenant(jeton: Jeton) {
     let (suspended, deleted) = (jeton.tenant(), jeton.tenant());
     let keys = [suspended.api_key([]), deleted.api_key([])];

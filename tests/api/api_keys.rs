@@ -141,7 +141,17 @@ fn a_page_that_cannot_be_is_refused(jeton: Jeton) {
         other.api_key([]);
     }
     let admin = tenant.admin();
-    for query in ["limit=0", "limit=101", "limit=-1", "limit=many", "limit=", "cursor=", "cursor=%00", "cursor=AAAA"] {
+    for query in [
+        "limit=0",
+        "limit=101",
+        "limit=-1",
+        "limit=many",
+        "limit=",
+        "cursor=",
+        "cursor=%00",
+        "cursor=AAAA",
+        "limit=1&limit=2",
+    ] {
         let answer = admin.get(tenant.path(&format!("api-keys?{query}")));
         assert!(answer.status == 422 || answer.status == 400, "{query}: {}", answer.told());
     }

@@ -82,6 +82,18 @@ fn a_disabled_user_who_is_enabled_again_logs_in_anew(jeton: Jeton) {
 }
 
 #[both_databases]
+fn a_member_who_is_added_again_logs_in_anew(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    let user = tenant.user("member");
+    let session = user.session();
+    tenant.admin().delete(tenant.path(&format!("users/{}", user.id))).expect_status(204);
+    tenant.admin().post(tenant.path("users"), json!({"email": user.email, "role": "member"})).expect_status(201);
+
+    expect_dead(&session);
+    user.session();
+}
+
+#[both_databases]
 fn a_logout_is_always_204(jeton: Jeton) {
     let session = a_session(&jeton);
     for _ in 0..2 {
