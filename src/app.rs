@@ -22,9 +22,6 @@ use crate::tokens::secret_box::{self, MasterKeyError, SecretBox};
 use crate::tokens::signing_key::SigningKeyError;
 use crate::tokens::verifier::Verifier;
 
-/// As many API keys may live in a tenant of the built-in profile.
-pub const API_KEYS_PER_TENANT: i64 = 100;
-
 /// A running Jeton. Doors hold it in an [`Arc`].
 pub struct App {
     /// How it is set up.

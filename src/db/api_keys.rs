@@ -98,6 +98,15 @@ pub fn list(connection: &mut DbConnection, tenant: TenantId, page: Page) -> Quer
         .load(connection)
 }
 
+/// Whether a key was rotated already: what is left of it is an overlap.
+pub fn is_replaced(connection: &mut DbConnection, tenant: TenantId, id: ApiKeyId) -> QueryResult<bool> {
+    api_keys::table
+        .filter(api_keys::tenant_id.eq(tenant).and(api_keys::replaces.eq(id)))
+        .count()
+        .get_result::<i64>(connection)
+        .map(|successors| successors > 0)
+}
+
 /// How many keys of a tenant live.
 pub fn count_live(connection: &mut DbConnection, tenant: TenantId, now: Timestamp) -> QueryResult<i64> {
     api_keys::table

@@ -20,8 +20,8 @@ pub enum DbConnection {
     Sqlite(SqliteConnection),
 }
 
-/// `FULL`: an answer that says "done" is on the disk (security 27). `busy_timeout` bounds the wait for another
-/// process's write; it stays under the patience of those who wait for us.
+/// `FULL`: an answer that says "done" is on the disk (security 27). `busy_timeout` bounds the wait for another process
+/// while a connection is opened; each write sets its own.
 const SQLITE_SETTINGS: &str = "
     PRAGMA busy_timeout = 2000;
     PRAGMA journal_mode = WAL;

@@ -3,11 +3,14 @@
 //! On SQLite one thread writes: it takes whatever has queued up, runs it in one transaction, each piece in a savepoint
 //! of its own, and answers after the one commit. On PostgreSQL several threads carry one transaction each.
 
+use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
-use diesel::connection::{AnsiTransactionManager, TransactionManager};
+use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 use diesel::r2d2::Pool;
 use diesel::{Connection, QueryResult};
 use tokio::sync::oneshot;
@@ -34,12 +37,31 @@ pub enum Kind {
 pub struct Executor {
     queue: Sender<Queued>,
     patience: Duration,
+    /// Work that is queued or under way.
+    unfinished: Arc<AtomicUsize>,
 }
 
 struct Queued {
     kind: Kind,
     deadline: Instant,
     job: Box<dyn Job>,
+    _counted: Counted,
+}
+
+/// Counts a piece of work for as long as it lives.
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(unfinished: &Arc<AtomicUsize>) -> Self {
+        unfinished.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(unfinished))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Work of any result type.
@@ -76,7 +98,7 @@ impl Executor {
                 run_group(&pool, group);
             }
         })?;
-        Ok(Self { queue: sender, patience })
+        Ok(Self { queue: sender, patience, unfinished: Arc::default() })
     }
 
     /// `threads` threads with a transaction each: for PostgreSQL, where waiting is mostly for round trips.
@@ -90,7 +112,7 @@ impl Executor {
                 }
             })?;
         }
-        Ok(Self { queue: sender, patience })
+        Ok(Self { queue: sender, patience, unfinished: Arc::default() })
     }
 
     /// Queues work at once; the future has its result. Dropping the future does not stop the work.
@@ -103,13 +125,19 @@ impl Executor {
         let (reply, answer) = oneshot::channel();
         let job = Box::new(Task { queries: Some(queries), result: None, reply });
         let deadline = Instant::now() + self.patience;
-        let queued = self.queue.try_send(Queued { kind, deadline, job }).is_ok();
+        let counted = Counted::new(&self.unfinished);
+        let queued = self.queue.try_send(Queued { kind, deadline, job, _counted: counted }).is_ok();
         async move {
             if !queued {
                 return Err(DbError::Overloaded.into());
             }
             answer.await.unwrap_or_else(|_| Err(DbError::Fault("the work was dropped".to_owned()).into()))
         }
+    }
+
+    /// Work that is queued or under way.
+    pub fn unfinished(&self) -> usize {
+        self.unfinished.load(Ordering::Relaxed)
     }
 
     /// Work that waits for a thread.
@@ -128,25 +156,30 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), DbError
 
 /// Runs all of `group` in one transaction. Each has a savepoint, so that one that fails takes no neighbour with it.
 fn run_group(pool: &Pool<Manager>, group: Vec<Queued>) {
-    let (mut group, late): (Vec<_>, Vec<_>) = group.into_iter().partition(|queued| Instant::now() < queued.deadline);
+    let now = Instant::now();
+    let (mut group, late): (Vec<_>, Vec<_>) = group.into_iter().partition(|queued| now < queued.deadline);
     answer_all(late, || Err(DbError::Overloaded));
-    let Some(patience) = group.iter().map(|queued| queued.deadline).min().map(|first| first - Instant::now()) else {
+    let Some(patience) = group.iter().map(|queued| queued.deadline.saturating_duration_since(now)).min() else {
         return;
     };
     let committed = pool.get_timeout(patience).map_err(DbError::from).and_then(|mut connection| {
-        immediate_transaction(&mut connection, |connection| {
-            for queued in &mut group {
-                // The piece keeps its own error; its savepoint is gone and the group goes on.
-                let _: Result<(), RolledBack> =
-                    connection.transaction(|connection| run_caught(queued.job.as_mut(), connection));
-            }
-            Ok(())
+        immediate_transaction(&mut connection, patience, |connection| {
+            group.iter_mut().try_for_each(|queued| run_in_savepoint(queued.job.as_mut(), connection))
         })
     });
     match committed {
         Ok(()) => answer_all(group, || Ok(())),
         Err(error) => answer_all(group, || Err(error.clone())),
     }
+}
+
+/// Runs one piece of a group. It keeps its own error; its savepoint is gone, and the group goes on.
+///
+/// Unless the database has rolled back the whole group by itself, as SQLite does on a full disk: the next piece would
+/// begin a transaction of its own and be committed while its neighbours are not. Then the group ends here.
+fn run_in_savepoint(job: &mut dyn Job, connection: &mut DbConnection) -> QueryResult<()> {
+    let _: Result<(), RolledBack> = connection.transaction(|connection| run_caught(job, connection));
+    if depth(connection) == Some(1) { Ok(()) } else { Err(diesel::result::Error::BrokenTransactionManager) }
 }
 
 fn answer_all(group: Vec<Queued>, end: impl Fn() -> Result<(), DbError>) {
@@ -188,25 +221,33 @@ fn commit_one(job: &mut dyn Job, connection: &mut DbConnection) -> Result<(), Db
 }
 
 /// Takes SQLite's write lock at the start: a transaction that reads first and writes later could not wait for it.
+/// The lock is waited for no longer than the first of the group may wait, its time in the queue included.
 fn immediate_transaction(
     connection: &mut DbConnection,
+    patience: Duration,
     work: impl FnOnce(&mut DbConnection) -> QueryResult<()>,
 ) -> Result<(), DbError> {
     match connection {
-        DbConnection::Sqlite(sqlite) => AnsiTransactionManager::begin_transaction_sql(sqlite, "BEGIN IMMEDIATE")?,
+        DbConnection::Sqlite(sqlite) => {
+            sqlite.batch_execute(&format!("PRAGMA busy_timeout = {}", patience.as_millis()))?;
+            AnsiTransactionManager::begin_transaction_sql(sqlite, "BEGIN IMMEDIATE")?;
+        }
         DbConnection::Postgres(_) => DbConnection::begin_transaction(connection)?,
     }
     let end = work(connection).and_then(|()| DbConnection::commit_transaction(connection));
-    if end.is_err() && is_open(connection) {
-        drop(DbConnection::rollback_transaction(connection));
+    while end.is_err() && depth(connection).is_some() {
+        // What cannot be rolled back either is a connection that the pool throws away.
+        if DbConnection::rollback_transaction(connection).is_err() {
+            break;
+        }
     }
     Ok(end?)
 }
 
-/// Some errors, a full disk for one, make SQLite roll back by itself.
-fn is_open(connection: &mut DbConnection) -> bool {
+/// How many transactions and savepoints are open; none where the connection is broken.
+fn depth(connection: &mut DbConnection) -> Option<u32> {
     let status = DbConnection::transaction_manager_status_mut(connection);
-    !matches!(status.transaction_depth(), Ok(None))
+    status.transaction_depth().ok().flatten().map(NonZeroU32::get)
 }
 
 /// A panic in one piece of work must not end the thread that all others wait for.

@@ -39,6 +39,23 @@ pub fn find(connection: &mut DbConnection, tenant: TenantId, user: UserId) -> Qu
         .map(|row| row.map(member))
 }
 
+/// Holds a membership until the transaction ends, so that whatever ends it comes before or after, never between; none
+/// where the user is no member any more.
+pub fn hold(connection: &mut DbConnection, tenant: TenantId, user: UserId) -> QueryResult<Option<Member>> {
+    diesel::update(memberships::table.find((tenant, user)))
+        .set(memberships::tenant_id.eq(tenant))
+        .execute(connection)?;
+    find(connection, tenant, user)
+}
+
+/// Waits for whoever holds a membership of the tenant, and keeps others from holding one until the transaction ends.
+pub fn hold_all(connection: &mut DbConnection, tenant: TenantId) -> QueryResult<()> {
+    diesel::update(memberships::table.filter(memberships::tenant_id.eq(tenant)))
+        .set(memberships::tenant_id.eq(tenant))
+        .execute(connection)
+        .map(drop)
+}
+
 /// A user in each of its tenants.
 pub fn of_user(connection: &mut DbConnection, user: UserId) -> QueryResult<Vec<Member>> {
     memberships::table

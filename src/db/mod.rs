@@ -22,7 +22,7 @@ mod types;
 pub mod users;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use diesel::RunQueryDsl;
 use diesel::r2d2::Pool;
@@ -135,6 +135,14 @@ impl Db {
     /// There is none.
     pub async fn ping(&self) -> Result<(), DbError> {
         self.read(|connection| Ok(diesel::sql_query("SELECT 1").execute(connection).map(drop)?)).await
+    }
+
+    /// Waits, for a few seconds at most, until what was begun is finished: before the process ends.
+    pub async fn drain(&self) {
+        let begun = Instant::now();
+        while self.0.executor.unfinished() > 0 && begun.elapsed() < PATIENCE {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// How busy the connections are, for the metrics.

@@ -47,6 +47,17 @@ pub fn find_credentials(connection: &mut DbConnection, email: &Email) -> QueryRe
     users::table.filter(users::email.eq(email)).select((USER, users::password_hash)).first(connection).optional()
 }
 
+/// The hash of whoever comes next by address: what an address that nobody has is checked against, in vain. Its
+/// parameters, and so its cost, are then as mixed as those of the addresses that somebody has (security 17).
+pub fn neighbouring_hash(connection: &mut DbConnection, email: &Email) -> QueryResult<Option<String>> {
+    users::table
+        .filter(users::email.gt(email))
+        .order(users::email.asc())
+        .select(users::password_hash)
+        .first(connection)
+        .optional()
+}
+
 /// The hash of a user's password.
 pub fn password_hash(connection: &mut DbConnection, id: UserId) -> QueryResult<Option<String>> {
     users::table.find(id).select(users::password_hash).first(connection).optional()

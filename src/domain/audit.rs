@@ -72,13 +72,6 @@ impl AuditEvent {
         self
     }
 
-    /// Another action than was meant at first.
-    #[must_use]
-    pub fn action(mut self, action: &'static str) -> Self {
-        action.clone_into(&mut self.action);
-        self
-    }
-
     /// In this tenant.
     #[must_use]
     pub fn tenant(mut self, id: TenantId) -> Self {

@@ -62,8 +62,8 @@ pub enum Refusal {
     /// The tenant has as many live keys as it may.
     #[error("This tenant already has {0} API keys")]
     ApiKeyLimitReached(i64),
-    /// A key that is dead cannot be rotated.
-    #[error("This API key is expired or revoked; create a new one")]
+    /// A key that is dead, or has a successor, cannot be rotated.
+    #[error("This API key is expired, revoked or rotated already")]
     ApiKeyNotActive,
     /// The address belongs to a user.
     #[error("This e-mail address is taken")]

@@ -42,7 +42,6 @@ pub async fn login(app: &App, request: LoginRequest) -> Result<SessionTokens, Re
 async fn authenticate(app: &App, request: &LoginRequest, now: Timestamp) -> Result<SessionTokens, Refusal> {
     let (user, hash) = verify_password(app, request).await?;
     let member = choose_tenant(app, &user, request.tenant).await?;
-    member.tenant.ensure_active()?;
 
     let session = Session {
         ip: request.client.ip.map(|ip| ip.to_string()),
@@ -55,16 +54,22 @@ async fn authenticate(app: &App, request: &LoginRequest, now: Timestamp) -> Resu
         .target("session", session.id);
 
     let begun = session.clone();
-    app.db
+    let member = app
+        .db
         .write(move |connection| {
+            // Read again, and held: whatever ends the user, the membership or the tenant comes before this or after it.
             if !users::note_login(connection, user.id, &hash.verified, now)? {
                 return Err(Refusal::InvalidCredentials);
             }
+            let member = memberships::hold(connection, begun.tenant_id, begun.user_id)?;
+            let member = member.ok_or(Refusal::InvalidCredentials)?;
+            member.tenant.ensure_active()?;
             if let Some(renewed) = &hash.renewed {
                 users::rehash(connection, user.id, &hash.verified, renewed)?;
             }
             sessions::insert(connection, &begun)?;
-            Ok(audit::record(connection, &event)?)
+            audit::record(connection, &event)?;
+            Ok(member)
         })
         .await?;
     SessionTokens::issue(app, &session, &member, None, now)
@@ -80,10 +85,17 @@ async fn verify_password(app: &App, request: &LoginRequest) -> Result<(User, Has
         return Err(Refusal::InvalidCredentials);
     }
     let email = request.email.clone();
-    let found: Option<(User, String)> =
-        app.db.read(move |connection| users::find_credentials(connection, &email).map_err(Refusal::from)).await?;
-    let stored = found.as_ref().map(|(_, hash)| hash.as_str());
-    let verdict = app.hasher.verify(request.password.clone(), stored).await?;
+    let (found, stand_in): (Option<(User, String)>, Option<String>) = app
+        .db
+        .read(move |connection| {
+            let found = users::find_credentials(connection, &email)?;
+            Ok::<_, Refusal>((found, users::neighbouring_hash(connection, &email)?))
+        })
+        .await?;
+    let verdict = match &found {
+        Some((_, stored)) => app.hasher.verify(request.password.clone(), stored).await?,
+        None => app.hasher.verify_in_vain(request.password.clone(), stand_in.as_deref()).await?,
+    };
     let (user, verified) = found.filter(|_| verdict != Verdict::Wrong).ok_or(Refusal::InvalidCredentials)?;
     if user.disabled_at.is_some() {
         return Err(Refusal::InvalidCredentials);

@@ -9,7 +9,7 @@ use crate::domain::audit::AuditEvent;
 use crate::domain::refresh_token::RefreshToken;
 use crate::domain::refusal::Holder;
 use crate::domain::session::{Presented, Session, SessionLimits};
-use crate::domain::{Actor, Member, Refusal, Scopes, Timestamp};
+use crate::domain::{Actor, AuditEventId, Member, Refusal, Scopes, Timestamp};
 use crate::metrics::RefreshOutcome;
 
 /// A refresh token that was presented.
@@ -47,7 +47,8 @@ pub async fn refresh(app: &App, request: RefreshRequest) -> Result<SessionTokens
         now,
         limits: app.session_limits(),
         scopes: scopes.clone(),
-        event: app.event(&client, "session.refreshed", now)?.target("session", token.session),
+        event_id: app.new_id(now)?,
+        client,
     };
     let (outcome, session, member) = match app.db.write(move |connection| rotation.run(connection)).await? {
         Outcome::Rotated(session, member) => (RefreshOutcome::Rotated, session, member),
@@ -68,7 +69,9 @@ struct Rotation {
     now: Timestamp,
     limits: SessionLimits,
     scopes: Option<Scopes>,
-    event: AuditEvent,
+    /// For the line in the audit log, where there is to be one.
+    event_id: AuditEventId,
+    client: Actor,
 }
 
 impl Rotation {
@@ -111,7 +114,7 @@ impl Rotation {
 
     fn advance(&self, connection: &mut DbConnection, session: Session) -> Result<Option<Session>, Refusal> {
         let expires_at = self.now.plus(self.limits.refresh_ttl).min(session.ends_at);
-        let ip = self.event.ip.clone().or(session.ip.clone());
+        let ip = self.client.ip.map(|ip| ip.to_string()).or(session.ip.clone());
         let generation = session.generation;
         let won = sessions::advance(connection, session.id, generation, self.now, expires_at, ip.as_deref())?;
         Ok(won.then(|| Session {
@@ -127,29 +130,32 @@ impl Rotation {
     /// The immediate predecessor within the grace gets the current token; anything older ends the session.
     fn converge(&self, connection: &mut DbConnection) -> Result<Outcome, Refusal> {
         let Some((session, member)) = self.find(connection)? else { return Ok(Outcome::Dead) };
-        let event = self
-            .event
-            .clone()
-            .by(Who::User(session.user_id))
-            .tenant(session.tenant_id)
-            .details(format!("generation {} of {}", self.token.generation, session.generation));
         if session.judge(self.token.generation, self.now, self.limits.grace) == Presented::Predecessor {
             self.ensure_scopes(&member)?;
             if sessions::use_grace(connection, session.id, session.generation)? {
-                audit::record(connection, &event.action("session.grace_used"))?;
+                audit::record(connection, &self.event(&session, "session.grace_used"))?;
                 return Ok(Outcome::Grace(session, member));
             }
             // It was the predecessor when this began; a rotation on another server meanwhile makes it no theft.
             if let Some((newer, member)) = self.find(connection)?
                 && newer.generation != session.generation
             {
-                audit::record(connection, &event.action("session.grace_used"))?;
+                audit::record(connection, &self.event(&newer, "session.grace_used"))?;
                 return Ok(Outcome::Grace(newer, member));
             }
         }
-        sessions::revoke(connection, session.id, self.now, REUSE)?;
-        audit::record(connection, &event.action("session.revoked").outcome("refresh_token_reused"))?;
+        // A session that died of reuse before is not revoked once more, but the attempt is remembered.
+        let died_now = sessions::revoke(connection, session.id, self.now, REUSE)?;
+        let action = if died_now { "session.revoked" } else { "session.refused" };
+        audit::record(connection, &self.event(&session, action).outcome(REUSE))?;
         Ok(Outcome::Reused)
+    }
+
+    fn event(&self, session: &Session, action: &'static str) -> AuditEvent {
+        AuditEvent::new(self.event_id, self.now, &self.client.known_as(Who::User(session.user_id)), action)
+            .tenant(session.tenant_id)
+            .target("session", session.id)
+            .details(format!("generation {} of {}", self.token.generation, session.generation))
     }
 }
 

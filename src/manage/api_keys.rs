@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::idempotency::{self, IdempotencyKey};
-use crate::app::{API_KEYS_PER_TENANT, App};
+use crate::app::App;
 use crate::db::{DbConnection, api_keys, audit, tenants};
 use crate::domain::api_key::{ApiKey, ApiKeyState};
 use crate::domain::audit::AuditEvent;
@@ -14,6 +14,9 @@ use crate::domain::ip_allow_list::IpAllowList;
 use crate::domain::key_format::ApiKeySecret;
 use crate::domain::page::{Page, Paged};
 use crate::domain::{Actor, ApiKeyId, Email, Name, Refusal, Scopes, TenantId, Timestamp};
+
+/// As many API keys may live in a tenant of the built-in profile.
+pub const API_KEYS_PER_TENANT: i64 = 100;
 
 /// The longest that a rotated key may live on beside its successor.
 pub const LONGEST_OVERLAP: TimeDelta = TimeDelta::days(30);
@@ -70,14 +73,12 @@ pub async fn create(
     idempotency: Option<IdempotencyKey>,
 ) -> Result<CreatedApiKey, Refusal> {
     let now = app.now();
-    if new.expires_at.is_some_and(|end| end <= now) {
-        return Err(Refusal::invalid("expires_at", "must be in the future"));
-    }
+    let expires_at = new.expires_at;
     let request = idempotency::request_hash(&("create", &new));
     let (key, secret) = draft(app, by, tenant, new, now)?;
     let event = app.event(by, "api_key.created", now)?.tenant(tenant).target("api-key", key.id);
     let keep = idempotency.map(|given| keep(app, by, &given, request, &key, &secret)).transpose()?;
-    store(app, key, secret, event, keep, |_| Ok(())).await
+    store(app, key, secret, event, keep, move |_| ensure_future(expires_at, now)).await
 }
 
 /// Replaces a key by a new one with the same rights. The old one dies now, or after `overlap`.
@@ -255,6 +256,13 @@ async fn store(
     }
 }
 
+fn ensure_future(end: Option<Timestamp>, now: Timestamp) -> Result<(), Refusal> {
+    match end {
+        Some(end) if end <= now => Err(Refusal::invalid("expires_at", "must be in the future")),
+        _ => Ok(()),
+    }
+}
+
 fn ensure_tenant(connection: &mut DbConnection, tenant: TenantId) -> Result<(), Refusal> {
     if tenants::lock(connection, tenant)? { Ok(()) } else { Err(Refusal::NotFound) }
 }
@@ -275,7 +283,8 @@ fn end_old(
     overlap: TimeDelta,
 ) -> Result<(), Refusal> {
     let old = api_keys::find(connection, tenant, id)?.ok_or(Refusal::NotFound)?;
-    if old.state(now) != ApiKeyState::Active {
+    // A key has one successor: a second one would inherit the end that the first rotation gave the old key.
+    if old.state(now) != ApiKeyState::Active || api_keys::is_replaced(connection, tenant, id)? {
         return Err(Refusal::ApiKeyNotActive);
     }
     let end = now.plus(overlap);

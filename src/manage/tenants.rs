@@ -3,7 +3,7 @@
 use data_encoding::BASE32_NOPAD;
 
 use crate::app::App;
-use crate::db::{DbError, audit, sessions, tenants};
+use crate::db::{DbError, audit, memberships, sessions, tenants};
 use crate::domain::page::{Page, Paged};
 use crate::domain::{Actor, Name, Refusal, Tenant, TenantId, Timestamp};
 
@@ -86,6 +86,8 @@ pub async fn suspend(app: &App, by: &Actor, id: TenantId) -> Result<Tenant, Refu
                 tenants::set_suspended(connection, id, Some(now))?;
                 audit::record(connection, &event)?;
             }
+            // Logins that are under way have either begun their session, which ends here, or will see the suspension.
+            memberships::hold_all(connection, id)?;
             sessions::revoke_of_tenant(connection, id, now, "tenant_suspended")?;
             tenants::find(connection, id)?.ok_or(Refusal::NotFound)
         })

@@ -150,7 +150,8 @@ pub async fn change_password(
 ) -> Result<(), Refusal> {
     let (now, id) = (app.now(), user.id);
     let stored = app.db.read(move |connection| users::password_hash(connection, id).map_err(Refusal::from)).await?;
-    if app.hasher.verify(current, stored.as_deref()).await? == Verdict::Wrong {
+    let stored = stored.ok_or(Refusal::InvalidToken)?;
+    if app.hasher.verify(current, &stored).await? == Verdict::Wrong {
         let event = app.event(by, "user.password_changed", now)?.target("user", id);
         let event = event.outcome(Refusal::InvalidCredentials.code());
         app.db.write(move |connection| audit::record(connection, &event).map_err(Refusal::from)).await?;
@@ -161,7 +162,7 @@ pub async fn change_password(
     let event = app.event(by, "user.password_changed", now)?.target("user", id);
     app.db
         .write(move |connection| {
-            if !users::set_password(connection, id, stored.as_deref(), &hash, now)? {
+            if !users::set_password(connection, id, Some(&stored), &hash, now)? {
                 return Err(Refusal::InvalidCredentials);
             }
             sessions::revoke_of_user(connection, id, Some(session), now, "password_changed")?;

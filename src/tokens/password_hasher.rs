@@ -29,7 +29,7 @@ pub struct PasswordHasher {
     in_progress: Arc<AtomicUsize>,
     random: Random,
     params: Params,
-    /// The hash of no password, at the same cost, for addresses that nobody has (security 17).
+    /// The hash of no password, where there is nobody whose hash could stand in (security 17).
     nobody: String,
 }
 
@@ -97,20 +97,32 @@ impl PasswordHasher {
         answer.await.ok().flatten().ok_or(Refusal::Internal)
     }
 
-    /// Checks a password against the hash of its user; without a user it takes the same time and is wrong.
+    /// Checks a password against the hash of its user.
     ///
     /// # Errors
     /// [`Refusal::Overloaded`] where too many wait.
-    pub async fn verify(&self, password: Password, stored: Option<&str>) -> Result<Verdict, Refusal> {
-        let (reply, answer) = oneshot::channel();
-        let task = Task::Verify { stored: stored.unwrap_or(&self.nobody).to_owned(), reply };
-        self.enqueue(password, task)?;
-        let right = answer.await.map_err(|_| Refusal::Internal)?;
-        Ok(match stored {
-            Some(stored) if right && self.is_outdated(stored) => Verdict::RightButOutdated,
-            Some(_) if right => Verdict::Right,
-            _ => Verdict::Wrong,
+    pub async fn verify(&self, password: Password, stored: &str) -> Result<Verdict, Refusal> {
+        Ok(match self.matches(password, stored).await? {
+            true if self.is_outdated(stored) => Verdict::RightButOutdated,
+            true => Verdict::Right,
+            false => Verdict::Wrong,
         })
+    }
+
+    /// Does the work of [`PasswordHasher::verify`] for an address that nobody has, against somebody else's hash where
+    /// there is one. It is wrong whatever comes out.
+    ///
+    /// # Errors
+    /// [`Refusal::Overloaded`] where too many wait.
+    pub async fn verify_in_vain(&self, password: Password, stand_in: Option<&str>) -> Result<Verdict, Refusal> {
+        self.matches(password, stand_in.unwrap_or(&self.nobody)).await?;
+        Ok(Verdict::Wrong)
+    }
+
+    async fn matches(&self, password: Password, stored: &str) -> Result<bool, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.enqueue(password, Task::Verify { stored: stored.to_owned(), reply })?;
+        answer.await.map_err(|_| Refusal::Internal)
     }
 
     /// Hashes that wait for a thread.
@@ -141,15 +153,29 @@ impl PasswordHasher {
 fn work(jobs: &Receiver<Job>, in_progress: &AtomicUsize) {
     let mut memory = Vec::new();
     for Job { password, task } in jobs {
+        if task.is_abandoned() {
+            continue;
+        }
         in_progress.fetch_add(1, Ordering::Relaxed);
-        // Where the answer cannot be sent, whoever waited has gone away.
-        let _ = match task {
-            Task::Hash { params, salt, reply } => reply.send(hash(&params, &password, &salt, &mut memory)).is_ok(),
+        match task {
+            Task::Hash { params, salt, reply } => drop(reply.send(hash(&params, &password, &salt, &mut memory))),
             Task::Verify { stored, reply } => {
-                reply.send(verify(&stored, &password, &mut memory).unwrap_or(false)).is_ok()
+                let matches = verify(&stored, &password, &mut memory).unwrap_or(false);
+                // Whoever waited may have gone away meanwhile.
+                let _ = reply.send(matches);
             }
-        };
+        }
         in_progress.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Task {
+    /// Whether nobody waits for it any more, before it has begun.
+    fn is_abandoned(&self) -> bool {
+        match self {
+            Self::Hash { reply, .. } => reply.is_closed(),
+            Self::Verify { reply, .. } => reply.is_closed(),
+        }
     }
 }
 
@@ -209,10 +235,13 @@ mod tests {
         let stored = hasher.hash(password("correct horse")).await.unwrap();
         assert!(stored.starts_with("$argon2id$v=19$m=64,t=1,p=1$"), "{stored}");
         let verify = async |text, stored| hasher.verify(password(text), stored).await.unwrap();
-        assert_eq!(verify("correct horse", Some(stored.as_str())).await, Verdict::Right);
-        assert_eq!(verify("Correct horse", Some(stored.as_str())).await, Verdict::Wrong);
-        assert_eq!(verify("correct horse", None).await, Verdict::Wrong);
-        assert_eq!(verify("correct horse", Some("$argon2id$nonsense")).await, Verdict::Wrong);
+        assert_eq!(verify("correct horse", stored.as_str()).await, Verdict::Right);
+        assert_eq!(verify("Correct horse", stored.as_str()).await, Verdict::Wrong);
+        assert_eq!(verify("correct horse", "$argon2id$nonsense").await, Verdict::Wrong);
+        for stand_in in [Some(stored.as_str()), None] {
+            let vain = hasher.verify_in_vain(password("correct horse"), stand_in).await.unwrap();
+            assert_eq!(vain, Verdict::Wrong);
+        }
     }
 
     #[actix_web::test]
@@ -220,7 +249,7 @@ mod tests {
         let old = PasswordHasher::start(&COST, 1, Random::default()).unwrap();
         let new = PasswordHasher::start(&Argon2Cost { iterations: 2, ..COST }, 1, Random::default()).unwrap();
         let stored = old.hash(password("correct horse")).await.unwrap();
-        let verdict = new.verify(password("correct horse"), Some(&stored)).await.unwrap();
+        let verdict = new.verify(password("correct horse"), &stored).await.unwrap();
         assert_eq!(verdict, Verdict::RightButOutdated);
     }
 }
