@@ -78,9 +78,12 @@ pub enum StartError {
     /// Password hashing.
     #[error(transparent)]
     Hasher(#[from] HasherError),
-    /// An address to listen on.
-    #[error("cannot listen on {0}: {1}; is another server there? `server.bind` moves this one")]
-    Listen(SocketAddr, std::io::Error),
+    /// An address to listen on, and the key that moves it.
+    #[error("cannot listen on {1}: {2}; is another server there? `{0}` moves this one")]
+    Listen(&'static str, SocketAddr, std::io::Error),
+    /// The server ended by itself.
+    #[error("the server ended: {0}")]
+    Ended(std::io::Error),
     /// Anything else; the log has more.
     #[error("cannot start: {0}")]
     Other(#[from] Refusal),

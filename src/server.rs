@@ -1,14 +1,16 @@
 //! Runs the server: listeners, background work, and an orderly end.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web::{self, Data};
 use actix_web::{App as ActixApp, HttpResponse, HttpServer};
 
+use tokio::time::{Interval, MissedTickBehavior};
+
 use crate::app::{App, Migrate, StartError};
-use crate::config::Config;
+use crate::config::{Config, Source};
 use crate::domain::page::Page;
 use crate::manage;
 use crate::metrics::{self, SigningKeyAge, Snapshot};
@@ -31,10 +33,10 @@ const SWEEP_EVERY: Duration = Duration::from_mins(10);
 /// # Errors
 /// Jeton cannot start; each error says how to mend it.
 pub async fn serve(config: Config, migrate: Migrate) -> Result<(), StartError> {
-    let listener = listen(config.server.bind)?;
-    let address = listener.local_addr().map_err(|error| StartError::Listen(config.server.bind, error))?;
+    let (listener, address) = listen("server.bind", config.server.bind)?;
     let config = config.listening_on(address);
     let workers = config.server.workers;
+    warn_of_idle_settings(&config);
 
     let app = Data::from(App::open(config, migrate).await?);
     manage::signing_keys::ensure_active(&app).await?;
@@ -48,7 +50,7 @@ pub async fn serve(config: Config, migrate: Migrate) -> Result<(), StartError> {
         .keep_alive(Duration::from_secs(75))
         .shutdown_timeout(SHUTDOWN_SECONDS)
         .listen(listener)
-        .map_err(|error| StartError::Listen(address, error))?
+        .map_err(StartError::Ended)?
         .run();
     tracing::info!(%address, issuer = app.config.server.public_url.issuer(), "listening");
     let ended = server.await;
@@ -60,12 +62,27 @@ pub async fn serve(config: Config, migrate: Migrate) -> Result<(), StartError> {
     if let Err(error) = app.last_used.flush(&app.db).await {
         tracing::warn!(%error, "the last uses of some API keys are lost");
     }
+    app.db.drain().await;
     tracing::info!("stopped");
-    ended.map_err(|error| StartError::Listen(address, error))
+    ended.map_err(StartError::Ended)
 }
 
-fn listen(address: std::net::SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).map_err(|error| StartError::Listen(address, error))
+/// Listens where `key` of the configuration says.
+fn listen(key: &'static str, bind: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |error| StartError::Listen(key, bind, error);
+    let listener = TcpListener::bind(bind).map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}
+
+/// Settings that are read but do nothing yet: whoever set one must not believe in what is not there.
+fn warn_of_idle_settings(config: &Config) {
+    const IDLE: [&str; 3] = ["keys.rotate_every", "login.account_failures", "login.address_failures"];
+    for setting in config.provenance() {
+        if IDLE.contains(&setting.key) && setting.source != Source::Default {
+            tracing::warn!(key = setting.key, "this setting has no effect in this version");
+        }
+    }
 }
 
 /// Where nothing was configured, makes the first account and shows it: on the terminal, never in the log. With a database
@@ -87,9 +104,7 @@ async fn greet(app: &App) -> Result<(), StartError> {
 
 /// Writes and forgets by the clock, for as long as the server runs. What fails is tried again at the next turn.
 async fn work_behind(app: Arc<App>) {
-    let mut flush = tokio::time::interval(FLUSH_EVERY);
-    let mut reload = tokio::time::interval(RELOAD_EVERY);
-    let mut sweep = tokio::time::interval(SWEEP_EVERY);
+    let (mut flush, mut reload, mut sweep) = (every(FLUSH_EVERY), every(RELOAD_EVERY), every(SWEEP_EVERY));
     loop {
         let done = tokio::select! {
             _ = flush.tick() => app.last_used.flush(&app.db).await.map_err(StartError::from),
@@ -102,11 +117,17 @@ async fn work_behind(app: Arc<App>) {
     }
 }
 
+/// Ticks; what was missed while the process was stopped is not made up for.
+fn every(span: Duration) -> Interval {
+    let mut interval = tokio::time::interval(span);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
+}
+
 /// Serves the metrics on an address of their own, which nobody outside should reach.
 fn serve_metrics(app: &Data<App>) -> Result<Option<actix_web::dev::ServerHandle>, StartError> {
     let Some(bind) = app.config.server.metrics_bind else { return Ok(None) };
-    let listener = listen(bind)?;
-    let address = listener.local_addr().map_err(|error| StartError::Listen(bind, error))?;
+    let (listener, address) = listen("server.metrics_bind", bind)?;
     let app = Data::clone(app);
     let server = HttpServer::new(move || {
         ActixApp::new().app_data(Data::clone(&app)).route("/metrics", web::get().to(show_metrics))
@@ -114,7 +135,7 @@ fn serve_metrics(app: &Data<App>) -> Result<Option<actix_web::dev::ServerHandle>
     .workers(1)
     .disable_signals()
     .listen(listener)
-    .map_err(|error| StartError::Listen(address, error))?
+    .map_err(StartError::Ended)?
     .run();
     let handle = server.handle();
     tokio::spawn(server);

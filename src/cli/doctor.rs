@@ -14,10 +14,10 @@ use crate::clock::Clock;
 use crate::config::{Config, ConfigError, DatabaseUrl};
 use crate::db::{Db, DbError, migrations, signing_keys};
 use crate::domain::Timestamp;
+use crate::domain::signing_key::KeyState;
 use crate::random::Random;
 use crate::tokens::keyring::Keyring;
 use crate::tokens::secret_box::{self, SecretBox};
-use crate::tokens::signing_key::KeyState;
 
 /// The server itself answers in microseconds.
 const PATIENCE: Duration = Duration::from_secs(3);

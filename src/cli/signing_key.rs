@@ -1,7 +1,6 @@
 //! `jeton signing-key ...`
 
 use clap::Subcommand;
-use serde_json::json;
 
 use super::CliError;
 use super::output::Output;
@@ -18,17 +17,7 @@ pub async fn run(app: &App, command: &Command, output: Output) -> Result<(), Cli
     match command {
         Command::List => {
             let keys = signing_keys::list(app).await?;
-            let shown = keys.iter().map(|key| {
-                json!({
-                    "kid": key.kid,
-                    "algorithm": key.algorithm,
-                    "state": key.state,
-                    "created_at": key.created_at,
-                    "activated_at": key.activated_at,
-                    "retired_at": key.retired_at,
-                })
-            });
-            output.list(shown, &["kid", "algorithm", "state", "created_at", "activated_at"])
+            output.list(keys, &["kid", "algorithm", "state", "created_at", "activated_at"])
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Connections: one type for both databases, and how each is opened.
 
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::{DirBuilder, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use diesel::connection::SimpleConnection;
@@ -42,28 +42,26 @@ const POSTGRES_SETTINGS: &str = "
 pub struct Manager(DatabaseUrl);
 
 impl Manager {
-    /// Prepares to open connections to `url`, and the folder of a SQLite file.
+    /// Prepares to open connections to `url`, and makes a SQLite file where there is none.
     ///
     /// # Errors
-    /// The folder cannot be made.
+    /// The file cannot be made.
     pub fn new(url: DatabaseUrl) -> Result<Self, DbError> {
         if let DatabaseUrl::Sqlite(path) = &url {
-            make_parent(path)?;
+            make_private_file(path)?;
         }
         Ok(Self(url))
     }
 }
 
-fn make_parent(path: &Path) -> Result<(), DbError> {
-    let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else {
-        return Ok(());
-    };
-    // Nobody but the server's own user has business in there.
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(|error| DbError::Unavailable(format!("cannot make the folder {}: {error}", folder.display())))
+/// Makes the file and its folder where there are none, for nobody but the server's own user: SQLite's other files take
+/// the mode of this one.
+fn make_private_file(path: &Path) -> Result<(), DbError> {
+    let failed = |error| DbError::Unavailable(format!("cannot make {}: {error}", path.display()));
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+    }
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path).map(drop).map_err(failed)
 }
 
 impl ManageConnection for Manager {

@@ -9,7 +9,10 @@ use diesel::sql_types::{BigInt, Binary, Text};
 use uuid::Uuid;
 
 use crate::domain::ip_allow_list::IpAllowList;
-use crate::domain::{ApiKeyId, AuditEventId, Email, Name, Role, Scopes, SessionId, TenantId, Timestamp, UserId};
+use crate::domain::signing_key::KeyState;
+use crate::domain::{
+    Algorithm, ApiKeyId, AuditEventId, Email, Name, Role, Scopes, SessionId, TenantId, Timestamp, UserId,
+};
 
 /// Ids are stored as the 16 bytes of their UUID.
 macro_rules! stored_as_uuid {
@@ -59,7 +62,7 @@ macro_rules! stored_as_text {
 }
 
 stored_as_uuid!(ApiKeyId, AuditEventId, SessionId, TenantId, UserId);
-stored_as_text!(Email, IpAllowList, Name, Role, Scopes);
+stored_as_text!(Algorithm, Email, IpAllowList, KeyState, Name, Role, Scopes);
 
 impl<DB: Backend> ToSql<BigInt, DB> for Timestamp
 where

@@ -17,6 +17,7 @@ pub mod refusal;
 pub mod role;
 pub mod scope;
 pub mod session;
+pub mod signing_key;
 pub mod tenant;
 pub mod timestamp;
 pub mod user;

@@ -1,21 +1,48 @@
 //! What a handler may take from a request: parsed, limited, and, for a principal, proved.
 
-pub mod bearer;
+pub mod authorization;
 pub mod client;
 pub mod form;
 pub mod json;
-pub mod page;
 pub mod principal;
+pub mod query;
 pub mod refresh_cookie;
 pub mod request_id;
 pub mod tenant;
 
-use actix_web::HttpRequest;
+use actix_web::dev::Payload;
 use actix_web::http::header::HeaderMap;
 use actix_web::web::Data;
+use actix_web::{FromRequest, HttpRequest};
+use futures_util::future::LocalBoxFuture;
 
 use crate::app::App;
 use crate::domain::Refusal;
+
+/// Two parts of a request, the second looked at only after the first was accepted: nobody's body is read, and nothing of
+/// it is told, before it is known who calls.
+///
+/// actix polls all extractors of a handler together and answers with the first error that is ready, which a parsed body
+/// is before a database.
+pub struct Then<A, B>(pub A, pub B);
+
+impl<A, B> FromRequest for Then<A, B>
+where
+    A: FromRequest<Error = Refusal> + 'static,
+    B: FromRequest<Error = Refusal> + 'static,
+{
+    type Error = Refusal;
+    type Future = LocalBoxFuture<'static, Result<Self, Refusal>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, mut payload) = (request.clone(), payload.take());
+        Box::pin(async move {
+            let first = A::from_request(&request, &mut Payload::None).await?;
+            let second = B::from_request(&request, &mut payload).await?;
+            Ok(Self(first, second))
+        })
+    }
+}
 
 /// The one value of a header; none where it is absent.
 ///

@@ -6,9 +6,10 @@ use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 use futures_util::future::LocalBoxFuture;
 
+use super::app;
+use super::authorization::bearer;
 use super::client::Client;
 use super::tenant::named_tenant;
-use super::{app, bearer};
 use crate::app::App;
 use crate::db::sessions;
 use crate::domain::actor::Who;
@@ -131,7 +132,7 @@ impl FromRequest for Operator {
 async fn authenticate(request: &HttpRequest) -> Result<SignedIn, Refusal> {
     let app: &App = app(request)?;
     let now = app.now();
-    let jwt = bearer::bearer(request)?.ok_or(Refusal::InvalidToken)?;
+    let jwt = bearer(request)?.ok_or(Refusal::InvalidToken)?;
     let claims = app.verifier.verify(jwt, now)?;
     let id = claims.sid.ok_or(Refusal::AccessTypeNotAllowed)?;
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::app::{App, StartError};
 use crate::db::{DbError, audit, signing_keys};
+use crate::domain::signing_key::SigningKeyInfo;
 use crate::domain::{Actor, Algorithm, Refusal};
 use crate::tokens::signing_key::SigningKey;
 
@@ -58,10 +59,10 @@ pub fn missing(app: &App) -> BTreeSet<Algorithm> {
     app.config.algorithms().difference(&app.keyring.keys().algorithms()).copied().collect()
 }
 
-/// The keys as they are stored, oldest first.
+/// The keys, oldest first, without their private halves.
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn list(app: &App) -> Result<Vec<signing_keys::SigningKeyRow>, Refusal> {
-    app.db.read(|connection| signing_keys::list(connection).map_err(Refusal::from)).await
+pub async fn list(app: &App) -> Result<Vec<SigningKeyInfo>, Refusal> {
+    app.db.read(|connection| signing_keys::list_public(connection).map_err(Refusal::from)).await
 }

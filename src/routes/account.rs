@@ -11,9 +11,10 @@ use crate::domain::page::Paged;
 use crate::domain::password::Password;
 use crate::domain::session::Session;
 use crate::domain::{Email, Member, Name, Refusal, Role, Scopes, SessionId, TenantId, Timestamp, UserId};
+use crate::extract::Then;
 use crate::extract::json::Json;
-use crate::extract::page::PageQuery;
 use crate::extract::principal::SignedIn;
+use crate::extract::query::PageQuery;
 use crate::manage;
 
 /// Who is signed in.
@@ -86,7 +87,10 @@ pub async fn me(app: Data<App>, signed_in: SignedIn) -> Result<impl Responder, R
     params(("limit" = Option<u8>, Query, minimum = 1, maximum = 100), ("cursor" = Option<String>, Query)),
     responses((status = 200, description = "Sessions, newest first", body = Paged<SessionAnswer>))
 )]
-pub async fn sessions(app: Data<App>, signed_in: SignedIn, page: PageQuery) -> Result<impl Responder, Refusal> {
+pub async fn sessions(
+    app: Data<App>,
+    Then(signed_in, page): Then<SignedIn, PageQuery>,
+) -> Result<impl Responder, Refusal> {
     let sessions = manage::sessions::list(&app, signed_in.member.user.id, page.0).await?;
     Ok(Answer(sessions.map(|session| SessionAnswer { current: session.id == signed_in.session, ..session.into() })))
 }
@@ -120,8 +124,7 @@ pub async fn logout_all(app: Data<App>, signed_in: SignedIn) -> Result<impl Resp
 )]
 pub async fn change_password(
     app: Data<App>,
-    signed_in: SignedIn,
-    body: Json<PasswordBody>,
+    Then(signed_in, body): Then<SignedIn, Json<PasswordBody>>,
 ) -> Result<impl Responder, Refusal> {
     let SignedIn { member, session, actor, .. } = signed_in;
     let Json(PasswordBody { current_password, new_password }) = body;

@@ -15,10 +15,11 @@ use crate::domain::change::Change;
 use crate::domain::ip_allow_list::IpAllowList;
 use crate::domain::page::Paged;
 use crate::domain::{ApiKeyId, Email, Name, Refusal, Scope, Scopes, TenantId, Timestamp};
+use crate::extract::Then;
 use crate::extract::header;
 use crate::extract::json::{Json, OptionalJson};
-use crate::extract::page::PageQuery;
 use crate::extract::principal::{InTenant, ReadApiKeys, WriteApiKeys};
+use crate::extract::query::PageQuery;
 use crate::manage;
 use crate::manage::api_keys::{ApiKeyChange, CreatedApiKey, NewApiKey};
 use crate::manage::idempotency::IdempotencyKey;
@@ -127,8 +128,7 @@ pub struct CreatedAnswer {
 pub async fn create(
     app: Data<App>,
     request: HttpRequest,
-    caller: InTenant<WriteApiKeys>,
-    Json(body): Json<CreateBody>,
+    Then(caller, Json(body)): Then<InTenant<WriteApiKeys>, Json<CreateBody>>,
 ) -> Result<HttpResponse, Refusal> {
     let idempotency = idempotency_key(&request)?;
     let new = NewApiKey::try_from(body)?;
@@ -145,7 +145,10 @@ pub async fn create(
     ),
     responses((status = 200, description = "API keys, newest first", body = Paged<ApiKeyAnswer>))
 )]
-pub async fn list(app: Data<App>, caller: InTenant<ReadApiKeys>, page: PageQuery) -> Result<impl Responder, Refusal> {
+pub async fn list(
+    app: Data<App>,
+    Then(caller, page): Then<InTenant<ReadApiKeys>, PageQuery>,
+) -> Result<impl Responder, Refusal> {
     let now = app.now();
     let keys = manage::api_keys::list(&app, caller.tenant, page.0).await?;
     Ok(Answer(keys.map(|key| ApiKeyAnswer::at(key, now))))
@@ -174,9 +177,8 @@ pub async fn find(
 )]
 pub async fn change(
     app: Data<App>,
-    caller: InTenant<WriteApiKeys>,
     path: Path<(String, String)>,
-    Json(body): Json<ChangeBody>,
+    Then(caller, Json(body)): Then<InTenant<WriteApiKeys>, Json<ChangeBody>>,
 ) -> Result<impl Responder, Refusal> {
     let change = ApiKeyChange::try_from(body)?;
     let key = manage::api_keys::change(&app, &caller.actor, caller.tenant, key_id(&path)?, change).await?;
@@ -210,9 +212,8 @@ pub async fn revoke(
 pub async fn rotate(
     app: Data<App>,
     request: HttpRequest,
-    caller: InTenant<WriteApiKeys>,
     path: Path<(String, String)>,
-    OptionalJson(body): OptionalJson<RotateBody>,
+    Then(caller, OptionalJson(body)): Then<InTenant<WriteApiKeys>, OptionalJson<RotateBody>>,
 ) -> Result<HttpResponse, Refusal> {
     let id = key_id(&path)?;
     let idempotency = idempotency_key(&request)?;

@@ -7,8 +7,9 @@ use crate::app::App;
 use crate::domain::audit::AuditEvent;
 use crate::domain::page::Paged;
 use crate::domain::{Refusal, TenantId, Timestamp};
-use crate::extract::page::AuditQuery;
+use crate::extract::Then;
 use crate::extract::principal::{InTenant, ReadAudit};
+use crate::extract::query::AuditQuery;
 use crate::manage;
 
 /// Lists what happened in the tenant.
@@ -23,6 +24,9 @@ use crate::manage;
     ),
     responses((status = 200, description = "Events, newest first", body = Paged<AuditEvent>))
 )]
-pub async fn list(app: Data<App>, caller: InTenant<ReadAudit>, query: AuditQuery) -> Result<impl Responder, Refusal> {
+pub async fn list(
+    app: Data<App>,
+    Then(caller, query): Then<InTenant<ReadAudit>, AuditQuery>,
+) -> Result<impl Responder, Refusal> {
     Ok(Answer(manage::audit::list(&app, caller.tenant, query.filter, query.page).await?))
 }

@@ -10,7 +10,7 @@ use validator::Validate;
 
 use crate::app::App;
 use crate::domain::{Refusal, Scopes, TenantId};
-use crate::extract::bearer::bearer;
+use crate::extract::authorization::bearer;
 use crate::extract::client::Client;
 use crate::extract::json::OptionalJson;
 use crate::extract::tenant::named_tenant;

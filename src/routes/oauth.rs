@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::domain::refresh_token::RefreshToken;
 use crate::domain::{Actor, Refusal, Scopes};
 use crate::error::OAuthError;
-use crate::extract::bearer::basic;
+use crate::extract::authorization::basic;
 use crate::extract::client::Client;
 use crate::extract::form::Form;
 use crate::extract::tenant::named_tenant;

@@ -11,9 +11,10 @@ use crate::app::App;
 use crate::domain::page::Paged;
 use crate::domain::tenant::TenantState;
 use crate::domain::{Name, Refusal, Tenant, TenantId, Timestamp};
+use crate::extract::Then;
 use crate::extract::json::Json;
-use crate::extract::page::PageQuery;
 use crate::extract::principal::Operator;
+use crate::extract::query::PageQuery;
 use crate::manage;
 use crate::manage::tenants::{NewTenant, TenantChange};
 
@@ -55,8 +56,7 @@ pub struct TenantAnswer {
 )]
 pub async fn create(
     app: Data<App>,
-    caller: Operator,
-    Json(body): Json<CreateTenantBody>,
+    Then(caller, Json(body)): Then<Operator, Json<CreateTenantBody>>,
 ) -> Result<impl Responder, Refusal> {
     let new = NewTenant { id: body.id, name: body.name, plan: body.plan };
     let tenant = manage::tenants::create(&app, &caller.actor, new).await?;
@@ -70,7 +70,7 @@ pub async fn create(
     params(("limit" = Option<u8>, Query, minimum = 1, maximum = 100), ("cursor" = Option<String>, Query)),
     responses((status = 200, description = "Tenants, newest first", body = Paged<TenantAnswer>))
 )]
-pub async fn list(app: Data<App>, _: Operator, page: PageQuery) -> Result<impl Responder, Refusal> {
+pub async fn list(app: Data<App>, Then(_operator, page): Then<Operator, PageQuery>) -> Result<impl Responder, Refusal> {
     Ok(Answer(manage::tenants::list(&app, page.0).await?.map(TenantAnswer::from)))
 }
 
@@ -92,9 +92,8 @@ pub async fn find(app: Data<App>, _: Operator, id: Path<String>) -> Result<impl 
 )]
 pub async fn change(
     app: Data<App>,
-    caller: Operator,
     id: Path<String>,
-    Json(body): Json<ChangeTenantBody>,
+    Then(caller, Json(body)): Then<Operator, Json<ChangeTenantBody>>,
 ) -> Result<impl Responder, Refusal> {
     let change = TenantChange { name: body.name, plan: body.plan };
     let tenant = manage::tenants::change(&app, &caller.actor, tenant_id(&id)?, change).await?;

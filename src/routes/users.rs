@@ -12,9 +12,10 @@ use crate::app::App;
 use crate::domain::page::Paged;
 use crate::domain::password::Password;
 use crate::domain::{Email, Member, Refusal, Role, TenantId, Timestamp, UserId};
+use crate::extract::Then;
 use crate::extract::json::Json;
-use crate::extract::page::PageQuery;
 use crate::extract::principal::{InTenant, ReadUsers, WriteUsers};
+use crate::extract::query::PageQuery;
 use crate::manage;
 use crate::manage::users::NewUser;
 
@@ -59,8 +60,7 @@ pub struct UserAnswer {
 )]
 pub async fn add(
     app: Data<App>,
-    caller: InTenant<WriteUsers>,
-    Json(body): Json<AddUserBody>,
+    Then(caller, Json(body)): Then<InTenant<WriteUsers>, Json<AddUserBody>>,
 ) -> Result<impl Responder, Refusal> {
     let AddUserBody { email, role, password } = body;
     let new = NewUser { email, tenant: caller.tenant, role, operator: false, password };
@@ -82,7 +82,10 @@ pub async fn add(
     ),
     responses((status = 200, description = "Members, newest first", body = Paged<UserAnswer>))
 )]
-pub async fn list(app: Data<App>, caller: InTenant<ReadUsers>, page: PageQuery) -> Result<impl Responder, Refusal> {
+pub async fn list(
+    app: Data<App>,
+    Then(caller, page): Then<InTenant<ReadUsers>, PageQuery>,
+) -> Result<impl Responder, Refusal> {
     Ok(Answer(manage::users::list_members(&app, caller.tenant, page.0).await?.map(UserAnswer::from)))
 }
 
@@ -109,9 +112,8 @@ pub async fn find(
 )]
 pub async fn change_role(
     app: Data<App>,
-    caller: InTenant<WriteUsers>,
     path: Path<(String, String)>,
-    Json(body): Json<ChangeRoleBody>,
+    Then(caller, Json(body)): Then<InTenant<WriteUsers>, Json<ChangeRoleBody>>,
 ) -> Result<impl Responder, Refusal> {
     let member = manage::users::change_role(&app, &caller.actor, caller.tenant, user_id(&path)?, body.role).await?;
     Ok(Answer(UserAnswer::from(member)))

@@ -9,15 +9,16 @@ use data_encoding::BASE64URL_NOPAD;
 use serde::Serialize;
 
 use super::secret_box::SecretBox;
-use super::signing_key::{KeyState, SigningKey, SigningKeyError};
+use super::signing_key::{SigningKey, SigningKeyError};
 use crate::db::signing_keys::SigningKeyRow;
+use crate::domain::signing_key::KeyState;
 use crate::domain::{Algorithm, Refusal};
 
 /// The keys of this moment; cheap to clone, and every clone sees a reload.
 #[derive(Clone)]
 pub struct Keyring(Arc<RwLock<Arc<Keys>>>);
 
-/// The keys between two reloads.
+/// The published keys between two reloads.
 pub struct Keys {
     keys: Vec<SigningKey>,
     jwks: Jwks,
@@ -47,6 +48,10 @@ impl Keyring {
     /// A key cannot be decrypted or read.
     pub fn replace(&self, rows: &[SigningKeyRow], secrets: &SecretBox) -> Result<(), SigningKeyError> {
         let keys = Arc::new(Keys::read(rows, secrets)?);
+        // An empty key set would end all verification downstream; a table that is empty now was damaged.
+        if keys.keys.is_empty() && !self.keys().keys.is_empty() {
+            return Err(SigningKeyError::NoneLeft);
+        }
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = keys;
         Ok(())
     }
@@ -61,7 +66,8 @@ impl Keyring {
 
 impl Keys {
     fn read(rows: &[SigningKeyRow], secrets: &SecretBox) -> Result<Self, SigningKeyError> {
-        let keys = rows.iter().map(|row| SigningKey::read(row, secrets)).collect::<Result<Vec<_>, _>>()?;
+        let published = rows.iter().filter(|row| row.state.is_published());
+        let keys = published.map(|row| SigningKey::read(row, secrets)).collect::<Result<Vec<_>, _>>()?;
         Ok(Self { jwks: Jwks::of(&keys), keys })
     }
 
@@ -79,7 +85,7 @@ impl Keys {
     /// The published key of this name. A hostile `kid` is compared and nothing else.
     #[must_use]
     pub fn published(&self, kid: &str) -> Option<&SigningKey> {
-        self.keys.iter().find(|key| key.state.is_published() && key.kid == kid)
+        self.keys.iter().find(|key| key.kid == kid)
     }
 
     /// The algorithms that a key signs with.
@@ -88,7 +94,7 @@ impl Keys {
         self.keys.iter().filter(|key| key.state == KeyState::Active).map(|key| key.algorithm).collect()
     }
 
-    /// Every key, oldest first.
+    /// Every published key, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &SigningKey> {
         self.keys.iter()
     }
@@ -107,7 +113,7 @@ impl Jwks {
             keys: Vec<&'a jsonwebtoken::jwk::Jwk>,
         }
 
-        let keys = keys.iter().filter(|key| key.state.is_published()).map(|key| &key.jwk).collect();
+        let keys = keys.iter().map(|key| &key.jwk).collect();
         let body = serde_json::to_vec(&Document { keys }).unwrap_or_default();
         let etag = format!("\"{}\"", BASE64URL_NOPAD.encode(digest(&SHA256, &body).as_ref()));
         Self { body: body.into(), etag }

@@ -1,20 +1,20 @@
 //! Signing keys: made, encrypted, read back, and shown to verifiers (RFC 7517, RFC 7638).
 
 use std::fmt;
-use std::str::FromStr;
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair};
+use data_encoding::BASE64;
 use jsonwebtoken::jwk::{Jwk, PublicKeyUse, ThumbprintHash};
 use jsonwebtoken::{DecodingKey, EncodingKey, Header};
-use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::claims::ACCESS_TOKEN_TYPE;
 use super::secret_box::SecretBox;
 use crate::db::signing_keys::SigningKeyRow;
+use crate::domain::signing_key::KeyState;
 use crate::domain::{Algorithm, Timestamp};
 
 /// A key pair with a name, ready to sign and to verify.
@@ -36,22 +36,6 @@ pub struct SigningKey {
     pub(super) decoding: DecodingKey,
 }
 
-/// Where a signing key is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, utoipa::ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum KeyState {
-    /// Published, so that verifiers know it before it signs.
-    Pending,
-    /// Signs.
-    Active,
-    /// Signs no more, and stays published until its last token is dead.
-    Retiring,
-    /// History.
-    Retired,
-    /// Leaked: published no more, whatever it signed.
-    Compromised,
-}
-
 /// A key cannot be made or read.
 #[derive(Debug, thiserror::Error)]
 pub enum SigningKeyError {
@@ -61,6 +45,9 @@ pub enum SigningKeyError {
     /// What is stored is no key.
     #[error("signing key {0} is damaged: {1}")]
     Damaged(String, String),
+    /// The table of keys is empty, and was not before.
+    #[error("no signing key is left in the database; the ones in memory stay in use")]
+    NoneLeft,
     /// The master key is another one.
     #[error(
         "signing key {0} cannot be decrypted: this is not the master key that belongs to the database; put back keys.dir/master.key or JETON_MASTER_KEY"
@@ -84,8 +71,8 @@ impl SigningKey {
             sealed_private: secrets.seal(&purpose(&kid), pem.as_bytes()).map_err(|_| SigningKeyError::Generate)?,
             public_jwk: serde_json::to_string(&jwk).map_err(|_| SigningKeyError::Generate)?,
             kid,
-            algorithm: algorithm.as_str().to_owned(),
-            state: KeyState::Active.as_str().to_owned(),
+            algorithm,
+            state: KeyState::Active,
             created_at: now,
             activated_at: Some(now),
             retired_at: None,
@@ -101,7 +88,7 @@ impl SigningKey {
         let pem = secrets
             .open(&purpose(&row.kid), &row.sealed_private)
             .map_err(|_| SigningKeyError::WrongMasterKey(row.kid.clone()))?;
-        let algorithm = row.algorithm.parse::<Algorithm>().map_err(|error| damaged(&error))?;
+        let algorithm = row.algorithm;
         let jwk: Jwk = serde_json::from_str(&row.public_jwk).map_err(|error| damaged(&error))?;
         let mut header = Header::new(jwt_algorithm(algorithm));
         header.typ = Some(ACCESS_TOKEN_TYPE.to_owned());
@@ -109,7 +96,7 @@ impl SigningKey {
         Ok(Self {
             kid: row.kid.clone(),
             algorithm,
-            state: row.state.parse().map_err(|error| damaged(&error))?,
+            state: row.state,
             created_at: row.created_at,
             activated_at: row.activated_at,
             header,
@@ -139,7 +126,8 @@ fn generate_pem(algorithm: Algorithm) -> Option<Zeroizing<String>> {
             Zeroizing::new(der.as_ref().to_vec())
         }
     };
-    Some(Zeroizing::new(pem::encode(&pem::Pem::new("PRIVATE KEY", der.to_vec()))))
+    let body = Zeroizing::new(BASE64.encode(&der));
+    Some(Zeroizing::new(["-----BEGIN PRIVATE KEY-----\n", &body, "\n-----END PRIVATE KEY-----\n"].concat()))
 }
 
 fn encoding_key(algorithm: Algorithm, pem: &[u8]) -> Result<EncodingKey, jsonwebtoken::errors::Error> {
@@ -163,42 +151,6 @@ pub(super) fn jwt_algorithm(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
         Algorithm::Es256 => jsonwebtoken::Algorithm::ES256,
         Algorithm::EdDsa => jsonwebtoken::Algorithm::EdDSA,
         Algorithm::Rs256 => jsonwebtoken::Algorithm::RS256,
-    }
-}
-
-impl KeyState {
-    /// The state's name.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Active => "active",
-            Self::Retiring => "retiring",
-            Self::Retired => "retired",
-            Self::Compromised => "compromised",
-        }
-    }
-
-    /// Whether verifiers are shown the key.
-    #[must_use]
-    pub fn is_published(self) -> bool {
-        matches!(self, Self::Pending | Self::Active | Self::Retiring)
-    }
-}
-
-/// There is no state of this name.
-#[derive(Debug, thiserror::Error)]
-#[error("unknown state")]
-pub struct UnknownState;
-
-impl FromStr for KeyState {
-    type Err = UnknownState;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        [Self::Pending, Self::Active, Self::Retiring, Self::Retired, Self::Compromised]
-            .into_iter()
-            .find(|state| state.as_str() == text)
-            .ok_or(UnknownState)
     }
 }
 
