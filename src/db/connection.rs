@@ -8,6 +8,8 @@ use diesel::connection::SimpleConnection;
 use diesel::r2d2::{ManageConnection, R2D2Connection};
 use diesel::{Connection, ConnectionError, PgConnection, SqliteConnection};
 
+use zeroize::Zeroizing;
+
 use super::DbError;
 use crate::config::DatabaseUrl;
 
@@ -54,6 +56,19 @@ impl Manager {
     }
 }
 
+/// libpq would wait for ever for a server that does not answer; what the URL itself says stands.
+fn with_timeouts(url: &str) -> Zeroizing<String> {
+    let mut url = Zeroizing::new(url.to_owned());
+    for (parameter, value) in [("connect_timeout", "2"), ("tcp_user_timeout", "3000")] {
+        if !url.contains(parameter) {
+            let separator = if url.contains('?') { '&' } else { '?' };
+            url.extend([separator]);
+            url.extend([parameter, "=", value]);
+        }
+    }
+    url
+}
+
 /// Makes the file and its folder where there are none, for nobody but the server's own user: SQLite's other files take
 /// the mode of this one.
 fn make_private_file(path: &Path) -> Result<(), DbError> {
@@ -78,7 +93,7 @@ impl ManageConnection for Manager {
                 Ok(DbConnection::Sqlite(connection))
             }
             DatabaseUrl::Postgres(url) => {
-                let mut connection = PgConnection::establish(url)?;
+                let mut connection = PgConnection::establish(&with_timeouts(url))?;
                 configured(connection.batch_execute(POSTGRES_SETTINGS))?;
                 Ok(DbConnection::Postgres(connection))
             }

@@ -6,7 +6,7 @@
 use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
@@ -44,8 +44,21 @@ pub struct Executor {
 struct Queued {
     kind: Kind,
     deadline: Instant,
+    turn: Turn,
     job: Box<dyn Job>,
     _counted: Counted,
+}
+
+/// Who decides whether a write happens: the thread, once it is about to commit, or the one who waits, once it is tired of
+/// waiting. Whoever is first: so that what is answered "unavailable" has not happened, and never will.
+#[derive(Clone, Default)]
+struct Turn(Arc<AtomicBool>);
+
+impl Turn {
+    /// Takes the decision; false where the other side has it.
+    fn take(&self) -> bool {
+        !self.0.swap(true, Ordering::AcqRel)
+    }
 }
 
 /// Counts a piece of work for as long as it lives.
@@ -126,12 +139,21 @@ impl Executor {
         let job = Box::new(Task { queries: Some(queries), result: None, reply });
         let deadline = Instant::now() + self.patience;
         let counted = Counted::new(&self.unfinished);
-        let queued = self.queue.try_send(Queued { kind, deadline, job, _counted: counted }).is_ok();
+        let turn = Turn::default();
+        let entry = Queued { kind, deadline, turn: turn.clone(), job, _counted: counted };
+        let queued = self.queue.try_send(entry).is_ok();
+        let dropped = |_| Err(DbError::Fault("the work was dropped".to_owned()).into());
         async move {
+            let mut answer = answer;
             if !queued {
                 return Err(DbError::Overloaded.into());
             }
-            answer.await.unwrap_or_else(|_| Err(DbError::Fault("the work was dropped".to_owned()).into()))
+            match tokio::time::timeout_at(deadline.into(), &mut answer).await {
+                Ok(result) => result.unwrap_or_else(dropped),
+                Err(_) if turn.take() => Err(DbError::Unavailable("it takes too long".to_owned()).into()),
+                // It is being committed: only the outcome can be told.
+                Err(_) => answer.await.unwrap_or_else(dropped),
+            }
         }
     }
 
@@ -164,7 +186,7 @@ fn run_group(pool: &Pool<Manager>, group: Vec<Queued>) {
     };
     let committed = pool.get_timeout(patience).map_err(DbError::from).and_then(|mut connection| {
         immediate_transaction(&mut connection, patience, |connection| {
-            group.iter_mut().try_for_each(|queued| run_in_savepoint(queued.job.as_mut(), connection))
+            group.iter_mut().try_for_each(|queued| run_in_savepoint(queued, connection))
         })
     });
     match committed {
@@ -177,8 +199,12 @@ fn run_group(pool: &Pool<Manager>, group: Vec<Queued>) {
 ///
 /// Unless the database has rolled back the whole group by itself, as SQLite does on a full disk: the next piece would
 /// begin a transaction of its own and be committed while its neighbours are not. Then the group ends here.
-fn run_in_savepoint(job: &mut dyn Job, connection: &mut DbConnection) -> QueryResult<()> {
-    let _: Result<(), RolledBack> = connection.transaction(|connection| run_caught(job, connection));
+fn run_in_savepoint(queued: &mut Queued, connection: &mut DbConnection) -> QueryResult<()> {
+    // From here on it is committed with its group.
+    if !queued.turn.take() {
+        return Ok(());
+    }
+    let _: Result<(), RolledBack> = connection.transaction(|connection| run_caught(queued.job.as_mut(), connection));
     if depth(connection) == Some(1) { Ok(()) } else { Err(diesel::result::Error::BrokenTransactionManager) }
 }
 
@@ -203,19 +229,18 @@ fn run_one(pool: &Pool<Manager>, mut queued: Queued) {
                 let _ = run_caught(job, connection);
                 Ok(())
             }
-            Kind::Write => commit_one(job, connection),
+            Kind::Write => commit_one(job, &queued.turn, connection),
         }
     });
     queued.job.answer(end);
 }
 
-fn commit_one(job: &mut dyn Job, connection: &mut DbConnection) -> Result<(), DbError> {
+fn commit_one(job: &mut dyn Job, turn: &Turn, connection: &mut DbConnection) -> Result<(), DbError> {
     let mut own_error = false;
     let end = connection.transaction(|connection| {
-        run_caught(job, connection).map_err(|RolledBack| {
-            own_error = true;
-            diesel::result::Error::RollbackTransaction
-        })
+        let done = run_caught(job, connection);
+        own_error = done.is_err();
+        if done.is_ok() && turn.take() { Ok(()) } else { Err(diesel::result::Error::RollbackTransaction) }
     });
     if own_error { Ok(()) } else { end.map_err(DbError::from) }
 }

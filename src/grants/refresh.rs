@@ -136,10 +136,9 @@ impl Rotation {
                 audit::record(connection, &self.event(&session, "session.grace_used"))?;
                 return Ok(Outcome::Grace(session, member));
             }
-            // It was the predecessor when this began; a rotation on another server meanwhile makes it no theft.
-            if let Some((newer, member)) = self.find(connection)?
-                && newer.generation != session.generation
-            {
+            // It was the predecessor when this began; one rotation on another server meanwhile makes it no theft.
+            let Some((newer, member)) = self.find(connection)? else { return Ok(Outcome::Dead) };
+            if newer.is_alive(self.now) && newer.generation == session.generation.saturating_add(1) {
                 audit::record(connection, &self.event(&newer, "session.grace_used"))?;
                 return Ok(Outcome::Grace(newer, member));
             }
