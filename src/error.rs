@@ -4,10 +4,10 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use crate::domain::Refusal;
-use crate::domain::refusal::FieldError;
+use crate::domain::refusal::{FieldError, TenantChoice};
 
 /// How long a client waits before it tries again, in seconds, where the server is busy or cut off.
 const RETRY_AFTER_SECONDS: u32 = 1;
@@ -55,59 +55,60 @@ impl Refusal {
     }
 }
 
-/// A problem document (RFC 9457), as OpenAPI describes it.
+/// A problem document (RFC 9457).
 #[derive(Serialize, utoipa::ToSchema)]
-pub struct Problem {
+pub struct Problem<'a> {
     /// A URI that names the kind of problem.
     #[serde(rename = "type")]
-    pub kind: String,
+    kind: String,
     /// The HTTP status in words.
-    pub title: String,
+    title: &'a str,
     /// The HTTP status.
-    pub status: u16,
+    status: u16,
     /// What is wrong, for people.
-    pub detail: String,
+    detail: &'a str,
     /// What is wrong, for programs.
-    pub code: String,
+    code: &'a str,
     /// The same as `detail`, for clients that read `{"error": "..."}`.
-    pub error: String,
+    error: &'a str,
     /// The answer's `X-Request-ID`.
-    pub request_id: String,
+    request_id: &'a str,
     /// The fields at fault, in a `validation_failed`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub errors: Option<Vec<FieldError>>,
+    errors: Option<&'a [FieldError]>,
+    /// The tenants to choose from, in a `tenant_required` after the password was right.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenants: Option<&'a [TenantChoice]>,
 }
 
 /// Writes a refusal as the answer to the request of this id.
 #[must_use]
 pub fn problem(refusal: &Refusal, request_id: &str) -> HttpResponse {
     let (status, code) = refusal.status_and_code();
-    let detail = refusal.to_string();
-    let problem = Problem {
-        kind: format!("urn:jeton:problem:{code}"),
-        title: status.canonical_reason().unwrap_or_default().to_owned(),
-        status: status.as_u16(),
-        error: detail.clone(),
-        detail,
-        code: code.to_owned(),
-        request_id: request_id.to_owned(),
-        errors: match refusal {
-            Refusal::ValidationFailed(fields) => Some(fields.clone()),
-            _ => None,
-        },
-    };
-    let mut document = serde_json::to_value(problem).unwrap_or_default();
-    if let (Refusal::TenantRequired(tenants), Some(members)) = (refusal, document.as_object_mut())
-        && !tenants.is_empty()
-    {
-        members.insert("tenants".to_owned(), json!(tenants));
-    }
+    let detail = &refusal.to_string();
     let mut answer = builder(status, Some(refusal));
     if let Some(challenge) = challenge(refusal) {
         answer.insert_header((WWW_AUTHENTICATE, challenge));
     }
     answer.insert_header((CONTENT_TYPE, "application/problem+json"));
-    answer.body(document.to_string())
+    let document = serde_json::to_vec(&Problem {
+        kind: format!("urn:jeton:problem:{code}"),
+        title: status.canonical_reason().unwrap_or_default(),
+        status: status.as_u16(),
+        detail,
+        code,
+        error: detail,
+        request_id,
+        errors: match refusal {
+            Refusal::ValidationFailed(fields) => Some(fields),
+            _ => None,
+        },
+        tenants: match refusal {
+            Refusal::TenantRequired(tenants) if !tenants.is_empty() => Some(tenants),
+            _ => None,
+        },
+    });
+    answer.body(document.unwrap_or_default())
 }
 
 fn builder(status: StatusCode, refusal: Option<&Refusal>) -> HttpResponseBuilder {
@@ -131,14 +132,14 @@ fn challenge(refusal: &Refusal) -> Option<String> {
     }
 }
 
-/// Handlers end with `?`; the outermost layer knows the request's id and writes the document anew with it.
+/// Handlers end with `?`. The document is written by the layer that knows the request's id: see `routes/problems.rs`.
 impl ResponseError for Refusal {
     fn status_code(&self) -> StatusCode {
         self.status_and_code().0
     }
 
     fn error_response(&self) -> HttpResponse {
-        problem(self, "")
+        HttpResponse::new(self.status_code())
     }
 }
 
@@ -215,10 +216,7 @@ impl ResponseError for OAuthError {
         if self.status == StatusCode::UNAUTHORIZED {
             answer.insert_header((WWW_AUTHENTICATE, r#"Basic realm="jeton", charset="UTF-8""#));
         }
-        let mut document = Map::new();
-        document.insert("error".to_owned(), Value::from(self.error));
-        document.insert("error_description".to_owned(), Value::from(plain(&self.description)));
-        answer.json(document)
+        answer.json(json!({ "error": self.error, "error_description": plain(&self.description) }))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Randomness: the one place that asks the system for it.
+//! Randomness: the one place that asks the system for it, but for the making of key pairs (`tokens/signing_key.rs`).
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 

@@ -85,7 +85,7 @@ fn warn_of_idle_settings(config: &Config) {
     }
 }
 
-/// Where nothing was configured, makes the first account and shows it: on the terminal, never in the log. With a database
+/// Where nothing was configured, makes the first account and shows it on standard output, never in the log. With a database
 /// that somebody configured no account is ever made; the log says how to.
 async fn greet(app: &App) -> Result<(), StartError> {
     if !app.config.is_bare() {

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 pub use self::settings::{ConfigError, Setting, Source};
 use self::settings::{MASTER_KEY, Settings};
 pub use self::values::{Audience, DatabaseUrl, MasterKey, Origin, PublicUrl, Unfit};
-use crate::domain::algorithm::Algorithm;
+use crate::domain::{Algorithm, Refusal};
 
 mod parse;
 mod settings;
@@ -193,6 +193,20 @@ impl Config {
 /// The environment of this process. What is not Unicode is replaced, so that it fails where it is parsed.
 pub fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os().map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
+}
+
+impl Tokens {
+    /// The lifetime of an exchanged token: the one asked for, refused over the maximum, never clamped.
+    ///
+    /// # Errors
+    /// [`Refusal::ValidationFailed`].
+    pub fn exchange_lifetime(&self, asked: Option<TimeDelta>) -> Result<TimeDelta, Refusal> {
+        let lifetime = asked.unwrap_or(self.exchange_ttl);
+        if (TimeDelta::seconds(1)..=self.exchange_ttl_max).contains(&lifetime) {
+            return Ok(lifetime);
+        }
+        Err(Refusal::invalid("expires_in", format!("must be 1 to {} seconds", self.exchange_ttl_max.num_seconds())))
+    }
 }
 
 impl Server {

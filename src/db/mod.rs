@@ -84,7 +84,7 @@ impl Db {
         Ok(Self(Arc::new(Inner { pool, executor, reads_in_place: sqlite })))
     }
 
-    /// Runs queries that change nothing, on what is committed at this moment.
+    /// Runs queries that change nothing, each on what is committed when it begins.
     ///
     /// # Errors
     /// `E`, from the queries, or made from a [`DbError`] where the database does not answer.

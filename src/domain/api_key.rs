@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use chrono::TimeDelta;
 use diesel::Queryable;
 use serde::{Deserialize, Serialize};
 
@@ -78,16 +79,22 @@ impl ApiKey {
     ///
     /// # Errors
     /// [`Refusal::TenantMismatch`].
-    pub fn ensure_tenant(&self, named: TenantId) -> Result<(), Refusal> {
-        if self.tenant_id == named { Ok(()) } else { Err(Refusal::TenantMismatch) }
+    pub fn ensure_tenant(&self, named: Option<TenantId>) -> Result<(), Refusal> {
+        if named.is_none_or(|named| named == self.tenant_id) { Ok(()) } else { Err(Refusal::TenantMismatch) }
     }
 
     /// Refuses addresses that the key was not made for.
     ///
     /// # Errors
     /// [`Refusal::IpNotAllowed`].
-    pub fn ensure_address(&self, from: IpAddr) -> Result<(), Refusal> {
+    pub fn ensure_address(&self, from: Option<IpAddr>) -> Result<(), Refusal> {
         if self.allowed_ips.admits(from) { Ok(()) } else { Err(Refusal::IpNotAllowed) }
+    }
+
+    /// How long the key still lives.
+    #[must_use]
+    pub fn time_left(&self, now: Timestamp) -> TimeDelta {
+        self.expires_at.map_or(TimeDelta::MAX, |end| end.since(now))
     }
 }
 

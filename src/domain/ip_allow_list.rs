@@ -35,11 +35,12 @@ impl IpAllowList {
     /// As many networks as one key may have.
     pub const MOST: usize = 100;
 
-    /// Whether `address` may use the key. An IPv4-mapped IPv6 address counts as the IPv4 address.
+    /// Whether `address` may use the key. An IPv4-mapped IPv6 address counts as the IPv4 address; one that is not known
+    /// is admitted by the empty list only.
     #[must_use]
-    pub fn admits(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        self.networks.is_empty() || self.networks.iter().any(|network| network.contains(&address))
+    pub fn admits(&self, address: Option<IpAddr>) -> bool {
+        let holds = |address: IpAddr| self.networks.iter().any(|network| network.contains(&address.to_canonical()));
+        self.networks.is_empty() || address.is_some_and(holds)
     }
 
     /// The networks, separated by spaces.
@@ -123,15 +124,16 @@ mod tests {
     fn networks_admit_what_they_hold() {
         let list: IpAllowList = "203.0.113.0/24 2001:db8::1".parse().unwrap();
         for good in ["203.0.113.9", "::ffff:203.0.113.9", "2001:db8::1"] {
-            assert!(list.admits(good.parse().unwrap()), "{good}");
+            assert!(list.admits(good.parse().ok()), "{good}");
         }
         for bad in ["203.0.114.1", "2001:db8::2", "::1"] {
-            assert!(!list.admits(bad.parse().unwrap()), "{bad}");
+            assert!(!list.admits(bad.parse().ok()), "{bad}");
         }
         let mapped: IpAllowList = "::ffff:10.0.0.0/104 ::ffff:192.0.2.7".parse().unwrap();
         assert_eq!(mapped.to_string(), "10.0.0.0/8 192.0.2.7/32");
-        assert!(mapped.admits("10.9.8.7".parse().unwrap()));
-        assert!(IpAllowList::default().admits("192.0.2.1".parse().unwrap()));
+        assert!(mapped.admits("10.9.8.7".parse().ok()));
+        assert!(IpAllowList::default().admits("192.0.2.1".parse().ok()));
+        assert!(IpAllowList::default().admits(None) && !list.admits(None));
         assert!("203.0.113.0/33".parse::<IpAllowList>().is_err());
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::scope::Lacking;
 use super::{Name, TenantId};
 
 /// A refusal. Its `Display` is the `detail` that clients read (contract section 5): nothing internal, no secret.
@@ -130,10 +131,24 @@ pub enum Holder {
 }
 
 impl Refusal {
+    /// Whether it is we who cannot, not the caller who may not.
+    #[must_use]
+    pub fn is_fault_of_ours(&self) -> bool {
+        matches!(self, Self::Overloaded | Self::Unavailable | Self::Internal)
+    }
+
     /// One field that is not as it must be.
     #[must_use]
     pub fn invalid(field: &str, message: impl fmt::Display) -> Self {
         Self::ValidationFailed(vec![FieldError { field: field.to_owned(), message: message.to_string() }])
+    }
+}
+
+impl Holder {
+    /// This kind of credential lacks a scope.
+    #[must_use]
+    pub fn lacks(self, Lacking(scope): Lacking) -> Refusal {
+        Refusal::InsufficientScope { holder: self, scope }
     }
 }
 

@@ -29,7 +29,11 @@ pub struct InvalidRole;
 /// The scope that makes a user an operator: server-wide, given by the command line only.
 pub const OPERATOR_SCOPE: &str = "tenants:write";
 
-const ADMIN_SCOPES: &str = "api-keys:read api-keys:write audit:read tokens:introspect users:read users:write";
+const ADMIN: Scopes =
+    Scopes::constant("api-keys:read api-keys:write audit:read tokens:introspect users:read users:write");
+const ADMIN_AND_OPERATOR: Scopes =
+    Scopes::constant("api-keys:read api-keys:write audit:read tokens:introspect users:read users:write tenants:write");
+const OPERATOR: Scopes = Scopes::constant(OPERATOR_SCOPE);
 
 impl Role {
     /// The role's name.
@@ -44,12 +48,12 @@ impl Role {
     /// The scopes of a login with this role, of an operator's [`OPERATOR_SCOPE`] too.
     #[must_use]
     pub fn scopes(self, operator: bool) -> Scopes {
-        let own = match self {
-            Self::Admin => ADMIN_SCOPES,
-            Self::Member => "",
-        };
-        let server_wide = if operator { OPERATOR_SCOPE } else { "" };
-        [own, server_wide].join(" ").trim().parse().unwrap_or_default()
+        match (self, operator) {
+            (Self::Admin, false) => ADMIN,
+            (Self::Admin, true) => ADMIN_AND_OPERATOR,
+            (Self::Member, false) => Scopes::NONE,
+            (Self::Member, true) => OPERATOR,
+        }
     }
 }
 
@@ -77,9 +81,14 @@ mod tests {
 
     #[test]
     fn only_operators_have_the_server_wide_scope() {
-        assert_eq!(Role::Admin.scopes(false).as_str(), ADMIN_SCOPES);
-        assert_eq!(Role::Member.scopes(false), Scopes::NONE);
-        assert_eq!(Role::Member.scopes(true).as_str(), OPERATOR_SCOPE);
-        assert!(Role::Admin.scopes(true).contains(OPERATOR_SCOPE));
+        for role in [Role::Admin, Role::Member] {
+            assert!(!role.scopes(false).contains(OPERATOR_SCOPE));
+            assert!(role.scopes(true).contains(OPERATOR_SCOPE));
+            assert!(role.scopes(true).narrow(Some(&role.scopes(false))).is_ok());
+            for operator in [false, true] {
+                let scopes = role.scopes(operator);
+                assert_eq!(scopes.as_str().parse(), Ok(scopes), "well-formed");
+            }
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Scopes: what a credential may do (RFC 6749 section 3.3). None implies another.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -20,7 +21,11 @@ pub struct Scope(String);
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, AsExpression, FromSqlRow)]
 #[serde(transparent)]
 #[diesel(sql_type = Text)]
-pub struct Scopes(String);
+pub struct Scopes(Cow<'static, str>);
+
+/// The first scope that a credential lacks of those it was asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Lacking(pub String);
 
 /// What was given is no scope, or no list of them.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -70,7 +75,12 @@ impl Scopes {
     pub const MOST: usize = 200;
 
     /// No scope at all.
-    pub const NONE: Self = Self(String::new());
+    pub const NONE: Self = Self::constant("");
+
+    /// Scopes that we wrote ourselves.
+    pub(super) const fn constant(text: &'static str) -> Self {
+        Self(Cow::Borrowed(text))
+    }
 
     /// Collects different scopes.
     ///
@@ -85,7 +95,7 @@ impl Scopes {
                 return Err(InvalidScope::Repeated(scope.0.clone()));
             }
         }
-        Ok(Self(scopes.iter().map(Scope::as_str).collect::<Vec<_>>().join(" ")))
+        Ok(Self(scopes.iter().map(Scope::as_str).collect::<Vec<_>>().join(" ").into()))
     }
 
     /// The scopes, separated by spaces.
@@ -105,16 +115,22 @@ impl Scopes {
         self.iter().any(|held| held == scope)
     }
 
-    /// The first scope of `asked` that is not among these: what stands between a caller and all it asked for.
-    #[must_use]
-    pub fn lacking<'a>(&self, asked: &'a Self) -> Option<&'a str> {
-        asked.iter().find(|scope| !self.contains(scope))
+    /// The scopes that are asked for, all of these where none are: never fewer than were asked for.
+    ///
+    /// # Errors
+    /// The first of them that is not among these.
+    pub fn narrow(&self, asked: Option<&Self>) -> Result<Self, Lacking> {
+        let asked = asked.unwrap_or(self);
+        match asked.iter().find(|scope| !self.contains(scope)) {
+            None => Ok(asked.clone()),
+            Some(scope) => Err(Lacking(scope.to_owned())),
+        }
     }
 
     /// The scopes that `other` has too.
     #[must_use]
     pub fn and(&self, other: &Self) -> Self {
-        Self(self.iter().filter(|scope| other.contains(scope)).collect::<Vec<_>>().join(" "))
+        Self(self.iter().filter(|scope| other.contains(scope)).collect::<Vec<_>>().join(" ").into())
     }
 
     /// The scopes as a list.
@@ -201,8 +217,9 @@ mod tests {
     fn no_scope_implies_another() {
         let held: Scopes = "goals:write".parse().unwrap();
         let asked: Scopes = "goals:write goals:read".parse().unwrap();
-        assert_eq!(held.lacking(&asked), Some("goals:read"));
-        assert_eq!(asked.lacking(&held), None);
+        assert_eq!(held.narrow(Some(&asked)), Err(Lacking("goals:read".into())));
+        assert_eq!(asked.narrow(Some(&held)), Ok(held.clone()));
+        assert_eq!(asked.narrow(None), Ok(asked.clone()));
         assert_eq!(asked.and(&held), held);
     }
 }

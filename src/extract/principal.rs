@@ -15,6 +15,7 @@ use crate::db::sessions;
 use crate::domain::actor::Who;
 use crate::domain::refusal::Holder;
 use crate::domain::role::OPERATOR_SCOPE;
+use crate::domain::scope::Lacking;
 use crate::domain::session::Session;
 use crate::domain::{Actor, Member, Refusal, Scopes, SessionId, TenantId};
 
@@ -80,7 +81,7 @@ impl SignedIn {
         if self.scopes.contains(scope) {
             return Ok(());
         }
-        Err(Refusal::InsufficientScope { holder: Holder::AccessToken, scope: scope.to_owned() })
+        Err(Holder::AccessToken.lacks(Lacking(scope.to_owned())))
     }
 }
 

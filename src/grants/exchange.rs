@@ -1,7 +1,5 @@
 //! Exchange: a long-lived API key in, a short-lived scoped access token out (RFC 8693; contract 4.3).
 
-use std::net::IpAddr;
-
 use chrono::TimeDelta;
 
 use crate::app::App;
@@ -42,14 +40,14 @@ pub struct ExchangeRequest {
 /// A [`Refusal`], in the order in which the rules stand here.
 pub async fn exchange(app: &App, request: ExchangeRequest) -> Result<AccessToken, Refusal> {
     let now = app.now();
-    let Some(found) = find(app, &request).await? else {
+    let Some((key, tenant)) = find(app, &request).await? else {
         note_refusal(app, &request, None, &Refusal::InvalidApiKey, now)?;
         return Err(Refusal::InvalidApiKey);
     };
-    let result = issue(app, &request, &found, now);
+    let result = issue(app, &request, &key, &tenant, now);
     match &result {
-        Ok(_) => app.last_used.note(found.0.id, now),
-        Err(refusal) => note_refusal(app, &request, Some(&found.0), refusal, now)?,
+        Ok(_) => app.last_used.note(key.id, now),
+        Err(refusal) => note_refusal(app, &request, Some(&key), refusal, now)?,
     }
     result
 }
@@ -65,42 +63,25 @@ async fn find(app: &App, request: &ExchangeRequest) -> Result<Option<(ApiKey, Te
 fn issue(
     app: &App,
     request: &ExchangeRequest,
-    (key, tenant): &(ApiKey, Tenant),
+    key: &ApiKey,
+    tenant: &Tenant,
     now: Timestamp,
 ) -> Result<AccessToken, Refusal> {
     key.ensure_usable(now)?;
-    request.tenant.map_or(Ok(()), |named| key.ensure_tenant(named))?;
+    key.ensure_tenant(request.tenant)?;
     tenant.ensure_active()?;
-    key.ensure_address(request.client.ip.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)))?;
+    key.ensure_address(request.client.ip)?;
 
+    let scopes = key.scopes.narrow(request.scopes.as_ref()).map_err(|lacking| Holder::ApiKey.lacks(lacking))?;
+    let lifetime = app.config.tokens.exchange_lifetime(request.lifetime)?.min(key.time_left(now));
     app.issuer.access_token(Grant {
         audience: request.audience.clone(),
-        scopes: narrow(key, request.scopes.as_ref())?,
+        scopes,
         tenant_id: key.tenant_id,
         issued_at: now,
-        lifetime: lifetime(app, key, request.lifetime, now)?,
+        lifetime,
         subject: Subject::api_key(key),
     })
-}
-
-/// The scopes that were asked for, or all of the key's; never a smaller grant than was asked for.
-fn narrow(key: &ApiKey, asked: Option<&Scopes>) -> Result<Scopes, Refusal> {
-    let asked = asked.unwrap_or(&key.scopes);
-    match key.scopes.lacking(asked) {
-        None => Ok(asked.clone()),
-        Some(scope) => Err(Refusal::InsufficientScope { holder: Holder::ApiKey, scope: scope.to_owned() }),
-    }
-}
-
-/// The lifetime that was asked for: refused over the maximum, shortened by the key's own end.
-fn lifetime(app: &App, key: &ApiKey, asked: Option<TimeDelta>, now: Timestamp) -> Result<TimeDelta, Refusal> {
-    let tokens = &app.config.tokens;
-    let lifetime = asked.unwrap_or(tokens.exchange_ttl);
-    if lifetime < TimeDelta::seconds(1) || lifetime > tokens.exchange_ttl_max {
-        let most = tokens.exchange_ttl_max.num_seconds();
-        return Err(Refusal::invalid("expires_in", format!("must be 1 to {most} seconds")));
-    }
-    Ok(key.expires_at.map_or(lifetime, |end| lifetime.min(end.since(now))))
 }
 
 /// A refused key leaves a line in the log. Nobody waits for it: whoever floods us with bad keys waits for no disk, and
@@ -112,6 +93,9 @@ fn note_refusal(
     refusal: &Refusal,
     now: Timestamp,
 ) -> Result<(), Refusal> {
+    if refusal.is_fault_of_ours() {
+        return Ok(());
+    }
     let mut event = app.event(&request.client, "api_key.refused", now)?.outcome(refusal.code());
     if let Some(key) = key {
         event = event.by(Who::ApiKey(key.id)).tenant(key.tenant_id).target("api-key", key.id);

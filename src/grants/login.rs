@@ -126,7 +126,7 @@ async fn choose_tenant(app: &App, user: &User, named: Option<TenantId>) -> Resul
 
 /// A refused login leaves a line in the log before it is answered: known and unknown addresses alike.
 async fn note_refusal(app: &App, request: &LoginRequest, refusal: &Refusal, now: Timestamp) -> Result<(), Refusal> {
-    if matches!(refusal, Refusal::Overloaded | Refusal::Unavailable | Refusal::Internal) {
+    if refusal.is_fault_of_ours() {
         return Ok(());
     }
     let event = app

@@ -104,12 +104,10 @@ impl Rotation {
         session.revoked_reason.as_deref() == Some(REUSE) && self.token.generation < session.generation
     }
 
+    /// A refresh never widens (security 9), and is refused before anything is used up for it.
     fn ensure_scopes(&self, member: &Member) -> Result<(), Refusal> {
-        let held = member.scopes();
-        match self.scopes.as_ref().and_then(|asked| held.lacking(asked)) {
-            Some(scope) => Err(Refusal::InsufficientScope { holder: Holder::RefreshToken, scope: scope.to_owned() }),
-            None => Ok(()),
-        }
+        let narrowed = member.scopes().narrow(self.scopes.as_ref());
+        narrowed.map(drop).map_err(|lacking| Holder::RefreshToken.lacks(lacking))
     }
 
     fn advance(&self, connection: &mut DbConnection, session: Session) -> Result<Option<Session>, Refusal> {

@@ -1,4 +1,4 @@
-//! Sweeping: what has ended long ago is forgotten in small batches, so that no table only grows.
+//! Sweeping: what has ended long ago is forgotten in small batches, so that neither table only grows.
 
 use chrono::TimeDelta;
 use diesel::QueryResult;

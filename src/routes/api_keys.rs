@@ -239,29 +239,29 @@ fn created_answer(created: CreatedApiKey) -> HttpResponse {
     if replayed {
         answer.insert_header(("idempotency-replayed", "true"));
     }
-    // As it was when it was made, so that the same answer given again is the same.
+    // In the state in which it was made, so that the same answer given again is the same.
     let made = key.created_at;
     answer.json(CreatedAnswer { key: secret.expose().to_owned(), about: ApiKeyAnswer::at(key, made) })
 }
 
 impl ApiKeyAnswer {
-    pub(crate) fn at(key: ApiKey, now: Timestamp) -> Self {
+    fn at(key: ApiKey, now: Timestamp) -> Self {
         Self {
+            state: key.state(now),
+            scopes: key.scopes.to_vec(),
             id: key.id,
             tenant_id: key.tenant_id,
-            hint: key.hint.clone(),
-            state: key.state(now),
-            environment: key.environment.clone(),
-            scopes: key.scopes.to_vec(),
+            name: key.name,
+            hint: key.hint,
+            environment: key.environment,
+            allowed_ips: key.allowed_ips,
+            contact_email: key.contact_email,
             replaces: key.replaces,
             created_at: key.created_at,
+            created_by: key.created_by,
             expires_at: key.expires_at,
             revoked_at: key.revoked_at,
             last_used_at: key.last_used_at,
-            name: key.name,
-            allowed_ips: key.allowed_ips,
-            contact_email: key.contact_email,
-            created_by: key.created_by,
         }
     }
 }

@@ -1,10 +1,11 @@
 //! `/docs`: the OpenAPI document for people (Swagger UI, served from the binary), and where `/` leads.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use actix_web::HttpResponse;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, LOCATION};
-use actix_web::web::Path;
+use actix_web::web::{Bytes, Path};
 use utoipa_swagger_ui::Config;
 
 use crate::domain::Refusal;
@@ -45,11 +46,14 @@ pub async fn page() -> HttpResponse {
 
 /// A file of Swagger UI.
 pub async fn asset(file: Path<String>) -> Result<HttpResponse, Refusal> {
-    let config = Arc::new(Config::from("/openapi.json"));
+    let config: Arc<Config<'static>> = Arc::new(Config::from("/openapi.json"));
     let found = utoipa_swagger_ui::serve(&file, config).map_err(|_| Refusal::NotFound)?.ok_or(Refusal::NotFound)?;
     Ok(HttpResponse::Ok()
         .insert_header((CONTENT_SECURITY_POLICY, CSP))
         .insert_header((CACHE_CONTROL, "public, max-age=3600"))
         .content_type(found.content_type)
-        .body(found.bytes.into_owned()))
+        .body(match found.bytes {
+            Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+            Cow::Owned(bytes) => bytes.into(),
+        }))
 }

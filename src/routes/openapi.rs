@@ -1,6 +1,9 @@
 //! `/openapi.json`: made from the handlers' own descriptions.
 
+use std::sync::LazyLock;
+
 use actix_web::HttpResponse;
+use actix_web::web::Bytes;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{Components, ContentBuilder, OpenApi as Document, Ref, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
@@ -40,7 +43,8 @@ pub fn document() -> Document {
 
 /// Serves the document.
 pub async fn serve() -> HttpResponse {
-    HttpResponse::Ok().json(document())
+    static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| serde_json::to_vec(&document()).unwrap_or_default().into());
+    HttpResponse::Ok().content_type("application/json").body(DOCUMENT.clone())
 }
 
 /// Every operation may answer with a problem document.

@@ -6,7 +6,7 @@ use super::claims::{ACCESS_TOKEN_TYPE, Claims};
 use super::keyring::Keyring;
 use super::signing_key::jwt_algorithm;
 use crate::config::Config;
-use crate::domain::{Refusal, Timestamp};
+use crate::domain::{Algorithm, Refusal, Timestamp};
 
 /// Longer than any token of ours: nobody's header makes us decode more.
 const LONGEST: usize = 16 * 1024;
@@ -14,8 +14,8 @@ const LONGEST: usize = 16 * 1024;
 /// Checks access tokens that come back to us.
 pub struct Verifier {
     keyring: Keyring,
-    issuer: String,
-    audience: String,
+    /// The rules for a key of each algorithm.
+    rules: [(Algorithm, Validation); Algorithm::ALL.len()],
 }
 
 impl Verifier {
@@ -23,11 +23,9 @@ impl Verifier {
     /// this server is.
     #[must_use]
     pub fn new(config: &Config, keyring: Keyring) -> Self {
-        Self {
-            keyring,
-            issuer: config.server.public_url.issuer().to_owned(),
-            audience: config.tokens.audience.first().map(|first| first.name.clone()).unwrap_or_default(),
-        }
+        let issuer = config.server.public_url.issuer();
+        let audience = config.tokens.audience.first().map(|first| first.name.as_str()).unwrap_or_default();
+        Self { keyring, rules: Algorithm::ALL.map(|algorithm| (algorithm, rules(algorithm, issuer, audience))) }
     }
 
     /// Checks everything that can be checked without the database.
@@ -52,12 +50,17 @@ impl Verifier {
         if header.typ.as_deref() != Some(ACCESS_TOKEN_TYPE) || header.crit.is_some() {
             return None;
         }
-        let mut rules = Validation::new(jwt_algorithm(key.algorithm));
-        rules.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-        rules.set_issuer(&[&self.issuer]);
-        rules.set_audience(&[&self.audience]);
-        // The library would ask the system's clock; `verify` asks ours.
-        rules.validate_exp = false;
-        jsonwebtoken::decode(jwt, &key.decoding, &rules).ok().map(|token| token.claims)
+        let (_, rules) = self.rules.iter().find(|(algorithm, _)| *algorithm == key.algorithm)?;
+        jsonwebtoken::decode(jwt, &key.decoding, rules).ok().map(|token| token.claims)
     }
+}
+
+fn rules(algorithm: Algorithm, issuer: &str, audience: &str) -> Validation {
+    let mut rules = Validation::new(jwt_algorithm(algorithm));
+    rules.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+    rules.set_issuer(&[issuer]);
+    rules.set_audience(&[audience]);
+    // The library would ask the system's clock; `verify` asks ours.
+    rules.validate_exp = false;
+    rules
 }
