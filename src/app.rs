@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use zeroize::Zeroizing;
+
 use crate::clock::Clock;
 use crate::config::{Config, DatabaseUrl};
 use crate::db::last_used::LastUsed;
@@ -67,11 +69,13 @@ pub enum StartError {
     #[error(transparent)]
     MasterKey(#[from] MasterKeyError),
     /// The master key is gone, the database is not.
-    #[error("the database was made with a master key that is not in {0}; put the file back, or set JETON_MASTER_KEY")]
+    #[error("the database was made with a master key, and there is no {0}; put the file back, or set JETON_MASTER_KEY")]
     MasterKeyLost(String),
     /// The master key is another database's.
-    #[error("this is not the master key that belongs to the database; put back {0}, or set JETON_MASTER_KEY")]
-    MasterKeyWrong(String),
+    #[error(
+        "this is not the master key that belongs to the database; put back its `master.key` into `keys.dir`, or set JETON_MASTER_KEY"
+    )]
+    MasterKeyWrong,
     /// A signing key.
     #[error(transparent)]
     SigningKey(#[from] SigningKeyError),
@@ -142,7 +146,8 @@ impl App {
         self.clock.now().into()
     }
 
-    /// A new id of any kind.
+    /// A new id of any kind: a UUID version 7 (RFC 9562), so that ids made later sort later. It is a name, never a
+    /// secret.
     ///
     /// # Errors
     /// [`Refusal::Internal`] without randomness.
@@ -187,12 +192,13 @@ async fn open_secret_box(db: &Db, config: &Config, random: &Random) -> Result<Se
     }
     let folder: &Path = &config.keys.dir;
     let key = match secret_box::read_master_key(folder) {
-        Err(MasterKeyError::Missing(_)) => {
+        Err(MasterKeyError::Missing(file)) => {
             let used = db.read(|connection| secrets::find(connection, "api-keys").map_err(DbError::from)).await?;
             if used.is_some() {
-                return Err(StartError::MasterKeyLost(folder.join(secret_box::MASTER_KEY_FILE).display().to_string()));
+                return Err(StartError::MasterKeyLost(file));
             }
-            secret_box::read_or_make_master_key(folder, random)?
+            secret_box::make_master_key(folder, random)?;
+            secret_box::read_master_key(folder)?
         }
         other => other?,
     };
@@ -207,18 +213,19 @@ async fn ensure_secret(
     random: &Random,
     name: &'static str,
     now: Timestamp,
-) -> Result<Vec<u8>, StartError> {
+) -> Result<Zeroizing<Vec<u8>>, StartError> {
     let purpose = format!("secret/{name}");
     let find = async || db.read(move |connection| secrets::find(connection, name).map_err(DbError::from)).await;
     if find().await?.is_none() {
-        let fresh = zeroize::Zeroizing::new(random.bytes::<{ mac::KEY_LEN }>()?);
+        let fresh = Zeroizing::new(random.bytes::<{ mac::KEY_LEN }>()?);
         let sealed = secrets.seal(&purpose, fresh.as_slice())?;
         let made = db.write(move |connection| Ok(secrets::insert(connection, name, &sealed, now)?)).await;
-        if !matches!(made, Ok(()) | Err(DbError::Conflict)) {
-            made?;
+        match made {
+            // Or another server made it first by a hair.
+            Ok(()) | Err(DbError::Conflict) => {}
+            Err(error) => return Err(error.into()),
         }
     }
     let sealed = find().await?.ok_or(Refusal::Internal)?;
-    let opened = secrets.open(&purpose, &sealed);
-    Ok(opened.map_err(|_| StartError::MasterKeyWrong(secret_box::MASTER_KEY_FILE.to_owned()))?.to_vec())
+    secrets.open(&purpose, &sealed).map_err(|_| StartError::MasterKeyWrong)
 }

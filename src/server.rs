@@ -11,7 +11,8 @@ use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::app::{App, Migrate, StartError};
 use crate::config::{Config, Source};
-use crate::domain::page::Page;
+use crate::db::users;
+use crate::domain::Refusal;
 use crate::manage;
 use crate::metrics::{self, SigningKeyAge, Snapshot};
 use crate::{routes, welcome};
@@ -89,7 +90,7 @@ fn warn_of_idle_settings(config: &Config) {
 /// that somebody configured no account is ever made; the log says how to.
 async fn greet(app: &App) -> Result<(), StartError> {
     if !app.config.is_bare() {
-        if manage::users::list(app, Page::DEFAULT).await?.items.is_empty() {
+        if app.db.read(|connection| users::is_empty(connection).map_err(Refusal::from)).await? {
             tracing::warn!(
                 "nobody can log in yet: run `jeton tenant create`, then `jeton user create --generate-password`"
             );

@@ -9,40 +9,13 @@ use crate::domain::change::Change;
 use crate::domain::page::Page;
 use crate::domain::{ApiKeyId, Email, Name, Tenant, TenantId, Timestamp};
 
-/// What [`ApiKey`] is read from: all but the key's hash.
-type Columns = (
-    api_keys::id,
-    api_keys::tenant_id,
-    api_keys::name,
-    api_keys::hint,
-    api_keys::environment,
-    api_keys::scopes,
-    api_keys::allowed_ips,
-    api_keys::contact_email,
-    api_keys::replaces,
-    api_keys::created_at,
-    api_keys::created_by,
-    api_keys::expires_at,
-    api_keys::revoked_at,
-    api_keys::last_used_at,
-);
-
-const API_KEY: Columns = (
-    api_keys::id,
-    api_keys::tenant_id,
-    api_keys::name,
-    api_keys::hint,
-    api_keys::environment,
-    api_keys::scopes,
-    api_keys::allowed_ips,
-    api_keys::contact_email,
-    api_keys::replaces,
-    api_keys::created_at,
-    api_keys::created_by,
-    api_keys::expires_at,
-    api_keys::revoked_at,
-    api_keys::last_used_at,
-);
+columns! {
+    /// What [`ApiKey`] is read from: all but the key's hash.
+    API_KEY: Columns = api_keys {
+        id, tenant_id, name, hint, environment, scopes, allowed_ips, contact_email, replaces, created_at, created_by,
+        expires_at, revoked_at, last_used_at,
+    }
+}
 
 /// Adds a key under the hash of its plain text.
 pub fn insert(connection: &mut DbConnection, key: &ApiKey, hash: &[u8]) -> QueryResult<()> {
@@ -155,7 +128,7 @@ pub fn expire(connection: &mut DbConnection, tenant: TenantId, id: ApiKeyId, end
         .map(|rows| rows == 1)
 }
 
-/// Notes when keys were last used.
+/// Notes when a key was last used.
 pub fn note_use(connection: &mut DbConnection, id: ApiKeyId, at: Timestamp) -> QueryResult<()> {
     diesel::update(api_keys::table.find(id))
         .filter(api_keys::last_used_at.is_null().or(api_keys::last_used_at.lt(at)))

@@ -1,7 +1,8 @@
 //! Migrations: the same steps for both databases, built into the binary.
 
+use diesel::backend::Backend;
 use diesel::connection::SimpleConnection;
-use diesel::migration::MigrationConnection;
+use diesel::migration::Migration;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use super::{DbConnection, DbError};
@@ -22,14 +23,16 @@ const POSTGRES_TURNS: &str = "
 /// # Errors
 /// A migration failed, or the database does not answer.
 pub fn run(connection: &mut DbConnection) -> Result<Vec<String>, DbError> {
-    let versions = match connection {
+    let applied = match connection {
         DbConnection::Sqlite(sqlite) => sqlite.run_pending_migrations(SQLITE),
         DbConnection::Postgres(postgres) => {
             postgres.batch_execute(POSTGRES_TURNS)?;
             postgres.run_pending_migrations(POSTGRES)
         }
     };
-    versions.map(|versions| names(&versions)).map_err(|error| DbError::Fault(format!("migration failed: {error}")))
+    applied
+        .map(|versions| versions.iter().map(ToString::to_string).collect())
+        .map_err(|error| DbError::Fault(format!("migration failed: {error}")))
 }
 
 /// The versions that are still to be applied.
@@ -37,24 +40,16 @@ pub fn run(connection: &mut DbConnection) -> Result<Vec<String>, DbError> {
 /// # Errors
 /// The database does not answer.
 pub fn pending(connection: &mut DbConnection) -> Result<Vec<String>, DbError> {
-    let migrations = match connection {
-        DbConnection::Sqlite(sqlite) => {
-            sqlite.setup()?;
-            sqlite
-                .pending_migrations(SQLITE)
-                .map(|list| list.iter().map(|one| one.name().version().to_string()).collect())
-        }
+    let pending = match connection {
+        DbConnection::Sqlite(sqlite) => sqlite.pending_migrations(SQLITE).map(|pending| versions(&pending)),
         DbConnection::Postgres(postgres) => {
             postgres.batch_execute(POSTGRES_TURNS)?;
-            postgres.setup()?;
-            postgres
-                .pending_migrations(POSTGRES)
-                .map(|list| list.iter().map(|one| one.name().version().to_string()).collect())
+            postgres.pending_migrations(POSTGRES).map(|pending| versions(&pending))
         }
     };
-    migrations.map_err(|error| DbError::Fault(format!("cannot read the applied migrations: {error}")))
+    pending.map_err(|error| DbError::Fault(format!("cannot read the applied migrations: {error}")))
 }
 
-fn names(versions: &[diesel::migration::MigrationVersion<'_>]) -> Vec<String> {
-    versions.iter().map(ToString::to_string).collect()
+fn versions<DB: Backend>(migrations: &[Box<dyn Migration<DB>>]) -> Vec<String> {
+    migrations.iter().map(|migration| migration.name().version().to_string()).collect()
 }

@@ -4,6 +4,16 @@
 
 #![expect(clippy::missing_errors_doc, reason = "a query fails where the database does; what else can go wrong is said")]
 
+/// The columns that a type is read from, in its order: as a value to select and as a type.
+macro_rules! columns {
+    ($(#[$doc:meta])* $visibility:vis $value:ident: $type:ident = $table:ident { $($column:ident),+ $(,)? }) => {
+        $(#[$doc])*
+        $visibility type $type = ($($table::$column,)+);
+        $(#[$doc])*
+        $visibility const $value: $type = ($($table::$column,)+);
+    };
+}
+
 pub mod api_keys;
 pub mod audit;
 mod connection;

@@ -7,13 +7,10 @@ use super::schema::users;
 use crate::domain::page::Page;
 use crate::domain::{Email, Timestamp, User, UserId};
 
-/// What [`User`] is read from: all but the password's hash.
-pub(super) type UserColumns =
-    (users::id, users::email, users::operator, users::created_at, users::last_login_at, users::disabled_at);
-
-/// See [`UserColumns`].
-pub(super) const USER: UserColumns =
-    (users::id, users::email, users::operator, users::created_at, users::last_login_at, users::disabled_at);
+columns! {
+    /// What [`User`] is read from: all but the password's hash.
+    pub(super) USER: UserColumns = users { id, email, operator, created_at, last_login_at, disabled_at }
+}
 
 /// Adds a user.
 pub fn insert(connection: &mut DbConnection, user: &User, password_hash: &str) -> QueryResult<()> {
@@ -47,15 +44,15 @@ pub fn find_credentials(connection: &mut DbConnection, email: &Email) -> QueryRe
     users::table.filter(users::email.eq(email)).select((USER, users::password_hash)).first(connection).optional()
 }
 
-/// The hash of whoever comes next by address: what an address that nobody has is checked against, in vain. Its
-/// parameters, and so its cost, are then as mixed as those of the addresses that somebody has (security 17).
+/// The hash of whoever comes next by address, after the last one the first: what an address that nobody has is checked
+/// against, in vain. Its parameters, and so its cost, are then as mixed as those of the addresses that somebody has
+/// (security 17).
 pub fn neighbouring_hash(connection: &mut DbConnection, email: &Email) -> QueryResult<Option<String>> {
-    users::table
-        .filter(users::email.gt(email))
-        .order(users::email.asc())
-        .select(users::password_hash)
-        .first(connection)
-        .optional()
+    let by_address = || users::table.order(users::email.asc()).select(users::password_hash);
+    match by_address().filter(users::email.gt(email)).first(connection).optional()? {
+        Some(next) => Ok(Some(next)),
+        None => by_address().first(connection).optional(),
+    }
 }
 
 /// The hash of a user's password.
@@ -71,6 +68,11 @@ pub fn list(connection: &mut DbConnection, page: Page) -> QueryResult<Vec<User>>
         .limit(page.fetch())
         .select(USER)
         .load(connection)
+}
+
+/// Whether there is none at all.
+pub fn is_empty(connection: &mut DbConnection) -> QueryResult<bool> {
+    users::table.select(users::id).first::<UserId>(connection).optional().map(|first| first.is_none())
 }
 
 /// Notes a login, and holds the user's row until the session is committed, so that disabling the user comes

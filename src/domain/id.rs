@@ -9,8 +9,6 @@ use diesel::sql_types::Binary;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::Timestamp;
-
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {$(
         $(#[$doc])*
@@ -24,14 +22,6 @@ macro_rules! ids {
         pub struct $name(Uuid);
 
         impl $name {
-            /// Makes a UUID version 7 (RFC 9562): ids made later sort later.
-            ///
-            /// It is a name, never a secret: 74 of its bits are random.
-            #[must_use]
-            pub fn new(at: Timestamp, random: [u8; 10]) -> Self {
-                Self(uuid::Builder::from_unix_timestamp_millis(at.millis(), &random).into_uuid())
-            }
-
             /// The UUID itself.
             #[must_use]
             pub fn uuid(self) -> Uuid {

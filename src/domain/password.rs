@@ -32,6 +32,10 @@ impl Password {
     /// The longest password that is hashed: beyond it length adds cost, not strength.
     pub const MAX_BYTES: usize = 1024;
 
+    /// As many characters are judged: the cost of judging grows faster than the square of their number, to seconds for
+    /// a hundred chosen by an attacker, and a password is strong if its start is.
+    const JUDGED: usize = 40;
+
     /// Fewer guesses than this are a matter of minutes against a stolen hash.
     const FEWEST_GUESSES_LOG10: f64 = 8.0;
 
@@ -52,7 +56,7 @@ impl Password {
     ///
     /// # Errors
     /// What is wrong with it, in the words for its owner.
-    pub fn ensure_strong(&self, min_length: usize, context: &[&str]) -> Result<(), WeakPassword> {
+    pub fn ensure_strong(&self, min_length: usize, context: &[String]) -> Result<(), WeakPassword> {
         let text = self.0.expose_secret();
         if text.chars().count() < min_length {
             return Err(WeakPassword::TooShort(min_length));
@@ -63,9 +67,9 @@ impl Password {
         if remainder_without(text, context) < min_length.div_ceil(2) {
             return Err(WeakPassword::OfContext);
         }
-        // Strength lies in the first hundred characters; the estimate's cost grows with the square.
-        let start: String = text.chars().take(100).collect();
-        if zxcvbn::zxcvbn(&start, context).guesses_log10() < Self::FEWEST_GUESSES_LOG10 {
+        let start: String = text.chars().take(Self::JUDGED).collect();
+        let context: Vec<&str> = context.iter().map(String::as_str).collect();
+        if zxcvbn::zxcvbn(&start, &context).guesses_log10() < Self::FEWEST_GUESSES_LOG10 {
             return Err(WeakPassword::TooCommon);
         }
         Ok(())
@@ -73,7 +77,7 @@ impl Password {
 }
 
 /// How many characters are left when every word of `context` is taken out.
-fn remainder_without(text: &str, context: &[&str]) -> usize {
+fn remainder_without(text: &str, context: &[String]) -> usize {
     let words = context.iter().flat_map(|phrase| phrase.split(|c: char| !c.is_alphanumeric()));
     words
         .filter(|word| word.chars().count() >= 3)
@@ -99,7 +103,8 @@ mod tests {
     use super::*;
 
     fn judge(text: &str) -> Result<(), WeakPassword> {
-        Password::from(text.to_owned()).ensure_strong(15, &["ada@lovelace.example", "jeton"])
+        let context = ["ada@lovelace.example".to_owned(), "jeton".to_owned()];
+        Password::from(text.to_owned()).ensure_strong(15, &context)
     }
 
     #[test]

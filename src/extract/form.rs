@@ -35,16 +35,14 @@ impl FromRequest for Form {
     type Future = LocalBoxFuture<'static, Result<Self, OAuthError>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let typed = ensure_content_type(request, "application/x-www-form-urlencoded");
-        let in_query = !request.query_string().is_empty();
-        let body = read_body(request, payload.take());
+        let (request, payload) = (request.clone(), payload.take());
         Box::pin(async move {
             let refused = |refusal: Refusal| OAuthError::of(refusal, "invalid_request");
-            typed.map_err(refused)?;
-            if in_query {
+            ensure_content_type(&request, "application/x-www-form-urlencoded").map_err(refused)?;
+            if !request.query_string().is_empty() {
                 return Err(OAuthError::new("invalid_request", "Parameters go into the body, never into the URL"));
             }
-            parse(&body.await.map_err(refused)?)
+            parse(&read_body(&request, payload).await.map_err(refused)?)
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use actix_web::dev::Payload;
-use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
+use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use actix_web::web::Bytes;
 use actix_web::{FromRequest, HttpRequest};
 use futures_util::StreamExt;
@@ -17,6 +17,8 @@ use crate::domain::refusal::FieldError;
 
 /// The largest body that is read, in bytes.
 pub const MOST: usize = 64 * 1024;
+
+const JSON: &str = "application/json";
 
 /// A body that trickles in for longer than this is not waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -32,11 +34,10 @@ impl<T: DeserializeOwned + Validate + 'static> FromRequest for Json<T> {
     type Future = LocalBoxFuture<'static, Result<Self, Refusal>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let typed = ensure_content_type(request, "application/json");
-        let body = read_body(request, payload.take());
+        let (request, payload) = (request.clone(), payload.take());
         Box::pin(async move {
-            typed?;
-            parse(&body.await?).map(Self)
+            ensure_content_type(&request, JSON)?;
+            parse(&read_body(&request, payload).await?).map(Self)
         })
     }
 }
@@ -46,14 +47,13 @@ impl<T: DeserializeOwned + Validate + Default + 'static> FromRequest for Optiona
     type Future = LocalBoxFuture<'static, Result<Self, Refusal>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let typed = ensure_content_type(request, "application/json");
-        let body = read_body(request, payload.take());
+        let (request, payload) = (request.clone(), payload.take());
         Box::pin(async move {
-            let body = body.await?;
+            let body = read_body(&request, payload).await?;
             if body.is_empty() {
                 return Ok(Self(T::default()));
             }
-            typed?;
+            ensure_content_type(&request, JSON)?;
             parse(&body).map(Self)
         })
     }
@@ -67,30 +67,24 @@ pub(super) fn ensure_content_type(request: &HttpRequest, wanted: &'static str) -
 }
 
 /// Reads a body of at most [`MOST`] bytes; a longer one is refused as soon as that is known.
-pub(super) fn read_body(
-    request: &HttpRequest,
-    mut payload: Payload,
-) -> impl Future<Output = Result<Bytes, Refusal>> + use<> {
+pub(super) async fn read_body(request: &HttpRequest, mut payload: Payload) -> Result<Bytes, Refusal> {
     let announced = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    let chunked = request.headers().contains_key(TRANSFER_ENCODING);
-    async move {
-        let announced: usize = announced.unwrap_or_default();
-        if announced > MOST && !chunked {
-            return Err(Refusal::PayloadTooLarge);
-        }
-        let whole = async {
-            let mut body = Vec::with_capacity(announced.min(MOST));
-            while let Some(chunk) = payload.next().await {
-                let chunk = chunk.map_err(|_| Refusal::MalformedRequest("The body cannot be read".to_owned()))?;
-                if body.len().saturating_add(chunk.len()) > MOST {
-                    return Err(Refusal::PayloadTooLarge);
-                }
-                body.extend_from_slice(&chunk);
-            }
-            Ok(body.into())
-        };
-        tokio::time::timeout(PATIENCE, whole).await.unwrap_or(Err(Refusal::RequestTimeout))
+    let announced: usize = announced.unwrap_or_default();
+    if announced > MOST {
+        return Err(Refusal::PayloadTooLarge);
     }
+    let whole = async {
+        let mut body = Vec::with_capacity(announced);
+        while let Some(chunk) = payload.next().await {
+            let chunk = chunk.map_err(|_| Refusal::MalformedRequest("The body cannot be read".to_owned()))?;
+            if body.len().saturating_add(chunk.len()) > MOST {
+                return Err(Refusal::PayloadTooLarge);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body.into())
+    };
+    tokio::time::timeout(PATIENCE, whole).await.unwrap_or(Err(Refusal::RequestTimeout))
 }
 
 fn parse<T: DeserializeOwned + Validate>(body: &[u8]) -> Result<T, Refusal> {

@@ -1,5 +1,7 @@
 //! API keys: created, rotated, revoked (contract section 4.2).
 
+use std::borrow::Cow;
+
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -298,17 +300,17 @@ fn end_old(
 
 /// What a creation answered, to be answered again.
 #[derive(Serialize, Deserialize)]
-struct Answer {
-    key: ApiKey,
-    secret: String,
+struct Answer<'a> {
+    key: Cow<'a, ApiKey>,
+    secret: Cow<'a, str>,
 }
 
-impl Answer {
+impl Answer<'_> {
     fn open(app: &App, tenant: TenantId, sealed: &[u8]) -> Result<CreatedApiKey, Refusal> {
         let opened = idempotency::open(app, tenant, sealed)?;
-        let Self { key, secret } = serde_json::from_slice(&opened).map_err(|_| Refusal::Internal)?;
+        let Answer { key, secret } = serde_json::from_slice(&opened).map_err(|_| Refusal::Internal)?;
         let secret = app.key_format.read(&secret).ok_or(Refusal::Internal)?;
-        Ok(CreatedApiKey { key, secret, replayed: true })
+        Ok(CreatedApiKey { key: key.into_owned(), secret, replayed: true })
     }
 }
 
@@ -320,7 +322,7 @@ fn keep(
     key: &ApiKey,
     secret: &ApiKeySecret,
 ) -> Result<idempotency::Keep, Refusal> {
-    let answer = Answer { key: key.clone(), secret: secret.expose().to_owned() };
+    let answer = Answer { key: Cow::Borrowed(key), secret: secret.expose().into() };
     let answer = Zeroizing::new(serde_json::to_vec(&answer).map_err(|_| Refusal::Internal)?);
     idempotency::Keep::new(app, key.tenant_id, given, by.who, request, &answer, key.created_at)
 }

@@ -6,10 +6,11 @@ use secrecy::SecretString;
 
 use crate::app::App;
 use crate::db::{DbConnection, DbError, audit, memberships, sessions, tenants, users};
+use crate::domain::audit::AuditEvent;
 use crate::domain::page::{Page, Paged};
-use crate::domain::password::{Password, WeakPassword};
+use crate::domain::password::Password;
 use crate::domain::{Actor, Email, Member, Refusal, Role, SessionId, TenantId, Timestamp, User, UserId};
-use crate::tokens::password_hasher::Verdict;
+use crate::tokens::password_hasher::{Policy, Verdict};
 
 /// Our own name, and what people call such a server: no password is made of it (security 14).
 const SERVICE_NAME: &str = "jeton";
@@ -52,8 +53,7 @@ pub async fn add(app: &App, by: &Actor, new: NewUser) -> Result<AddedUser, Refus
         Some(password) => (password, None),
         None => generate_password(app).map(|(password, text)| (password, Some(text)))?,
     };
-    ensure_strong(app, "password", &password, &new.email)?;
-    let hash = app.hasher.hash(password).await?;
+    let hash = hash_new(app, "password", password, &new.email).await?;
     let fresh = draft(app, new.email.clone(), new.operator, now)?;
     let event = app.event(by, "user.added", now)?.tenant(new.tenant);
     let (member, existing) = app
@@ -157,8 +157,7 @@ pub async fn change_password(
         app.db.write(move |connection| audit::record(connection, &event).map_err(Refusal::from)).await?;
         return Err(Refusal::InvalidCredentials);
     }
-    ensure_strong(app, "new_password", &new, &user.email)?;
-    let hash = app.hasher.hash(new).await?;
+    let hash = hash_new(app, "new_password", new, &user.email).await?;
     let event = app.event(by, "user.password_changed", now)?.target("user", id);
     app.db
         .write(move |connection| {
@@ -178,8 +177,7 @@ pub async fn change_password(
 pub async fn set_password(app: &App, by: &Actor, email: &Email, new: Password) -> Result<(), Refusal> {
     let now = app.now();
     let user = find(app, email).await?.id;
-    ensure_strong(app, "password", &new, email)?;
-    let hash = app.hasher.hash(new).await?;
+    let hash = hash_new(app, "password", new, email).await?;
     let event = app.event(by, "user.password_set", now)?.target("user", user);
     app.db
         .write(move |connection| {
@@ -213,12 +211,7 @@ pub async fn enable(app: &App, by: &Actor, email: &Email) -> Result<User, Refusa
     set_disabled(app, user, None, event).await
 }
 
-async fn set_disabled(
-    app: &App,
-    user: User,
-    since: Option<Timestamp>,
-    event: crate::domain::audit::AuditEvent,
-) -> Result<User, Refusal> {
+async fn set_disabled(app: &App, user: User, since: Option<Timestamp>, event: AuditEvent) -> Result<User, Refusal> {
     let id = user.id;
     app.db
         .write(move |connection| {
@@ -281,10 +274,11 @@ pub async fn list(app: &App, page: Page) -> Result<Paged<User>, Refusal> {
     Ok(page.of(found, |user| user.id.uuid()))
 }
 
-fn ensure_strong(app: &App, field: &str, password: &Password, email: &Email) -> Result<(), Refusal> {
-    password
-        .ensure_strong(app.config.password.min_length, &[email.as_str(), SERVICE_NAME])
-        .map_err(|weak: WeakPassword| Refusal::invalid(field, weak))
+/// Judges a new password, and hashes it.
+async fn hash_new(app: &App, field: &str, password: Password, email: &Email) -> Result<String, Refusal> {
+    let context = vec![email.to_string(), SERVICE_NAME.to_owned()];
+    let policy = Policy { min_length: app.config.password.min_length, context };
+    app.hasher.hash_new(password, policy).await?.map_err(|weak| Refusal::invalid(field, weak))
 }
 
 /// A password that nobody chose: 160 random bits as 32 letters and digits.

@@ -9,7 +9,7 @@ use super::exchange::{ACCESS_TOKEN_URN, ExchangeAnswer};
 use super::login::TokenAnswer;
 use crate::app::App;
 use crate::domain::refresh_token::RefreshToken;
-use crate::domain::{Actor, Refusal, Scopes};
+use crate::domain::{Actor, ApiKeyId, Refusal, Scopes};
 use crate::error::OAuthError;
 use crate::extract::authorization::basic;
 use crate::extract::client::Client;
@@ -68,17 +68,7 @@ async fn client_credentials(
         (None, _) => return Err(refused(Refusal::InvalidApiKey)),
     };
     let key_id = id.parse().map_err(|_| refused(Refusal::InvalidApiKey))?;
-    let request = ExchangeRequest {
-        key: app.key_format.read(&secret),
-        key_id: Some(key_id),
-        tenant: named_tenant(request).map_err(refused)?,
-        scopes: scopes(&mut form)?,
-        audience: form.take("audience"),
-        lifetime: None,
-        client,
-    };
-    let token = grants::exchange::exchange(app, request).await.map_err(refused)?;
-    Ok(answer(ExchangeAnswer::from(token)))
+    exchange(app, request, client, form, (&secret, Some(key_id)), "invalid_client").await
 }
 
 /// RFC 6749 section 6.
@@ -101,8 +91,6 @@ async fn token_exchange(
     client: Actor,
     mut form: Form,
 ) -> Result<HttpResponse, OAuthError> {
-    // RFC 8693 section 2.2.2: a subject token that is not acceptable is an invalid_request.
-    let refused = |refusal| OAuthError::of(refusal, "invalid_request");
     let subject = form.require("subject_token")?;
     if form.require("subject_token_type")? != API_KEY_URN {
         return Err(OAuthError::new("invalid_request", format!("subject_token_type must be {API_KEY_URN}")));
@@ -116,9 +104,23 @@ async fn token_exchange(
     if form.take("resource").is_some() {
         return Err(OAuthError::new("invalid_target", "Name an audience instead of a resource"));
     }
+    // RFC 8693 section 2.2.2: a subject token that is not acceptable is an invalid_request.
+    exchange(app, request, client, form, (&subject, None), "invalid_request").await
+}
+
+/// What both grants of an API key come to; `word` is what each calls a key that is refused.
+async fn exchange(
+    app: &App,
+    request: &HttpRequest,
+    client: Actor,
+    mut form: Form,
+    (key, key_id): (&str, Option<ApiKeyId>),
+    word: &'static str,
+) -> Result<HttpResponse, OAuthError> {
+    let refused = |refusal| OAuthError::of(refusal, word);
     let request = ExchangeRequest {
-        key: app.key_format.read(&subject),
-        key_id: None,
+        key: app.key_format.read(key),
+        key_id,
         tenant: named_tenant(request).map_err(refused)?,
         scopes: scopes(&mut form)?,
         audience: form.take("audience"),

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::config::Argon2Cost;
 use crate::domain::Refusal;
-use crate::domain::password::Password;
+use crate::domain::password::{Password, WeakPassword};
 use crate::random::Random;
 
 /// Hashes that wait for each thread; beyond it callers are told at once to come back.
@@ -44,6 +44,17 @@ pub enum Verdict {
     Wrong,
 }
 
+/// What a new password must be.
+pub struct Policy {
+    /// The fewest characters.
+    pub min_length: usize,
+    /// What it must not be made of.
+    pub context: Vec<String>,
+}
+
+/// The hash of a new password, or what is wrong with the password; none where hashing itself failed.
+type Judged = Result<Option<String>, WeakPassword>;
+
 /// Passwords cannot be hashed.
 #[derive(Debug, thiserror::Error)]
 pub enum HasherError {
@@ -62,6 +73,7 @@ struct Job {
 
 enum Task {
     Hash { params: Params, salt: [u8; SALT_LEN], reply: oneshot::Sender<Option<String>> },
+    HashNew { policy: Policy, params: Params, salt: [u8; SALT_LEN], reply: oneshot::Sender<Judged> },
     Verify { stored: String, reply: oneshot::Sender<bool> },
 }
 
@@ -95,6 +107,20 @@ impl PasswordHasher {
         let task = Task::Hash { params: self.params.clone(), salt: self.random.bytes()?, reply };
         self.enqueue(password, task)?;
         answer.await.ok().flatten().ok_or(Refusal::Internal)
+    }
+
+    /// Judges a new password and hashes it. To judge takes as long as to hash, so it is done here too.
+    ///
+    /// # Errors
+    /// [`Refusal::Overloaded`] where too many wait; what is wrong with the password.
+    pub async fn hash_new(&self, password: Password, policy: Policy) -> Result<Result<String, WeakPassword>, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        let task = Task::HashNew { policy, params: self.params.clone(), salt: self.random.bytes()?, reply };
+        self.enqueue(password, task)?;
+        match answer.await.map_err(|_| Refusal::Internal)? {
+            Ok(hash) => Ok(Ok(hash.ok_or(Refusal::Internal)?)),
+            Err(weak) => Ok(Err(weak)),
+        }
     }
 
     /// Checks a password against the hash of its user.
@@ -159,6 +185,10 @@ fn work(jobs: &Receiver<Job>, in_progress: &AtomicUsize) {
         in_progress.fetch_add(1, Ordering::Relaxed);
         match task {
             Task::Hash { params, salt, reply } => drop(reply.send(hash(&params, &password, &salt, &mut memory))),
+            Task::HashNew { policy, params, salt, reply } => {
+                let judged = password.ensure_strong(policy.min_length, &policy.context);
+                drop(reply.send(judged.map(|()| hash(&params, &password, &salt, &mut memory))));
+            }
             Task::Verify { stored, reply } => {
                 let matches = verify(&stored, &password, &mut memory).unwrap_or(false);
                 // Whoever waited may have gone away meanwhile.
@@ -174,6 +204,7 @@ impl Task {
     fn is_abandoned(&self) -> bool {
         match self {
             Self::Hash { reply, .. } => reply.is_closed(),
+            Self::HashNew { reply, .. } => reply.is_closed(),
             Self::Verify { reply, .. } => reply.is_closed(),
         }
     }

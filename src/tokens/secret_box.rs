@@ -68,22 +68,13 @@ pub fn read_master_key(folder: &Path) -> Result<MasterKey, MasterKeyError> {
     text.parse().map_err(|_| MasterKeyError::Malformed(shown))
 }
 
-/// Reads `folder/master.key`, and makes it first where there is none.
+/// Makes `folder/master.key`, unless another server makes it first.
+///
+/// The whole file is written under another name, synced, before it gets its own: servers that start together see one key.
 ///
 /// # Errors
 /// See [`MasterKeyError`].
-pub fn read_or_make_master_key(folder: &Path, random: &Random) -> Result<MasterKey, MasterKeyError> {
-    match read_master_key(folder) {
-        Err(MasterKeyError::Missing(_)) => {
-            make_master_key(folder, random)?;
-            read_master_key(folder)
-        }
-        other => other,
-    }
-}
-
-/// Writes the whole file under another name, synced, before it gets its own: servers that start together see one key.
-fn make_master_key(folder: &Path, random: &Random) -> Result<(), MasterKeyError> {
+pub fn make_master_key(folder: &Path, random: &Random) -> Result<(), MasterKeyError> {
     let path = folder.join(MASTER_KEY_FILE);
     let failed = |error| MasterKeyError::File(path.display().to_string(), error);
     let key = MasterKey::new(random.bytes().map_err(|_| MasterKeyError::Random)?);
