@@ -195,9 +195,13 @@ impl Families {
     fn interned(&self, route: &str) -> &'static str {
         let known = self.routes.read().unwrap_or_else(PoisonError::into_inner).get(route).copied();
         known.unwrap_or_else(|| {
-            let route: &'static str = String::leak(route.to_owned());
-            self.routes.write().unwrap_or_else(PoisonError::into_inner).insert(route);
-            route
+            let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
+            // Another worker may have been faster.
+            routes.get(route).copied().unwrap_or_else(|| {
+                let route: &'static str = String::leak(route.to_owned());
+                routes.insert(route);
+                route
+            })
         })
     }
 

@@ -31,8 +31,10 @@ pub struct CreateBody {
     name: Name,
     /// None is fine: such a key only proves which tenant calls.
     #[serde(default)]
+    #[validate(length(max = 200, message = "must be at most 200 scopes"))]
     scopes: Vec<Scope>,
     /// `live` (default) or `test`.
+    #[validate(length(min = 1, max = 32, message = "must be 1 to 32 characters"))]
     environment: Option<String>,
     expires_at: Option<Timestamp>,
     #[serde(default)]
@@ -86,6 +88,7 @@ pub struct RotateBody {
     /// For how long the old key lives on.
     #[serde(default)]
     #[schema(minimum = 0, maximum = 2_592_000)]
+    #[validate(range(min = 0, max = 2_592_000, message = "must be 0 to 2592000"))]
     overlap_seconds: i64,
 }
 

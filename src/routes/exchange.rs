@@ -28,9 +28,11 @@ pub struct ExchangeBody {
     #[schema(value_type = Option<String>)]
     scope: Option<Scopes>,
     /// One of `tokens.audience`; the first where it is absent.
+    #[validate(length(min = 1, max = 255, message = "must be 1 to 255 characters"))]
     audience: Option<String>,
     /// Seconds; refused over `tokens.exchange_ttl_max`.
     #[schema(minimum = 1)]
+    #[validate(range(min = 1, message = "must be at least 1"))]
     expires_in: Option<i64>,
 }
 

@@ -25,6 +25,7 @@ pub struct CreateTenantBody {
     name: Name,
     /// Where the id is known elsewhere already.
     id: Option<TenantId>,
+    #[validate(length(min = 1, max = 64, message = "must be 1 to 64 characters"))]
     plan: Option<String>,
 }
 
@@ -33,6 +34,7 @@ pub struct CreateTenantBody {
 #[serde(deny_unknown_fields)]
 pub struct ChangeTenantBody {
     name: Option<Name>,
+    #[validate(length(min = 1, max = 64, message = "must be 1 to 64 characters"))]
     plan: Option<String>,
 }
 
