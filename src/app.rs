@@ -174,7 +174,7 @@ impl App {
 
 async fn ensure_migrated(db: &Db, config: &Config, migrate: Migrate) -> Result<(), StartError> {
     if migrate == Migrate::Yes || matches!(config.database.url, DatabaseUrl::Sqlite(_)) {
-        for version in db.write(migrations::run).await? {
+        for version in db.write_unhurried(migrations::run).await? {
             tracing::info!(version, "migration applied");
         }
         return Ok(());

@@ -36,7 +36,6 @@ pub enum Kind {
 /// The queue and the threads behind it.
 pub struct Executor {
     queue: Sender<Queued>,
-    patience: Duration,
     /// Work that is queued or under way.
     unfinished: Arc<AtomicUsize>,
 }
@@ -103,7 +102,7 @@ struct Task<F, T, E> {
 
 impl Executor {
     /// One thread that commits what has queued up in one transaction: for SQLite, which has one writer anyway.
-    pub fn grouping(pool: Pool<Manager>, patience: Duration) -> Result<Self, DbError> {
+    pub fn grouping(pool: Pool<Manager>) -> Result<Self, DbError> {
         let (sender, queue) = crossbeam_channel::bounded(QUEUE);
         spawn("db-writer", move || {
             while let Ok(first) = queue.recv() {
@@ -111,11 +110,11 @@ impl Executor {
                 run_group(&pool, group);
             }
         })?;
-        Ok(Self { queue: sender, patience, unfinished: Arc::default() })
+        Ok(Self { queue: sender, unfinished: Arc::default() })
     }
 
     /// `threads` threads with a transaction each: for PostgreSQL, where waiting is mostly for round trips.
-    pub fn parallel(pool: &Pool<Manager>, patience: Duration, threads: u32) -> Result<Self, DbError> {
+    pub fn parallel(pool: &Pool<Manager>, threads: u32) -> Result<Self, DbError> {
         let (sender, queue): (_, Receiver<Queued>) = crossbeam_channel::bounded(QUEUE);
         for number in 0..threads {
             let (pool, queue) = (pool.clone(), queue.clone());
@@ -125,11 +124,17 @@ impl Executor {
                 }
             })?;
         }
-        Ok(Self { queue: sender, patience, unfinished: Arc::default() })
+        Ok(Self { queue: sender, unfinished: Arc::default() })
     }
 
-    /// Queues work at once; the future has its result. Dropping the future does not stop the work.
-    pub fn run<F, T, E>(&self, kind: Kind, queries: F) -> impl Future<Output = Result<T, E>> + use<F, T, E>
+    /// Queues work at once; the future has its result, after `patience` at the latest, unless it is being committed just
+    /// then. Dropping the future does not stop the work.
+    pub fn run<F, T, E>(
+        &self,
+        kind: Kind,
+        patience: Duration,
+        queries: F,
+    ) -> impl Future<Output = Result<T, E>> + use<F, T, E>
     where
         F: FnOnce(&mut DbConnection) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
@@ -137,7 +142,7 @@ impl Executor {
     {
         let (reply, answer) = oneshot::channel();
         let job = Box::new(Task { queries: Some(queries), result: None, reply });
-        let deadline = Instant::now() + self.patience;
+        let deadline = Instant::now() + patience;
         let counted = Counted::new(&self.unfinished);
         let turn = Turn::default();
         let entry = Queued { kind, deadline, turn: turn.clone(), job, _counted: counted };

@@ -17,7 +17,7 @@ const POSTGRES_TURNS: &str = "
     SELECT pg_advisory_xact_lock(5426117398041);
 ";
 
-/// Applies what is pending and answers the versions applied. Run it in one [`super::Db::write`]: killed midway,
+/// Applies what is pending and answers the versions applied. Run it in one [`super::Db::write_unhurried`]: killed midway,
 /// nothing has happened.
 ///
 /// # Errors

@@ -46,6 +46,9 @@ use executor::Executor;
 /// The longest that anyone waits for the database before being told to come back (design: an answer within 3 s).
 const PATIENCE: Duration = Duration::from_millis(2_500);
 
+/// How long a migration may wait for its turn and take.
+const UNHURRIED: Duration = Duration::from_hours(1);
+
 /// Connections to PostgreSQL, and threads that use them: each carries one transaction at a time.
 const POSTGRES_CONNECTIONS: u32 = 16;
 
@@ -86,11 +89,8 @@ impl Db {
             .connection_timeout(PATIENCE)
             .test_on_check_out(false)
             .build_unchecked(Manager::new(url.clone())?);
-        let executor = if sqlite {
-            Executor::grouping(pool.clone(), PATIENCE)?
-        } else {
-            Executor::parallel(&pool, PATIENCE, POSTGRES_CONNECTIONS)?
-        };
+        let executor =
+            if sqlite { Executor::grouping(pool.clone())? } else { Executor::parallel(&pool, POSTGRES_CONNECTIONS)? };
         Ok(Self(Arc::new(Inner { pool, executor, reads_in_place: sqlite })))
     }
 
@@ -110,7 +110,7 @@ impl Db {
             let mut connection = self.0.pool.get_timeout(PATIENCE).map_err(DbError::from)?;
             return queries(&mut connection);
         }
-        self.0.executor.run(executor::Kind::Read, queries).await
+        self.0.executor.run(executor::Kind::Read, PATIENCE, queries).await
     }
 
     /// Runs queries in one transaction and answers after it is committed and synced.
@@ -128,14 +128,29 @@ impl Db {
         T: Send + 'static,
         E: From<DbError> + Send + 'static,
     {
-        self.0.executor.run(executor::Kind::Write, queries).await
+        self.0.executor.run(executor::Kind::Write, PATIENCE, queries).await
+    }
+
+    /// A [`Db::write`] that may take as long as it needs: a migration.
+    ///
+    /// # Errors
+    /// As [`Db::write`].
+    pub async fn write_unhurried<T, E>(
+        &self,
+        queries: impl FnOnce(&mut DbConnection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<DbError> + Send + 'static,
+    {
+        self.0.executor.run(executor::Kind::Write, UNHURRIED, queries).await
     }
 
     /// Starts a [`Db::write`] that nobody waits for. While much else waits it is dropped: what a stranger's bad
     /// requests cause never takes the place of what somebody waits for.
     pub fn write_behind(&self, queries: impl FnOnce(&mut DbConnection) -> Result<(), DbError> + Send + 'static) {
         if self.0.executor.queued() < executor::QUEUE / 4 {
-            drop(self.0.executor.run(executor::Kind::Write, queries));
+            drop(self.0.executor.run(executor::Kind::Write, PATIENCE, queries));
         }
     }
 
