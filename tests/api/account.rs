@@ -85,6 +85,24 @@ fn an_access_token_ends_with_its_session(jeton: Jeton) {
 }
 
 #[both_databases]
+fn a_dead_session_is_told_before_its_body_is_looked_at(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    let session = tenant.user("admin").session();
+    session.logout().expect_status(204);
+    for body in ["{", "[]", r#"{"name":7}"#, r#"{"unknown":1}"#] {
+        for (method, path) in [
+            ("POST", tenant.path("api-keys")),
+            ("POST", tenant.path("users")),
+            ("POST", "/api/v1/tenants".to_owned()),
+            ("POST", "/api/v1/auth/password".to_owned()),
+        ] {
+            let answer = session.call(method, path).body("application/json", body);
+            answer.expect_problem(401, "invalid_token");
+        }
+    }
+}
+
+#[both_databases]
 fn a_password_change_ends_every_other_session(jeton: Jeton) {
     let user = jeton.tenant().user("member");
     let (here, elsewhere) = (user.session(), user.session());

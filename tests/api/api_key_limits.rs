@@ -111,6 +111,17 @@ fn a_trusted_proxys_forwarding_is_walked_right_to_left(jeton: Jeton) {
             answer.expect_problem(403, "ip_not_allowed")
         };
     }
+    // A stranger's odd byte at the front hides nothing of what a proxy wrote behind it.
+    let odd = [b"\xe9, 10.1.2.3".as_slice(), b"\xe9,8.8.8.8, 10.1.2.3"];
+    for forwarded in odd {
+        let head = format!(
+            "POST /api/v1/auth/exchange HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\
+             Authorization: Bearer {}\r\nX-Tenant-ID: {}\r\nX-Forwarded-For: ",
+            key.key, key.tenant_id
+        );
+        let answer = jeton.client().raw(&[head.as_bytes(), forwarded, b"\r\n\r\n"].concat());
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
     let two_lines = key.ask().header("X-Forwarded-For", "10.1.2.3").header("X-Forwarded-For", "8.8.8.8").send();
     two_lines.expect_problem(403, "ip_not_allowed");
 }
@@ -151,6 +162,32 @@ fn parallel_calls_with_one_idempotency_key_make_one_key(jeton: Jeton) {
     let bodies: BTreeSet<_> = answers.into_iter().map(|answer| answer.expect_status(201).json().to_string()).collect();
     assert_eq!(bodies.len(), 1, "{bodies:#?}");
     assert_eq!(admin.get(tenant.path("api-keys")).items().len(), 1);
+}
+
+#[both_databases]
+fn an_answer_is_given_again_after_its_key_has_expired(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    let body = json!({"name": "CI", "expires_at": jeton.in_seconds(60)});
+    let first = create(tenant.admin(), "once", body.clone()).expect_status(201);
+    assert_eq!(first.header("idempotency-replayed"), None);
+    jeton.advance(Duration::from_mins(2));
+    let again = create(tenant.admin(), "once", body).expect_status(201);
+    assert_eq!(again.json(), first.json());
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+}
+
+#[both_databases]
+fn an_idempotency_key_serves_a_rotation_too(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    let key = tenant.api_key([]);
+    let rotate = |body: Value| {
+        let call = tenant.admin().call("POST", format!("{}/rotate", key.path())).header("Idempotency-Key", "once");
+        call.json(body)
+    };
+    let first = rotate(json!({})).expect_status(201);
+    assert_eq!(rotate(json!({})).expect_status(201).json(), first.json());
+    rotate(json!({"overlap_seconds": 60})).expect_problem(409, "idempotency_conflict");
+    create(tenant.admin(), "once", json!({"name": "CI"})).expect_problem(409, "idempotency_conflict");
 }
 
 #[both_databases]

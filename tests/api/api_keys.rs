@@ -151,6 +151,7 @@ fn a_page_that_cannot_be_is_refused(jeton: Jeton) {
         "cursor=%00",
         "cursor=AAAA",
         "limit=1&limit=2",
+        "page=2",
     ] {
         let answer = admin.get(tenant.path(&format!("api-keys?{query}")));
         assert!(answer.status == 422 || answer.status == 400, "{query}: {}", answer.told());
@@ -172,6 +173,9 @@ fn name_and_contact_can_be_changed_and_nothing_else(jeton: Jeton) {
     assert_eq!(admin.get(key.path()).json(), changed);
     let only_name = admin.patch(key.path(), json!({"name": "Newer"})).expect_status(200).json();
     assert_eq!((&only_name["name"], &only_name["contact_email"]), (&json!("Newer"), &json!("new@example.com")));
+
+    let without = admin.patch(key.path(), json!({"contact_email": null})).expect_status(200).json();
+    assert_eq!((&without["name"], &without["contact_email"]), (&json!("Newer"), &Value::Null));
 
     for (member, value) in [
         ("scopes", json!(["goals:write"])),
@@ -274,9 +278,18 @@ fn a_dead_key_is_not_rotated(jeton: Jeton) {
     let tenant = jeton.tenant();
     let key = tenant.api_key([]);
     tenant.admin().revoke(&key).expect_status(204);
-    let answer = tenant.admin().rotate(&key, json!({}));
-    assert!((400..500).contains(&answer.status), "revoked for good: {}", answer.told());
+    tenant.admin().rotate(&key, json!({})).expect_problem(409, "api_key_not_active");
     key.exchange().expect_problem(401, "invalid_api_key");
+}
+
+#[both_databases]
+fn a_key_that_was_rotated_is_not_rotated_again(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    let key = tenant.api_key([]);
+    let next = tenant.admin().rotate(&key, json!({"overlap_seconds": 3600})).expect_status(201).into_key(&tenant);
+    tenant.admin().rotate(&key, json!({"overlap_seconds": 3600})).expect_problem(409, "api_key_not_active");
+    key.exchange().expect_tokens();
+    tenant.admin().rotate(&next, json!({})).expect_status(201);
 }
 
 #[both_databases]

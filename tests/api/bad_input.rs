@@ -191,6 +191,23 @@ fn a_known_path_tells_its_methods(jeton: Jeton) {
 }
 
 #[both_databases]
+fn a_header_that_says_two_things_is_refused(jeton: Jeton) {
+    let user = jeton.tenant().user("member");
+    let body = json!({"email": user.email, "password": user.password});
+    for (name, values) in [
+        ("X-Tenant-ID", [user.tenant_id.as_str(), "0199b0a0-0000-7000-8000-000000000000"]),
+        ("Content-Type", ["application/json", "text/plain"]),
+    ] {
+        let call = jeton.post(LOGIN).header(name, values[0]).header(name, values[1]);
+        let call = if name == "Content-Type" { call } else { call.header("Content-Type", "application/json") };
+        call.with_body(body.to_string()).send().expect_problem(400, "malformed_request");
+    }
+    let token = format!("Bearer {}", user.token());
+    let call = jeton.get("/api/v1/auth/me").header("Authorization", &token).header("Authorization", &token);
+    call.send().expect_problem(400, "malformed_request");
+}
+
+#[both_databases]
 fn no_trace(jeton: Jeton) {
     for path in ["/", "/healthz", LOGIN, "/nowhere"] {
         let answer = jeton.client().call("TRACE", path).header("X-Secret", "do-not-echo").send();
@@ -241,6 +258,63 @@ fn requests_that_are_two_things_at_once_are_refused(jeton: Jeton) {
         assert!(!answer.starts_with("HTTP/1.1 5"), "{nonsense:?}: {answer}");
     }
     jeton.get("/healthz").send().expect_status(200);
+}
+
+#[both_databases]
+fn extreme_numbers_and_times_break_nothing(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    let admin = tenant.admin();
+    let key = tenant.api_key([]);
+    let expect_sense = |answer: &Answer| assert!(answer.status < 500, "{}", answer.told());
+    for time in [
+        "9999-12-31T23:59:59Z",
+        "9999-12-31T23:59:59.999999999Z",
+        "2026-12-31T23:59:60Z",
+        "+10000-01-01T00:00:00Z",
+        "292277-01-01T00:00:00Z",
+        "0000-01-01T00:00:00Z",
+        "0001-01-01T00:00:00+23:59",
+        "-0001-01-01T00:00:00Z",
+        "2999-02-30T00:00:00Z",
+    ] {
+        expect_sense(&admin.create_api_key(json!({"expires_at": time})));
+        let query = url::form_urlencoded::byte_serialize(time.as_bytes()).collect::<String>();
+        for bound in ["since", "until"] {
+            expect_sense(&admin.get(tenant.path(&format!("audit-events?{bound}={query}"))));
+        }
+    }
+    for number in
+        ["0", "-1", "9223372036854775807", "-9223372036854775808", "99999999999999999999", "1e30", "1e400", "0.1"]
+    {
+        let body = format!(r#"{{"expires_in":{number}}}"#);
+        let answer = key.ask().body("application/json", body);
+        assert!([400, 422].contains(&answer.status), "{number}: {}", answer.told());
+        let body = format!(r#"{{"overlap_seconds":{number}}}"#);
+        expect_sense(
+            &admin.call("POST", format!("{}/rotate", tenant.api_key([]).path())).body("application/json", body),
+        );
+        expect_sense(&admin.get(tenant.path(&format!("api-keys?limit={number}"))));
+    }
+    for key in admin.get(tenant.path("api-keys?limit=100")).expect_status(200).items() {
+        admin.get(tenant.path(&format!("api-keys/{}", key["id"].as_str().unwrap()))).expect_status(200);
+    }
+    key.exchange().expect_tokens();
+}
+
+#[both_databases]
+fn an_address_with_capitals_beyond_ascii_is_one_address(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    let invite = |email: &str| {
+        tenant.admin().post(
+            tenant.path("users"),
+            json!({"email": email, "role": "member", "password": "another-Meadow-2209-kettle"}),
+        )
+    };
+    let small = invite("ärger@example.com");
+    assert!([201, 422].contains(&small.status), "{}", small.told());
+    if small.status == 201 {
+        invite("ÄRGER@example.com").expect_problem(409, "email_taken");
+    }
 }
 
 #[both_databases]

@@ -6,7 +6,7 @@ use diesel::connection::SimpleConnection;
 use jeton_test_macros::both_databases;
 use serde_json::json;
 
-use crate::harness::{Answer, Jeton, at_once};
+use crate::harness::{Answer, Database, Jeton, at_once};
 
 #[both_databases]
 fn a_login_that_cannot_be_stored_gives_no_token(jeton: Jeton) {
@@ -83,6 +83,40 @@ fn a_logout_that_cannot_be_stored_is_not_acknowledged(jeton: Jeton) {
     jeton.mend_writes("sessions");
     session.logout().expect_status(204);
     session.refresh().expect_status(401);
+}
+
+#[both_databases]
+fn what_fails_takes_nothing_with_it_that_was_acknowledged(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    let admin = tenant.admin();
+    admin.token();
+    match jeton.database() {
+        // The rudest of all failures: it ends the whole transaction, whoever else was in it.
+        Database::Sqlite => jeton.execute(
+            "CREATE TRIGGER injected BEFORE INSERT ON api_keys WHEN NEW.name LIKE 'bad%'
+             BEGIN SELECT RAISE(ROLLBACK, 'injected'); END",
+        ),
+        Database::Postgres { .. } => jeton.execute(
+            "CREATE FUNCTION injected() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'injected'; END $$;
+             CREATE TRIGGER injected BEFORE INSERT ON api_keys FOR EACH ROW WHEN (NEW.name LIKE 'bad%')
+             EXECUTE FUNCTION injected()",
+        ),
+    }
+    let answers = at_once(24, |number| {
+        let name = if number % 3 == 0 { format!("bad {number}") } else { format!("good {number}") };
+        (name.clone(), admin.create_api_key(json!({"name": name})))
+    });
+
+    let stored = admin.get(tenant.path("api-keys?limit=100")).expect_status(200).items();
+    let is_stored = |name: &str| stored.iter().any(|key| key["name"] == *name);
+    for (name, answer) in answers {
+        match answer.status {
+            201 => assert!(is_stored(&name), "acknowledged and not stored: {}", answer.told()),
+            500..600 => assert!(!is_stored(&name), "refused and stored: {}", answer.told()),
+            _ => panic!("{}", answer.told()),
+        }
+        assert!(answer.status != 201 || name.starts_with("good"), "the trigger fails: {}", answer.told());
+    }
 }
 
 #[both_databases]

@@ -25,6 +25,7 @@ mod login;
 mod management;
 mod metadata;
 mod oauth;
+mod races;
 mod refresh;
 mod routes;
 mod session_end;

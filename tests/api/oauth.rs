@@ -154,6 +154,18 @@ fn a_repeated_parameter_is_refused(jeton: Jeton) {
 }
 
 #[both_databases]
+fn an_empty_parameter_is_absent_an_unknown_one_ignored_and_a_flood_refused(jeton: Jeton) {
+    let key = jeton.tenant().api_key(["a:b"]);
+    let basic = || jeton.post("/oauth2/token").basic(&key.id, &key.key);
+    let grant = ("grant_type", "client_credentials");
+    basic().form(&[grant, ("scope", ""), ("audience", ""), ("nonsense", "1")]).expect_scope("a:b");
+    let names: Vec<_> = (0..40).map(|number| format!("x{number}")).collect();
+    let mut flood = vec![grant];
+    flood.extend(names.iter().map(|name| (name.as_str(), "1")));
+    basic().form(&flood).expect_oauth_error(400, "invalid_request");
+}
+
+#[both_databases]
 fn a_form_is_a_form(jeton: Jeton) {
     let key = jeton.tenant().api_key([]);
     let json = jeton.post("/oauth2/token").basic(&key.id, &key.key);

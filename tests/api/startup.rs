@@ -5,6 +5,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     process::{Command, Stdio},
     thread,
+    time::{Duration, Instant},
 };
 
 use jeton_test_macros::both_databases;
@@ -23,7 +24,7 @@ fn unconfigured() -> Jeton {
 fn a_first_start_with_nothing_configured_prints_credentials_and_lines_that_work() {
     let jeton = unconfigured();
     jeton.get("/readyz").send().expect_status(200);
-    let printed = jeton.server(Server::printed);
+    let printed = printed(&jeton);
     assert!(printed.contains("curl"), "{printed}");
 
     let script = shell_lines(&printed);
@@ -44,7 +45,7 @@ fn a_first_start_with_nothing_configured_prints_credentials_and_lines_that_work(
 #[test]
 fn the_credentials_are_printed_once_and_never_logged() {
     let jeton = unconfigured();
-    let printed = jeton.server(Server::printed);
+    let printed = printed(&jeton);
     let password = printed
         .split_whitespace()
         .map(|word| word.trim_matches(|c: char| !c.is_alphanumeric()))
@@ -56,6 +57,19 @@ fn the_credentials_are_printed_once_and_never_logged() {
     jeton.restart();
     assert_eq!(jeton.server(Server::printed), "");
     assert!(!jeton.server(Server::log).join("\n").contains(&password));
+}
+
+/// What the first start prints, once it has printed all of it.
+fn printed(jeton: &Jeton) -> String {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let printed = jeton.server(Server::printed);
+        thread::sleep(Duration::from_millis(100));
+        if !printed.is_empty() && printed == jeton.server(Server::printed) {
+            return printed;
+        }
+        assert!(Instant::now() < deadline, "the first start prints something: {printed}");
+    }
 }
 
 /// What a person would paste: from the first `curl`, assignment or function on, to the end.

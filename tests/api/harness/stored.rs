@@ -81,7 +81,8 @@ impl Jeton {
         PgConnection::establish(&self.database().url()).expect("the database answers")
     }
 
-    fn execute(&self, statements: &str) {
+    /// Runs statements that both databases understand, or that are for this one.
+    pub fn execute(&self, statements: &str) {
         let done = match self.database() {
             Database::Sqlite => self.sqlite().batch_execute(statements),
             Database::Postgres { .. } => self.postgres().batch_execute(statements),

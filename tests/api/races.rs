@@ -1,0 +1,187 @@
+//! Things that happen at once (security section 3, I1, I2, I5): an answer that was given holds for all that begins later.
+
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use jeton_test_macros::both_databases;
+use serde_json::json;
+
+use crate::harness::{Answer, Client, Jeton, Session, User, at_once, unique};
+
+#[both_databases]
+fn no_exchange_that_begins_after_a_revocation_succeeds(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    let key = tenant.api_key(["a:b"]);
+    let admin = tenant.admin();
+    let exchange = |client: &Client| client.post("/api/v1/auth/exchange").bearer(&key.key).tenant(&tenant.id).send();
+    expect_an_end(&jeton, exchange, || drop(admin.revoke(&key).expect_status(204)));
+}
+
+#[both_databases]
+fn no_exchange_that_begins_after_a_suspension_succeeds(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    let key = tenant.api_key(["a:b"]);
+    let operator = jeton.operator();
+    operator.token();
+    let exchange = |client: &Client| client.post("/api/v1/auth/exchange").bearer(&key.key).tenant(&tenant.id).send();
+    expect_an_end(&jeton, exchange, || drop(operator.call("POST", tenant.path("suspend")).send().expect_status(200)));
+}
+
+#[both_databases]
+fn no_login_that_begins_after_the_user_was_disabled_succeeds(jeton: Jeton) {
+    let user = jeton.tenant().user("member");
+    let disable = || drop(jeton.cli(["user", "disable", &user.email]).expect_code(0));
+    expect_an_end(&jeton, |client| login(client, &user), disable);
+}
+
+#[both_databases]
+fn no_login_that_begins_after_the_membership_was_removed_succeeds(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    let user = tenant.user("member");
+    let admin = tenant.admin();
+    admin.token();
+    let remove = || drop(admin.delete(tenant.path(&format!("users/{}", user.id))).expect_status(204));
+    expect_an_end(&jeton, |client| login(client, &user), remove);
+}
+
+#[both_databases]
+fn no_login_with_the_old_password_begins_after_it_was_changed_and_succeeds(jeton: Jeton) {
+    let user = jeton.tenant().user("member");
+    let session = user.session();
+    let change = || drop(user.change_password(&session, "another-Meadow-2209-kettle").expect_status(204));
+    expect_an_end(&jeton, |client| login(client, &user), change);
+}
+
+#[both_databases]
+fn no_refresh_that_begins_after_a_logout_everywhere_succeeds(jeton: Jeton) {
+    let user = jeton.tenant().user("member");
+    let ending = user.session();
+    // Each call takes a session of its own one step on, so that it is no reuse that ends them.
+    let sessions: Mutex<Vec<Session>> = Mutex::new((0..CALLERS).map(|_| user.session()).collect());
+    let refresh = |client: &Client| {
+        let session = sessions.lock().unwrap().pop().expect("one for each caller");
+        let body = json!({"refresh_token": session.refresh_token});
+        let answer = client.post("/api/v1/auth/refresh").json(body);
+        let next = if answer.status == 200 { Session::of(&jeton, &answer) } else { session };
+        sessions.lock().unwrap().push(next);
+        answer
+    };
+    expect_an_end(&jeton, refresh, || drop(ending.call("POST", "/api/v1/auth/logout-all").send().expect_status(204)));
+}
+
+#[both_databases]
+fn no_session_of_a_login_that_raced_a_suspension_lives_after_the_tenant_is_resumed(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    let user = tenant.user("member");
+    let operator = jeton.operator();
+    operator.token();
+    for _ in 0..4 {
+        let answers = at_once(6, |number| match number {
+            0 => operator.call("POST", tenant.path("suspend")).send().expect_status(200),
+            _ => login(&jeton.client(), &user),
+        });
+        operator.call("POST", tenant.path("resume")).send().expect_status(200);
+        for answer in answers.iter().skip(1).filter(|answer| answer.status == 200) {
+            let session = Session::of(&jeton, answer);
+            session.refresh().expect_status(401);
+            session.call("GET", "/api/v1/auth/me").send().expect_problem(401, "invalid_token");
+        }
+    }
+}
+
+#[both_databases]
+fn a_key_is_rotated_once(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    let admin = tenant.admin();
+    admin.token();
+    let key = tenant.api_key(["a:b"]);
+    let (_server, elsewhere) = jeton.second();
+    let answers = at_once(6, |number| {
+        let client = if number % 2 == 0 { jeton.client() } else { elsewhere.clone() };
+        client.post(format!("{}/rotate", key.path())).bearer(admin.token()).json(json!({}))
+    });
+    assert_eq!(answers.iter().filter(|answer| answer.status == 201).count(), 1, "{answers:#?}");
+    for refused in answers.iter().filter(|answer| answer.status != 201) {
+        assert!((400..500).contains(&refused.status), "{}", refused.told());
+    }
+    let active = |key: &&serde_json::Value| key["state"] == "active";
+    assert_eq!(admin.get(tenant.path("api-keys")).items().iter().filter(active).count(), 1);
+}
+
+#[both_databases]
+fn an_address_becomes_one_user(jeton: Jeton) {
+    let (tenant, other) = (jeton.tenant(), jeton.tenant());
+    let email = format!("{}@example.com", unique("wanted"));
+    let admins = [tenant.admin(), other.admin()];
+    for admin in admins {
+        admin.token();
+    }
+    let (_server, elsewhere) = jeton.second();
+    let answers = at_once(6, |number| {
+        let (admin, client) = (admins[number % 2], if number < 3 { jeton.client() } else { elsewhere.clone() });
+        let path = format!("/api/v1/tenants/{}/users", admin.tenant_id);
+        client.post(path).bearer(admin.token()).json(json!({"email": email, "role": "member"}))
+    });
+    let added: Vec<_> = answers.iter().filter(|answer| answer.status == 201).map(|answer| answer.text("id")).collect();
+    assert_eq!(added.len(), 2, "once in each tenant: {answers:#?}");
+    assert_eq!(added[0], added[1], "and the same user in both");
+    for refused in answers.into_iter().filter(|answer| answer.status != 201) {
+        refused.expect_problem(409, "email_taken");
+    }
+}
+
+#[both_databases]
+fn a_tenant_id_is_taken_once(jeton: Jeton) {
+    let operator = jeton.operator();
+    operator.token();
+    let body = json!({"name": "Acme", "id": "0199b0a0-1234-7000-8000-00000000abcd"});
+    let answers = at_once(6, |_| operator.post("/api/v1/tenants", body.clone()));
+    let mut statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 409, 409, 409, 409, 409]);
+}
+
+const CALLERS: usize = 4;
+
+/// Calls without a pause on two servers, ends it, and looks at the calls that began after the end was acknowledged.
+fn expect_an_end(jeton: &Jeton, call: impl Fn(&Client) -> Answer + Sync, end: impl Fn() + Sync) {
+    let (_server, elsewhere) = jeton.second();
+    let over = AtomicBool::new(false);
+    let (calls, ended_at) = (Mutex::new(Vec::new()), Mutex::new(None));
+    std::thread::scope(|scope| {
+        for number in 0..CALLERS {
+            let client = if number % 2 == 0 { jeton.client() } else { elsewhere.clone() };
+            let (call, over, calls) = (&call, &over, &calls);
+            scope.spawn(move || {
+                while !over.load(Ordering::SeqCst) {
+                    let began = Instant::now();
+                    let answer = call(&client);
+                    calls.lock().unwrap().push((began, answer));
+                }
+            });
+        }
+        std::thread::sleep(Duration::from_millis(150));
+        end();
+        *ended_at.lock().unwrap() = Some(Instant::now());
+        std::thread::sleep(Duration::from_millis(100));
+        over.store(true, Ordering::SeqCst);
+    });
+
+    let ended_at = ended_at.into_inner().unwrap().expect("it was ended");
+    let (before, after): (Vec<_>, Vec<_>) =
+        calls.into_inner().unwrap().into_iter().partition(|(began, _)| *began <= ended_at);
+    assert!(before.iter().any(|(_, answer)| answer.status == 200), "it worked before: {before:#?}");
+    assert!(!after.is_empty(), "and was tried after");
+    for (_, answer) in after {
+        assert!(answer.status == 401 || answer.status == 403, "{}", answer.told());
+    }
+}
+
+fn login(client: &Client, user: &User) -> Answer {
+    client.post("/api/v1/auth/login").json(json!({"email": user.email, "password": user.password}))
+}
