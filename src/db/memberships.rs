@@ -33,7 +33,7 @@ pub fn find(connection: &mut DbConnection, tenant: TenantId, user: UserId) -> Qu
         .inner_join(users::table)
         .inner_join(tenants::table)
         .filter(memberships::tenant_id.eq(tenant).and(memberships::user_id.eq(user)))
-        .select((USER, tenants::all_columns, memberships::role))
+        .select((USER, tenants::all_columns, memberships::role, memberships::created_at))
         .first(connection)
         .optional()
         .map(|row| row.map(member))
@@ -63,7 +63,7 @@ pub fn of_user(connection: &mut DbConnection, user: UserId) -> QueryResult<Vec<M
         .inner_join(tenants::table)
         .filter(memberships::user_id.eq(user))
         .order(memberships::tenant_id.asc())
-        .select((USER, tenants::all_columns, memberships::role))
+        .select((USER, tenants::all_columns, memberships::role, memberships::created_at))
         .load(connection)
         .map(|rows| rows.into_iter().map(member).collect())
 }
@@ -76,7 +76,7 @@ pub fn of_tenant(connection: &mut DbConnection, tenant: TenantId, page: Page) ->
         .filter(memberships::tenant_id.eq(tenant).and(memberships::user_id.lt(page.before::<UserId>())))
         .order(memberships::user_id.desc())
         .limit(page.fetch())
-        .select((USER, tenants::all_columns, memberships::role))
+        .select((USER, tenants::all_columns, memberships::role, memberships::created_at))
         .load(connection)
         .map(|rows| rows.into_iter().map(member).collect())
 }
@@ -94,6 +94,6 @@ pub fn delete(connection: &mut DbConnection, tenant: TenantId, user: UserId) -> 
     diesel::delete(memberships::table.find((tenant, user))).execute(connection).map(|rows| rows == 1)
 }
 
-fn member((user, tenant, role): (User, Tenant, Role)) -> Member {
-    Member { user, tenant, role }
+fn member((user, tenant, role, joined_at): (User, Tenant, Role, Timestamp)) -> Member {
+    Member { user, tenant, role, joined_at }
 }

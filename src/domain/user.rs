@@ -30,6 +30,8 @@ pub struct Member {
     pub tenant: Tenant,
     /// As what.
     pub role: Role,
+    /// Since when.
+    pub joined_at: Timestamp,
 }
 
 impl Member {

@@ -45,8 +45,8 @@ pub struct UserAnswer {
     email: Email,
     role: Role,
     disabled: bool,
-    created_at: Timestamp,
-    last_login_at: Option<Timestamp>,
+    /// Since when; what the person does elsewhere is not this tenant's business.
+    joined_at: Timestamp,
     /// The generated password: only in the answer that added the user, only once.
     #[serde(skip_serializing_if = "Option::is_none")]
     password: Option<String>,
@@ -144,15 +144,7 @@ fn member() -> Role {
 
 impl From<Member> for UserAnswer {
     fn from(member: Member) -> Self {
-        let Member { user, role, .. } = member;
-        Self {
-            id: user.id,
-            email: user.email,
-            role,
-            disabled: user.disabled_at.is_some(),
-            created_at: user.created_at,
-            last_login_at: user.last_login_at,
-            password: None,
-        }
+        let Member { user, role, joined_at, .. } = member;
+        Self { id: user.id, email: user.email, role, disabled: user.disabled_at.is_some(), joined_at, password: None }
     }
 }
