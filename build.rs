@@ -5,15 +5,15 @@ use std::process::Command;
 
 fn main() {
     println!("cargo::rerun-if-changed=migrations");
-    println!("cargo::rerun-if-env-changed=JETON_COMMIT");
+    println!("cargo::rerun-if-env-changed=BUILD_COMMIT");
     for head in [".git/HEAD", ".git/refs/heads", ".git/packed-refs"] {
         if Path::new(head).exists() {
             println!("cargo::rerun-if-changed={head}");
         }
     }
-    let given = std::env::var("JETON_COMMIT").ok();
+    let given = std::env::var("BUILD_COMMIT").ok();
     if let Some(commit) = given.or_else(head_commit) {
-        println!("cargo::rustc-env=JETON_COMMIT={commit}");
+        println!("cargo::rustc-env=BUILD_COMMIT={commit}");
     }
 }
 

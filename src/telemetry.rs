@@ -17,7 +17,7 @@ use tracing_subscriber::{EnvFilter, Layer, fmt as text};
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The commit that it was built from, where the build knew it.
-pub const COMMIT: &str = match option_env!("JETON_COMMIT") {
+pub const COMMIT: &str = match option_env!("BUILD_COMMIT") {
     Some(commit) => commit,
     None => "unknown",
 };

@@ -172,3 +172,12 @@ fn serve_is_what_jeton_does_without_a_word(jeton: Jeton) {
     Client::new(&server.address).get("/healthz").send().expect_status(200);
     assert_eq!(server.end_by("TERM").code(), Some(0));
 }
+
+/// `cargo run` hands its own variables, those of the build script too, to the program that it starts.
+#[test]
+fn what_cargo_hands_to_the_program_is_no_configuration() {
+    let jeton = Jeton::on_sqlite();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_jeton"));
+    let run = command.args(["config", "print"]).current_dir(jeton.folder()).output().unwrap();
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+}
