@@ -24,6 +24,12 @@ use crate::tokens::secret_box::{self, MasterKeyError, SecretBox};
 use crate::tokens::signing_key::SigningKeyError;
 use crate::tokens::verifier::Verifier;
 
+/// The name of the secret that API keys are hashed under.
+pub const API_KEYS: &str = "api-keys";
+
+/// The name of the secret that refresh tokens are signed under.
+const REFRESH_TOKENS: &str = "refresh-tokens";
+
 /// A running Jeton. Doors hold it in an [`Arc`].
 pub struct App {
     /// How it is set up.
@@ -117,8 +123,8 @@ impl App {
         ensure_migrated(&db, &config, migrate).await?;
         let secrets = open_secret_box(&db, &config, &random).await?;
         let now = clock.now().into();
-        let api_key_secret = ensure_secret(&db, &secrets, &random, "api-keys", now).await?;
-        let refresh_token_secret = ensure_secret(&db, &secrets, &random, "refresh-tokens", now).await?;
+        let api_key_secret = ensure_secret(&db, &secrets, &random, API_KEYS, now).await?;
+        let refresh_token_secret = ensure_secret(&db, &secrets, &random, REFRESH_TOKENS, now).await?;
         let rows = db.read(|connection| signing_keys::list(connection).map_err(DbError::from)).await?;
         let keyring = Keyring::read(&rows, &secrets)?;
 
@@ -193,7 +199,7 @@ async fn open_secret_box(db: &Db, config: &Config, random: &Random) -> Result<Se
     let folder: &Path = &config.keys.dir;
     let key = match secret_box::read_master_key(folder) {
         Err(MasterKeyError::Missing(file)) => {
-            let used = db.read(|connection| secrets::find(connection, "api-keys").map_err(DbError::from)).await?;
+            let used = db.read(|connection| secrets::find(connection, API_KEYS).map_err(DbError::from)).await?;
             if used.is_some() {
                 return Err(StartError::MasterKeyLost(file));
             }
@@ -205,6 +211,11 @@ async fn open_secret_box(db: &Db, config: &Config, random: &Random) -> Result<Se
     Ok(SecretBox::new(&key, random.clone())?)
 }
 
+/// What one of the server's own symmetric keys is sealed for.
+pub(crate) fn secret_purpose(name: &str) -> String {
+    format!("secret/{name}")
+}
+
 /// Reads one of the server's own symmetric keys, and makes it first where there is none. Of servers that start together
 /// one makes it and all use that.
 async fn ensure_secret(
@@ -214,7 +225,7 @@ async fn ensure_secret(
     name: &'static str,
     now: Timestamp,
 ) -> Result<Zeroizing<Vec<u8>>, StartError> {
-    let purpose = format!("secret/{name}");
+    let purpose = secret_purpose(name);
     let find = async || db.read(move |connection| secrets::find(connection, name).map_err(DbError::from)).await;
     if find().await?.is_none() {
         let fresh = Zeroizing::new(random.bytes::<{ mac::KEY_LEN }>()?);

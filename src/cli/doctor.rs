@@ -10,14 +10,14 @@ use url::Url;
 
 use super::CliError;
 use super::output::Output;
+use crate::app::{API_KEYS, StartError, secret_purpose};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, DatabaseUrl};
-use crate::db::{Db, DbError, migrations, signing_keys};
+use crate::db::{Db, DbError, migrations, secrets, signing_keys};
 use crate::domain::Timestamp;
-use crate::domain::signing_key::KeyState;
 use crate::random::Random;
 use crate::tokens::keyring::Keyring;
-use crate::tokens::secret_box::{self, SecretBox};
+use crate::tokens::secret_box::{self, MasterKeyError, SecretBox};
 
 /// The server itself answers in microseconds.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -51,15 +51,16 @@ async fn examine(config: &Config) -> Vec<Check> {
     let set = config.provenance().iter().filter(|setting| setting.source != crate::config::Source::Default).count();
     let now = Clock::from_env().now().into();
     let db = open(config).await;
-    let secrets = master_key(config);
+    let secrets = master_key(config, &db).await;
+    let keys = signing_keys(config, &db, &secrets).await;
     vec![
         check("configuration", Ok(format!("{set} of {} keys are set", config.provenance().len()))),
         check("database", db.as_ref().map(|_| config.database.url.to_string()).map_err(Clone::clone)),
         check("migrations", applied(&db).await),
-        check("master key", secrets.as_ref().map(|_| "can be read".to_owned()).map_err(Clone::clone)),
+        check("master key", secrets.as_ref().map(|_| "belongs to the database".to_owned()).map_err(Clone::clone)),
         check("clock", clock(&db, now).await),
-        check("signing keys", active_keys(config, &db, &secrets).await),
-        check("JWKS", reachable(config.server.public_url.issuer())),
+        check("signing keys", keys.as_ref().map(|kids| format!("{} active", kids.len())).map_err(Clone::clone)),
+        check("JWKS", reachable(config.server.public_url.issuer(), &keys.unwrap_or_default())),
     ]
 }
 
@@ -91,12 +92,25 @@ async fn applied(db: &Result<Db, String>) -> Finding {
     }
 }
 
-fn master_key(config: &Config) -> Result<SecretBox, String> {
-    let key = match &config.keys.master_key {
-        Some(key) => key.clone(),
-        None => secret_box::read_master_key(&config.keys.dir).map_err(|error| error.to_string())?,
+/// Reads the master key, and opens something with it that was encrypted before.
+async fn master_key(config: &Config, db: &Result<Db, String>) -> Result<SecretBox, String> {
+    let sealed = match db {
+        Ok(db) => db.read(|connection| secrets::find(connection, API_KEYS).map_err(DbError::from)).await.ok().flatten(),
+        Err(_) => None,
     };
-    SecretBox::new(&key, Random::default()).map_err(|error| error.to_string())
+    let key = match (&config.keys.master_key, secret_box::read_master_key(&config.keys.dir)) {
+        (Some(key), _) => key.clone(),
+        (None, Ok(key)) => key,
+        (None, Err(MasterKeyError::Missing(file))) if sealed.is_some() => {
+            return Err(StartError::MasterKeyLost(file).to_string());
+        }
+        (None, Err(error)) => return Err(error.to_string()),
+    };
+    let secrets = SecretBox::new(&key, Random::default()).map_err(|error| error.to_string())?;
+    match sealed.map(|sealed| secrets.open(&secret_purpose(API_KEYS), &sealed)) {
+        Some(Err(_)) => Err(StartError::MasterKeyWrong.to_string()),
+        _ => Ok(secrets),
+    }
 }
 
 /// A clock that is behind what it said before makes tokens that are not valid yet, or never end.
@@ -109,23 +123,28 @@ async fn clock(db: &Result<Db, String>, now: Timestamp) -> Finding {
     if behind { Err(format!("{now} lies in the past; set the clock, best by NTP")) } else { Ok(now.to_string()) }
 }
 
-async fn active_keys(config: &Config, db: &Result<Db, String>, secrets: &Result<SecretBox, String>) -> Finding {
+/// The names of the keys that sign, one for each algorithm in use.
+async fn signing_keys(
+    config: &Config,
+    db: &Result<Db, String>,
+    secrets: &Result<SecretBox, String>,
+) -> Result<Vec<String>, String> {
     let (Ok(db), Ok(secrets)) = (db, secrets) else {
         return Err("unknown without the database and the master key".to_owned());
     };
     let rows = db.read(|connection| signing_keys::list(connection).map_err(DbError::from)).await;
     let keyring = Keyring::read(&rows.map_err(|error| error.to_string())?, secrets);
     let keys = keyring.map_err(|error| error.to_string())?.keys();
-    let lacking = config.algorithms().into_iter().find(|algorithm| keys.active(*algorithm).is_err());
-    match lacking {
-        Some(algorithm) => Err(format!("none is active for {algorithm}; `jeton serve` makes one at its start")),
-        None => Ok(format!("{} active", keys.iter().filter(|key| key.state == KeyState::Active).count())),
-    }
+    let active = |algorithm| match keys.active(algorithm) {
+        Ok(key) => Ok(key.kid.clone()),
+        Err(_) => Err(format!("none is active for {algorithm}; `jeton serve` makes one at its start")),
+    };
+    config.algorithms().into_iter().map(active).collect()
 }
 
 /// Fetches the key set as a downstream service would. Over TLS only the way there is checked: what
 /// stands before the server speaks it, not the server.
-fn reachable(issuer: &str) -> Finding {
+fn reachable(issuer: &str, kids: &[String]) -> Finding {
     let url = format!("{issuer}/.well-known/jwks.json");
     let failed = |what: String| format!("{url}: {what}; start `jeton serve`, or mend `server.public_url`");
     let parsed = Url::parse(&url).map_err(|error| failed(error.to_string()))?;
@@ -140,6 +159,11 @@ fn reachable(issuer: &str) -> Finding {
     stream.take(1 << 20).read_to_end(&mut answer).map_err(|error| failed(error.to_string()))?;
     let answer = String::from_utf8_lossy(&answer);
     let sound = answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"keys\"");
+    if sound && !kids.iter().all(|kid| answer.contains(kid.as_str())) {
+        return Err(format!(
+            "{url} shows other keys than this database has; mend `server.public_url` or `server.bind`"
+        ));
+    }
     if sound { Ok(url) } else { Err(failed(format!("answers {:?}", answer.lines().next().unwrap_or_default()))) }
 }
 

@@ -42,7 +42,7 @@ pub enum ConfigError {
         message: String,
     },
     /// Nothing is configured by this key.
-    #[error("unknown key `{key}` ({origin}): expected one of {known}")]
+    #[error("unknown key `{key}` ({origin}): expected one of {known}{}", spelling(.origin))]
     UnknownKey {
         /// The key.
         key: String,
@@ -104,6 +104,14 @@ impl fmt::Display for Source {
 impl Serialize for Source {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+/// The most common slip with a variable, where it may be the one.
+fn spelling(origin: &Source) -> &'static str {
+    match origin {
+        Source::Env(name) if !name.contains("__") => "; a variable is JETON_<SECTION>__<KEY>, with two underscores",
+        _ => "",
     }
 }
 
@@ -310,7 +318,7 @@ fn key_of(variable: &str) -> Option<String> {
     match variable {
         "DATABASE_URL" => Some("database.url".to_owned()),
         "JETON_MASTER_KEY" => Some(MASTER_KEY.to_owned()),
-        _ if NOT_KEYS.contains(&variable) => None,
+        _ if NOT_KEYS.contains(&variable) || is_of_kubernetes(variable) => None,
         _ => {
             let name = variable.strip_prefix("JETON_")?;
             let key = name.to_ascii_lowercase().replace("__", ".");
@@ -318,4 +326,11 @@ fn key_of(variable: &str) -> Option<String> {
             Some(if exact { key } else { variable.to_owned() })
         }
     }
+}
+
+/// Kubernetes gives every pod such variables for a service that is called `jeton`; none of them is a key of ours.
+fn is_of_kubernetes(variable: &str) -> bool {
+    let Some(name) = variable.strip_prefix("JETON_") else { return false };
+    let is = |stem: &str| name.strip_prefix(stem).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'));
+    name == "SERVICE_HOST" || is("SERVICE_PORT") || is("PORT")
 }

@@ -228,3 +228,15 @@ fn a_missing_file_is_an_error_only_if_it_was_named() {
     assert!(error.contains("/nonexistent/jeton.toml"), "{error}");
     Config::load(None, []).unwrap();
 }
+
+#[test]
+fn what_kubernetes_adds_is_no_key() {
+    let variables =
+        ["JETON_SERVICE_HOST", "JETON_SERVICE_PORT", "JETON_SERVICE_PORT_HTTP", "JETON_PORT", "JETON_PORT_8080_TCP"];
+    let env = variables.map(|name| (name.to_owned(), "10.0.0.1".to_owned()));
+    assert!(Config::load(None, env).is_ok());
+    for misspelt in ["JETON_PORTS", "JETON_SERVER_BIND"] {
+        let error = Config::load(None, [(misspelt.to_owned(), "x".to_owned())]).unwrap_err().to_string();
+        assert!(error.contains(misspelt) && error.contains("two underscores"), "{error}");
+    }
+}

@@ -3,6 +3,7 @@
 use std::fs::{DirBuilder, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 use diesel::r2d2::{ManageConnection, R2D2Connection};
@@ -26,7 +27,6 @@ pub enum DbConnection {
 /// while a connection is opened; each write sets its own.
 const SQLITE_SETTINGS: &str = "
     PRAGMA busy_timeout = 2000;
-    PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
     PRAGMA foreign_keys = ON;
     PRAGMA cache_size = -8192;
@@ -51,6 +51,7 @@ impl Manager {
     pub fn new(url: DatabaseUrl) -> Result<Self, DbError> {
         if let DatabaseUrl::Sqlite(path) = &url {
             make_private_file(path)?;
+            turn_on_wal(path)?;
         }
         Ok(Self(url))
     }
@@ -77,6 +78,24 @@ fn make_private_file(path: &Path) -> Result<(), DbError> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
     }
     OpenOptions::new().append(true).create(true).mode(0o600).open(path).map(drop).map_err(failed)
+}
+
+/// Readers wait for no writer (WAL). The mode stays with the file, so it is turned on once, before there are several
+/// connections; another process that does the same at this moment is waited for, as SQLite itself would not.
+fn turn_on_wal(path: &Path) -> Result<(), DbError> {
+    let attempt = || {
+        let mut connection = SqliteConnection::establish(&path.to_string_lossy()).map_err(|error| error.to_string())?;
+        connection.batch_execute("PRAGMA journal_mode = WAL;").map_err(|error| error.to_string())
+    };
+    let mut result = attempt();
+    for _ in 0..100 {
+        if result.is_ok() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+        result = attempt();
+    }
+    result.map_err(|error| DbError::Unavailable(format!("cannot open {}: {error}", path.display())))
 }
 
 impl ManageConnection for Manager {

@@ -111,6 +111,11 @@ pub fn set_password(
     rows.map(|rows| rows == 1)
 }
 
+/// Gives a user the server-wide scope; false where there is no such user.
+pub fn set_operator(connection: &mut DbConnection, id: UserId) -> QueryResult<bool> {
+    diesel::update(users::table.find(id)).set(users::operator.eq(true)).execute(connection).map(|rows| rows == 1)
+}
+
 /// Disables or enables a user; false where there is no such user.
 pub fn set_disabled(connection: &mut DbConnection, id: UserId, since: Option<Timestamp>) -> QueryResult<bool> {
     diesel::update(users::table.find(id)).set(users::disabled_at.eq(since)).execute(connection).map(|rows| rows == 1)

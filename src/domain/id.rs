@@ -9,6 +9,11 @@ use diesel::sql_types::Binary;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+/// What was given is no UUID.
+#[derive(Debug, thiserror::Error)]
+#[error("must be a UUID")]
+pub struct InvalidId;
+
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {$(
         $(#[$doc])*
@@ -42,10 +47,10 @@ macro_rules! ids {
         }
 
         impl FromStr for $name {
-            type Err = uuid::Error;
+            type Err = InvalidId;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
-                Uuid::parse_str(text).map(Self)
+                Uuid::parse_str(text).map(Self).map_err(|_| InvalidId)
             }
         }
 

@@ -42,10 +42,10 @@ pub struct AddedUser {
 }
 
 /// Adds a user to a tenant. A person whose address is known already becomes a member of this tenant too and keeps
-/// its password.
+/// its password; with `operator` it becomes an operator too, even where it is a member already.
 ///
 /// # Errors
-/// [`Refusal::EmailTaken`] where the person is a member already; [`Refusal::NotFound`] without such a tenant; a weak
+/// [`Refusal::EmailTaken`] where the person is a member already, and nothing is to be changed; [`Refusal::NotFound`] without such a tenant; a weak
 /// password.
 pub async fn add(app: &App, by: &Actor, new: NewUser) -> Result<AddedUser, Refusal> {
     let now = app.now();
@@ -63,11 +63,13 @@ pub async fn add(app: &App, by: &Actor, new: NewUser) -> Result<AddedUser, Refus
                 return Err(Refusal::NotFound);
             }
             let (user, existing) = find_or_insert(connection, fresh, &hash)?;
-            if memberships::find(connection, new.tenant, user.id)?.is_some() {
-                return Err(Refusal::EmailTaken);
+            let promoted = new.operator && !user.operator && users::set_operator(connection, user.id)?;
+            match memberships::find(connection, new.tenant, user.id)? {
+                None => memberships::insert(connection, new.tenant, user.id, new.role, now)?,
+                Some(_) if promoted => {}
+                Some(_) => return Err(Refusal::EmailTaken),
             }
-            memberships::insert(connection, new.tenant, user.id, new.role, now)?;
-            let role = format!("role {}{}", new.role, if user.operator { ", operator" } else { "" });
+            let role = format!("role {}{}", new.role, if new.operator { ", operator" } else { "" });
             audit::record(connection, &event.target("user", user.id).details(role))?;
             let member = memberships::find(connection, new.tenant, user.id)?.ok_or(Refusal::Internal)?;
             Ok((member, existing))
@@ -83,22 +85,17 @@ pub(super) fn draft(app: &App, email: Email, operator: bool, now: Timestamp) -> 
 
 fn find_or_insert(connection: &mut DbConnection, fresh: User, hash: &str) -> Result<(User, bool), Refusal> {
     if let Some(user) = users::find_by_email(connection, &fresh.email)? {
-        return keep_existing(user, &fresh);
+        return Ok((user, true));
     }
     // In a savepoint: an address that another server took a moment ago must not spoil the whole transaction.
     match connection.transaction(|connection| users::insert(connection, &fresh, hash)).map_err(DbError::from) {
         Ok(()) => Ok((fresh, false)),
         Err(DbError::Conflict) => {
             let user = users::find_by_email(connection, &fresh.email)?.ok_or(Refusal::EmailTaken)?;
-            keep_existing(user, &fresh)
+            Ok((user, true))
         }
         Err(error) => Err(error.into()),
     }
-}
-
-/// Nobody becomes an operator by being added once more.
-fn keep_existing(user: User, wanted: &User) -> Result<(User, bool), Refusal> {
-    if wanted.operator && !user.operator { Err(Refusal::EmailTaken) } else { Ok((user, true)) }
 }
 
 /// Gives a member another role. Tokens issued from now on have the new role's scopes.

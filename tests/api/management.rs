@@ -139,6 +139,22 @@ fn a_person_who_is_known_joins_a_second_tenant_and_keeps_its_password(jeton: Jet
 }
 
 #[both_databases]
+fn a_tenant_sees_nothing_of_what_its_people_do_elsewhere(jeton: Jeton) {
+    let (tenant, elsewhere) = (jeton.tenant(), jeton.tenant());
+    let user = elsewhere.user("admin");
+    tenant.admin().post(tenant.path("users"), json!({"email": user.email, "role": "member"})).expect_status(201);
+    let read = || tenant.admin().get(tenant.path(&format!("users/{}", user.id))).expect_status(200).json();
+    let before = read();
+    user.login_with(json!({"tenant_id": elsewhere.id})).expect_tokens();
+
+    assert_eq!(read(), before);
+    let members: BTreeSet<_> = before.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(members, ["id", "email", "role", "disabled", "joined_at"].into());
+    let audit = tenant.admin().get(tenant.path("audit-events?limit=100")).expect_status(200);
+    assert!(!audit.told().contains(&elsewhere.id), "{}", audit.told());
+}
+
+#[both_databases]
 fn a_role_that_was_taken_away_is_gone_at_once(jeton: Jeton) {
     let tenant = jeton.tenant();
     let second = tenant.user("admin");
