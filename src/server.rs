@@ -89,16 +89,15 @@ fn warn_of_idle_settings(config: &Config) {
 /// Where nothing was configured, makes the first account and shows it on standard output, never in the log. With a database
 /// that somebody configured no account is ever made; the log says how to.
 async fn greet(app: &App) -> Result<(), StartError> {
-    if !app.config.is_bare() {
-        if app.db.read(|connection| users::is_empty(connection).map_err(Refusal::from)).await? {
-            tracing::warn!(
-                "nobody can log in yet: run `jeton tenant create`, then `jeton user create --generate-password`"
-            );
-        }
-        return Ok(());
-    }
-    if let Some(account) = manage::first_start::make_first_account(app).await? {
+    if app.config.is_bare()
+        && let Some(account) = manage::first_start::make_first_account(app).await?
+    {
         welcome::print(app.config.server.public_url.issuer(), &account);
+    }
+    if app.db.read(|connection| users::is_empty(connection).map_err(Refusal::from)).await? {
+        tracing::warn!(
+            "nobody can log in yet: run `jeton tenant create`, then `jeton user create --generate-password`"
+        );
     }
     Ok(())
 }

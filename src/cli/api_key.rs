@@ -114,6 +114,9 @@ impl Create {
 
 fn duration(text: &str) -> Result<TimeDelta, String> {
     let span = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if !span.is_zero() && span.as_secs() == 0 {
+        return Err("must be at least one second".to_owned());
+    }
     TimeDelta::from_std(span).map_err(|error| error.to_string())
 }
 

@@ -10,7 +10,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 use crate::app::{App, Migrate, StartError};
-use crate::config::{self, Config, ConfigError};
+use crate::config::{self, Config, ConfigError, DatabaseUrl};
 use crate::db::DbError;
 use crate::domain::Refusal;
 use crate::telemetry::{self, COMMIT, TelemetryError, VERSION};
@@ -105,6 +105,9 @@ fn execute(cli: Cli) -> Result<ExitCode, CliError> {
             Command::Doctor => return doctor::run(config, output).await,
             Command::Serve(command) => serve::run(config?, &command).await,
             Command::Migrate => database::migrate(&config?, output).await,
+            Command::Tenant(command @ tenant::Command::Create { .. }) => {
+                tenant::run(&*open_or_make(config?).await?, command, output).await
+            }
             Command::Tenant(command) => tenant::run(&*open(config?).await?, command, output).await,
             Command::User(command) => user::run(&*open(config?).await?, command, output).await,
             Command::ApiKey(command) => api_key::run(&*open(config?).await?, command, output).await,
@@ -116,8 +119,18 @@ fn execute(cli: Cli) -> Result<ExitCode, CliError> {
     })
 }
 
-/// Commands work on the database directly, so that no server need run.
+/// Commands work on the database directly, so that no server need run. None makes a database but the one that makes the
+/// first tenant: in the wrong folder an empty list would say that all is lost.
 async fn open(config: Config) -> Result<Arc<App>, CliError> {
+    if let DatabaseUrl::Sqlite(path) = &config.database.url
+        && !path.exists()
+    {
+        return Err(CliError::NoDatabase(path.clone()));
+    }
+    open_or_make(config).await
+}
+
+async fn open_or_make(config: Config) -> Result<Arc<App>, CliError> {
     Ok(App::open(config, Migrate::Embedded).await?)
 }
 
@@ -137,6 +150,8 @@ enum CliError {
         #[from]
         refusal: Refusal,
     },
+    #[error("there is no {}; is this the right folder? `jeton serve` or `jeton migrate` makes it, or mend `database.url`", .0.display())]
+    NoDatabase(PathBuf),
     #[error("there is no such {0}; `jeton {0} list` shows what there is")]
     Missing(&'static str),
     #[error("cannot read the password from standard input: {0}")]

@@ -24,6 +24,12 @@ pub const QUEUE: usize = 4_096;
 /// Pieces of work that share a commit at most: bounds how long the first of them waits.
 const GROUP: usize = 256;
 
+/// The longest wait for a connection, however patient the work itself is: a database that is away is told of soon.
+const CONNECT: Duration = Duration::from_millis(2_500);
+
+/// The longest wait for another process's write on SQLite.
+const LOCK: Duration = Duration::from_secs(30);
+
 /// Whether work needs a transaction.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -189,7 +195,7 @@ fn run_group(pool: &Pool<Manager>, group: Vec<Queued>) {
     let Some(patience) = group.iter().map(|queued| queued.deadline.saturating_duration_since(now)).min() else {
         return;
     };
-    let committed = pool.get_timeout(patience).map_err(DbError::from).and_then(|mut connection| {
+    let committed = pool.get_timeout(patience.min(CONNECT)).map_err(DbError::from).and_then(|mut connection| {
         immediate_transaction(&mut connection, patience, |connection| {
             group.iter_mut().try_for_each(|queued| run_in_savepoint(queued, connection))
         })
@@ -225,18 +231,19 @@ fn run_one(pool: &Pool<Manager>, mut queued: Queued) {
     if queued.deadline <= now {
         return queued.job.answer(Err(DbError::Overloaded));
     }
-    let end = pool.get_timeout(queued.deadline - now).map_err(DbError::from).and_then(|mut connection| {
-        let connection: &mut DbConnection = &mut connection;
-        let job = queued.job.as_mut();
-        match queued.kind {
-            Kind::Read => {
-                // The piece keeps its own error, and there is nothing to roll back.
-                let _ = run_caught(job, connection);
-                Ok(())
+    let end =
+        pool.get_timeout((queued.deadline - now).min(CONNECT)).map_err(DbError::from).and_then(|mut connection| {
+            let connection: &mut DbConnection = &mut connection;
+            let job = queued.job.as_mut();
+            match queued.kind {
+                Kind::Read => {
+                    // The piece keeps its own error, and there is nothing to roll back.
+                    let _ = run_caught(job, connection);
+                    Ok(())
+                }
+                Kind::Write => commit_one(job, &queued.turn, connection),
             }
-            Kind::Write => commit_one(job, &queued.turn, connection),
-        }
-    });
+        });
     queued.job.answer(end);
 }
 
@@ -259,7 +266,7 @@ fn immediate_transaction(
 ) -> Result<(), DbError> {
     match connection {
         DbConnection::Sqlite(sqlite) => {
-            sqlite.batch_execute(&format!("PRAGMA busy_timeout = {}", patience.as_millis()))?;
+            sqlite.batch_execute(&format!("PRAGMA busy_timeout = {}", patience.min(LOCK).as_millis()))?;
             AnsiTransactionManager::begin_transaction_sql(sqlite, "BEGIN IMMEDIATE")?;
         }
         DbConnection::Postgres(_) => DbConnection::begin_transaction(connection)?,

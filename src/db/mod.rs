@@ -46,7 +46,7 @@ use executor::Executor;
 /// The longest that anyone waits for the database before being told to come back (design: an answer within 3 s).
 const PATIENCE: Duration = Duration::from_millis(2_500);
 
-/// How long a migration may wait for its turn and take.
+/// How long a migration may take, once there is a connection.
 const UNHURRIED: Duration = Duration::from_hours(1);
 
 /// Connections to PostgreSQL, and threads that use them: each carries one transaction at a time.

@@ -6,6 +6,7 @@ use chrono::{DateTime, Datelike, SecondsFormat, TimeDelta, Utc};
 use diesel::deserialize::FromSqlRow;
 use diesel::expression::AsExpression;
 use diesel::sql_types::BigInt;
+use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
@@ -67,11 +68,8 @@ impl Serialize for Timestamp {
 
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let time = DateTime::<Utc>::deserialize(deserializer)?;
-        if time.year() > 9999 {
-            return Err(serde::de::Error::custom("must be a time before the year 10000"));
-        }
-        Ok(time.into())
+        let time = String::deserialize(deserializer)?.parse::<DateTime<Utc>>().ok().filter(|time| time.year() <= 9999);
+        time.map(Self::from).ok_or_else(|| D::Error::custom("must be a time of RFC 3339, like 2030-12-31T23:59:59Z"))
     }
 }
 

@@ -124,7 +124,17 @@ fn field_error(error: &serde_path_to_error::Error<serde_json::Error>) -> FieldEr
 /// What serde says in terms of Rust, in terms of JSON.
 fn told(message: &str) -> String {
     match message.split(['`', ':']).next().unwrap_or_default() {
-        "invalid type" | "invalid value" | "invalid length" => "is of the wrong type".to_owned(),
+        "invalid type" | "invalid value" | "invalid length" => {
+            let expected = message.rsplit_once("expected ").map(|(_, expected)| expected).unwrap_or_default();
+            let expected = match expected {
+                "a sequence" => "a list",
+                "a string" | "a boolean" => expected,
+                "i64" | "u64" => "a whole number",
+                "a map" => "an object",
+                _ => "of another type",
+            };
+            format!("must be {expected}")
+        }
         "UUID parsing failed" => "must be a UUID".to_owned(),
         _ => message.to_owned(),
     }
