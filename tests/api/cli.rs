@@ -1,6 +1,6 @@
 //! The command line (contract 2): the same rules as over HTTP, by another door.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jeton_test_macros::both_databases;
 use serde_json::{Value, json};
@@ -281,4 +281,52 @@ fn commands_need_no_server() {
     jeton.cli(["migrate"]).expect_code(0);
     jeton.post("/api/v1/auth/exchange").bearer(&key.text("key")).tenant(&tenant).send().expect_tokens();
     assert_ne!(key.json()["id"], Value::Null);
+}
+
+#[both_databases]
+fn a_person_who_is_known_becomes_an_operator(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    let user = tenant.user("admin");
+    assert!(!user.login().expect_tokens().text("scope").contains("tenants:write"));
+    let promote =
+        ["user", "create", "--email", &user.email, "--tenant", &tenant.id, "--operator", "--generate-password"];
+    jeton.cli(promote).expect_code(0);
+    assert!(user.login().expect_tokens().text("scope").contains("tenants:write"), "with the password that it had");
+    jeton.cli(promote).expect_refusal(1, &["taken"]);
+}
+
+#[test]
+fn a_list_in_the_wrong_folder_makes_no_database() {
+    let jeton = Jeton::on_sqlite();
+    jeton.set_variable("DATABASE_URL", "sqlite://elsewhere/jeton.db");
+    for list in [["tenant", "list"], ["user", "list"], ["signing-key", "list"]] {
+        jeton.cli(list).expect_refusal(1, &["elsewhere/jeton.db", "jeton migrate"]);
+    }
+    assert!(!jeton.folder().join("elsewhere").exists());
+    jeton.cli(["tenant", "create", "--name", "First"]).expect_code(0);
+    jeton.cli(["tenant", "list"]).expect_code(0);
+}
+
+#[test]
+fn a_database_that_is_away_is_told_of_soon() {
+    let jeton = Jeton::on_sqlite();
+    jeton.set_variable("DATABASE_URL", "postgres://jeton@127.0.0.1:1/none");
+    for command in [["migrate", "--json"], ["tenant", "list"], ["serve", "--migrate"]] {
+        let began = Instant::now();
+        let run = jeton.cli(command);
+        assert_eq!(run.code, Some(1), "{run:?}");
+        assert!(run.stderr.contains("does not answer"), "{run:?}");
+        // Not a measure of speed: without a bound it would wait for an hour.
+        assert!(began.elapsed() < Duration::from_secs(60), "{command:?}");
+    }
+}
+
+#[both_databases]
+fn the_doctor_knows_its_own_keys_from_anothers(jeton: Jeton) {
+    let other = Jeton::on_sqlite();
+    other.start();
+    jeton.start();
+    jeton.set("server.public_url", &format!("http://{}", other.client().address()));
+    let run = jeton.cli(["doctor"]).expect_code(1);
+    assert!(run.stdout.lines().any(|line| line.contains("FAIL") && line.contains("other keys")), "{run:?}");
 }
