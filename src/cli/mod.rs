@@ -94,7 +94,7 @@ fn execute(cli: Cli) -> Result<ExitCode, CliError> {
     let output = Output { json };
     let command = cli.command.unwrap_or(Command::Serve(serve::Serve { migrate: false }));
     // Of all commands only the server tells what it does; the others say in their error what went wrong.
-    telemetry::init(if matches!(command, Command::Serve(_)) { "info" } else { "off" })?;
+    telemetry::init(if matches!(command, Command::Serve(_)) { "info,actix_server=warn" } else { "off" })?;
     if matches!(command, Command::Openapi) {
         return output::document(&crate::routes::openapi::document()).map(|()| ExitCode::SUCCESS);
     }
