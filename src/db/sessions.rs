@@ -1,6 +1,7 @@
 //! Table `sessions`: logins, and which of their refresh tokens is current.
 
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 
 use super::schema::sessions;
 use super::{DbConnection, memberships};
@@ -88,11 +89,7 @@ pub fn use_grace(connection: &mut DbConnection, id: SessionId, current: Generati
 
 /// Revokes a session; false where it is dead already.
 pub fn revoke(connection: &mut DbConnection, id: SessionId, now: Timestamp, reason: &str) -> QueryResult<bool> {
-    diesel::update(sessions::table.find(id))
-        .filter(sessions::revoked_at.is_null())
-        .set((sessions::revoked_at.eq(now), sessions::revoked_reason.eq(reason)))
-        .execute(connection)
-        .map(|rows| rows == 1)
+    revoke_all(connection, Box::new(sessions::id.eq(id)), now, reason).map(|rows| rows == 1)
 }
 
 /// Revokes all sessions of a user but `except`; answers how many.
@@ -103,12 +100,11 @@ pub fn revoke_of_user(
     now: Timestamp,
     reason: &str,
 ) -> QueryResult<usize> {
-    // The nil id is no session's.
-    let except = except.unwrap_or(uuid::Uuid::nil().into());
-    diesel::update(sessions::table.filter(sessions::user_id.eq(user).and(sessions::id.ne(except))))
-        .filter(sessions::revoked_at.is_null())
-        .set((sessions::revoked_at.eq(now), sessions::revoked_reason.eq(reason)))
-        .execute(connection)
+    let of_user = sessions::user_id.eq(user);
+    match except {
+        Some(id) => revoke_all(connection, Box::new(of_user.and(sessions::id.ne(id))), now, reason),
+        None => revoke_all(connection, Box::new(of_user), now, reason),
+    }
 }
 
 /// Revokes all sessions of a user in one tenant.
@@ -119,10 +115,8 @@ pub fn revoke_of_member(
     now: Timestamp,
     reason: &str,
 ) -> QueryResult<usize> {
-    diesel::update(sessions::table.filter(sessions::user_id.eq(user).and(sessions::tenant_id.eq(tenant))))
-        .filter(sessions::revoked_at.is_null())
-        .set((sessions::revoked_at.eq(now), sessions::revoked_reason.eq(reason)))
-        .execute(connection)
+    let of_member = sessions::user_id.eq(user).and(sessions::tenant_id.eq(tenant));
+    revoke_all(connection, Box::new(of_member), now, reason)
 }
 
 /// Revokes all sessions of a tenant.
@@ -132,8 +126,14 @@ pub fn revoke_of_tenant(
     now: Timestamp,
     reason: &str,
 ) -> QueryResult<usize> {
-    diesel::update(sessions::table.filter(sessions::tenant_id.eq(tenant)))
-        .filter(sessions::revoked_at.is_null())
+    revoke_all(connection, Box::new(sessions::tenant_id.eq(tenant)), now, reason)
+}
+
+type Condition = Box<dyn BoxableExpression<sessions::table, <DbConnection as Connection>::Backend, SqlType = Bool>>;
+
+/// Revokes those of `which` that live. The first reason stands: what is dead is not killed again.
+fn revoke_all(connection: &mut DbConnection, which: Condition, now: Timestamp, reason: &str) -> QueryResult<usize> {
+    diesel::update(sessions::table.filter(which).filter(sessions::revoked_at.is_null()))
         .set((sessions::revoked_at.eq(now), sessions::revoked_reason.eq(reason)))
         .execute(connection)
 }
