@@ -29,11 +29,6 @@ pub fn insert(connection: &mut DbConnection, user: &User, password_hash: &str) -
         .map(drop)
 }
 
-/// Finds a user by its id.
-pub fn find(connection: &mut DbConnection, id: UserId) -> QueryResult<Option<User>> {
-    users::table.find(id).select(USER).first(connection).optional()
-}
-
 /// Finds a user by its address.
 pub fn find_by_email(connection: &mut DbConnection, email: &Email) -> QueryResult<Option<User>> {
     users::table.filter(users::email.eq(email)).select(USER).first(connection).optional()

@@ -58,8 +58,7 @@ impl KeyFormat {
         let (name, digits) = text.strip_prefix(self.prefix)?.split_once('_')?;
         let environment = self.environment(Some(name))?;
         let random = HEXLOWER.decode(digits.as_bytes()).ok()?;
-        let lower = !digits.bytes().any(|b| b.is_ascii_uppercase());
-        (random.len() == Self::RANDOM_BYTES && lower).then(|| ApiKeySecret { text: text.into(), environment })
+        (random.len() == Self::RANDOM_BYTES).then(|| ApiKeySecret { text: text.into(), environment })
     }
 }
 

@@ -45,8 +45,8 @@ pub struct AddedUser {
 /// its password; with `operator` it becomes an operator too, even where it is a member already.
 ///
 /// # Errors
-/// [`Refusal::EmailTaken`] where the person is a member already, and nothing is to be changed; [`Refusal::NotFound`] without such a tenant; a weak
-/// password.
+/// [`Refusal::EmailTaken`] where the person is a member already, and nothing is to be changed; [`Refusal::NotFound`]
+/// without such a tenant; a weak password.
 pub async fn add(app: &App, by: &Actor, new: NewUser) -> Result<AddedUser, Refusal> {
     let now = app.now();
     let (password, generated) = match new.password.clone() {
