@@ -14,7 +14,11 @@ use crate::tokens::signing_key::SigningKey;
 /// # Errors
 /// See [`StartError`].
 pub async fn ensure_active(app: &App) -> Result<(), StartError> {
-    for algorithm in missing(app) {
+    let missing = missing(app);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    for algorithm in missing {
         make(app, algorithm).await?;
     }
     reload(app).await
