@@ -1,6 +1,24 @@
 // @generated automatically by Diesel CLI.
 
 diesel::table! {
+    api_key_scope_usage (api_key_id, day, scope) {
+        api_key_id -> Binary,
+        day -> BigInt,
+        scope -> Text,
+        times -> BigInt,
+    }
+}
+
+diesel::table! {
+    api_key_usage (api_key_id, day, outcome) {
+        api_key_id -> Binary,
+        day -> BigInt,
+        outcome -> Text,
+        times -> BigInt,
+    }
+}
+
+diesel::table! {
     api_keys (id) {
         id -> Binary,
         tenant_id -> Binary,
@@ -17,6 +35,22 @@ diesel::table! {
         expires_at -> Nullable<BigInt>,
         revoked_at -> Nullable<BigInt>,
         last_used_at -> Nullable<BigInt>,
+        access_type -> Nullable<Text>,
+        group_id -> Nullable<Binary>,
+        constraints -> Nullable<Text>,
+        previous_hash -> Nullable<Binary>,
+        previous_until -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    app_identifiers (id) {
+        id -> Binary,
+        tenant_id -> Binary,
+        name -> Text,
+        platform -> Nullable<Text>,
+        created_at -> BigInt,
+        created_by -> Text,
     }
 }
 
@@ -44,6 +78,25 @@ diesel::table! {
         sealed_answer -> Binary,
         created_at -> BigInt,
         expires_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    instances (id) {
+        id -> Binary,
+        seen_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    key_groups (id) {
+        id -> Binary,
+        tenant_id -> Binary,
+        name -> Text,
+        access_type -> Nullable<Text>,
+        scopes -> Text,
+        created_at -> BigInt,
+        created_by -> Text,
     }
 }
 
@@ -119,17 +172,26 @@ diesel::table! {
     }
 }
 
+diesel::joinable!(api_key_scope_usage -> api_keys (api_key_id));
+diesel::joinable!(api_key_usage -> api_keys (api_key_id));
 diesel::joinable!(api_keys -> tenants (tenant_id));
+diesel::joinable!(app_identifiers -> tenants (tenant_id));
 diesel::joinable!(idempotency_records -> tenants (tenant_id));
+diesel::joinable!(key_groups -> tenants (tenant_id));
 diesel::joinable!(memberships -> tenants (tenant_id));
 diesel::joinable!(memberships -> users (user_id));
 diesel::joinable!(sessions -> tenants (tenant_id));
 diesel::joinable!(sessions -> users (user_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
+    api_key_scope_usage,
+    api_key_usage,
     api_keys,
+    app_identifiers,
     audit_events,
     idempotency_records,
+    instances,
+    key_groups,
     memberships,
     secrets,
     sessions,

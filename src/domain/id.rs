@@ -71,6 +71,12 @@ ids! {
     SessionId,
     /// An API key.
     ApiKeyId,
+    /// A set of API keys with the same rights.
+    KeyGroupId,
+    /// An app of a tenant.
+    AppIdentifierId,
+    /// A running server.
+    InstanceId,
     /// A line of the audit log.
     AuditEventId,
 }

@@ -1,0 +1,12 @@
+DROP TABLE instances;
+DROP TABLE api_key_scope_usage;
+DROP TABLE api_key_usage;
+DROP TABLE app_identifiers;
+DROP TABLE key_groups;
+DROP INDEX api_keys_group_id;
+DROP INDEX api_keys_previous_hash;
+ALTER TABLE api_keys DROP COLUMN previous_until;
+ALTER TABLE api_keys DROP COLUMN previous_hash;
+ALTER TABLE api_keys DROP COLUMN constraints;
+ALTER TABLE api_keys DROP COLUMN group_id;
+ALTER TABLE api_keys DROP COLUMN access_type;
