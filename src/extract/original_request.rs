@@ -1,0 +1,66 @@
+//! The request that a proxy asks about, as proxies tell it.
+
+use actix_web::HttpRequest;
+
+use crate::domain::Refusal;
+use crate::domain::original_request::{Ambiguous, Method, RequestPath};
+
+/// The method and target of the request that came to the proxy.
+#[derive(Debug)]
+pub struct OriginalRequest {
+    /// Its method.
+    pub method: Method,
+    /// Its path, in the one spelling that rules are matched against.
+    pub path: RequestPath,
+    /// Its query, as it came.
+    pub query: String,
+}
+
+/// What Caddy and Traefik send, and what nginx is configured to send.
+const PAIRS: [(&str, &str); 2] = [("x-forwarded-method", "x-forwarded-uri"), ("x-original-method", "x-original-uri")];
+
+/// Headers by which some frameworks take a request for one of another method.
+const OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
+
+impl OriginalRequest {
+    /// Reads it from one pair of headers, or, as Envoy asks, from this request itself: its method, and what its path has
+    /// behind `prefix`.
+    ///
+    /// # Errors
+    /// [`Refusal::MalformedRequest`] where it is told twice, by halves or ambiguously: a client could have sent what the
+    /// proxy did not overwrite.
+    pub fn of(request: &HttpRequest, prefix: &str) -> Result<Self, Refusal> {
+        let mut told = Vec::new();
+        for (method, target) in PAIRS {
+            match (super::header(request.headers(), method)?, super::header(request.headers(), target)?) {
+                (Some(method), Some(target)) => told.push((method, target)),
+                (None, None) => {}
+                _ => return Err(malformed(format!("{method} and {target} must come together"))),
+            }
+        }
+        let own = request.uri().path_and_query().and_then(|whole| whole.as_str().strip_prefix(prefix));
+        if let Some(target) = own.filter(|target| target.starts_with('/')) {
+            told.push((request.method().as_str(), target));
+        }
+        let [(method, target)] = told.as_slice() else {
+            let how = "X-Forwarded-Method and X-Forwarded-Uri, or X-Original-Method and X-Original-URI";
+            return Err(malformed(format!("The original request must be told once, as {how}")));
+        };
+        for name in OVERRIDES {
+            if super::header(request.headers(), name)?.is_some_and(|other| other != *method) {
+                return Err(malformed(format!("{name} names another method")));
+            }
+        }
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let ambiguous = |ambiguous: Ambiguous| malformed(ambiguous.to_string());
+        Ok(Self {
+            method: Method::parse(method).map_err(ambiguous)?,
+            path: RequestPath::parse(path).map_err(ambiguous)?,
+            query: query.to_owned(),
+        })
+    }
+}
+
+fn malformed(what: String) -> Refusal {
+    Refusal::MalformedRequest(what)
+}
