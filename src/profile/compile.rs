@@ -1,0 +1,325 @@
+//! From what a file says to a [`Profile`]: everything that it names must be there, and nothing may be ambiguous.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::path::Path;
+use std::str::FromStr;
+
+use chrono::{NaiveDate, NaiveTime};
+use toml::de::DeTable;
+use toml::value::Datetime;
+
+use super::access_type::AccessType;
+use super::endpoints::{Endpoint, EndpointTable};
+use super::error::{Fault, Key, Step};
+use super::file::{AccessTypeRow, DeprecatedRow, EndpointRow, LimitsTable, Methods, PlanRow, ProfileFile, ScopeRow};
+use super::plans::{Limits, Plan, Plans};
+use super::roles::{MANAGEMENT, OPERATOR_SCOPE, Roles};
+use super::ways::{DeprecatedPlace, DeprecatedWay, KeyForm, KeyWay};
+use super::{Profile, ProfileError, ScopeInfo, TenantLocator};
+use crate::domain::original_request::Method;
+use crate::domain::word::{AccessTypeName, Role};
+use crate::domain::{Scope, Scopes, Timestamp};
+
+/// Reads a profile. The first thing that is wrong is told with its line.
+///
+/// # Errors
+/// [`ProfileError::Fault`].
+pub(super) fn compile(text: &str, path: &Path) -> Result<Profile, ProfileError> {
+    let fault_at = |offset: usize, key: String, message: String| ProfileError::Fault {
+        path: path.to_owned(),
+        line: 1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count(),
+        key,
+        message,
+    };
+    let syntax = |error: toml::de::Error| {
+        fault_at(error.span().map_or(0, |span| span.start), String::new(), error.message().to_owned())
+    };
+    let table = DeTable::parse(text).map_err(syntax)?;
+    let deserializer = toml::Deserializer::parse(text).map_err(syntax)?;
+    let file: ProfileFile = serde_path_to_error::deserialize(deserializer).map_err(|error| {
+        let key = key_of(error.path());
+        let offset = error.inner().span().map_or_else(|| key.offset_in(table.get_ref()), |span| span.start);
+        fault_at(offset, key.to_string(), error.inner().message().to_owned())
+    })?;
+    profile(file).map_err(|Fault { at, message }| fault_at(at.offset_in(table.get_ref()), at.to_string(), message))
+}
+
+fn key_of(path: &serde_path_to_error::Path) -> Key {
+    use serde_path_to_error::Segment;
+    let step = |segment: &Segment| match segment {
+        Segment::Seq { index } => Some(Step::Position(*index)),
+        Segment::Map { key } => Some(Step::Name(key.clone())),
+        Segment::Enum { .. } | Segment::Unknown => None,
+    };
+    Key(path.iter().filter_map(step).collect())
+}
+
+fn profile(file: ProfileFile) -> Result<Profile, Fault> {
+    let ProfileFile { name, description, key, tenant, scopes, roles, access_types, limits, plans, endpoints } = file;
+    if key.environments.is_empty() {
+        return Err(Key::of("key").name("environments").fault("must name one environment at least"));
+    }
+    ensure_distinct(&key.environments, || Key::of("key").name("environments"))?;
+    ensure_ways(&key.read_from, key.form, &Key::of("key"))?;
+
+    let access_types = access_types
+        .into_iter()
+        .map(|(name, row)| access_type(&name, row, key.form, &key.read_from))
+        .collect::<Result<BTreeMap<_, _>, _>>()?;
+    let mut held = declared_roles(roles)?;
+    let catalogue = scopes.map(|rows| catalogue(rows, &access_types, &mut held)).transpose()?;
+    let profile = Profile {
+        roles: Roles(held.into_iter().map(|(role, scopes)| together(role, &scopes)).collect::<Result<_, _>>()?),
+        plans: compile_plans(plans, limits)?,
+        deprecated: deprecated(key.deprecated)?,
+        endpoints: compile_endpoints(endpoints, tenant.locator, catalogue.as_ref(), &access_types)?,
+        locator: tenant.locator,
+        key_format: crate::domain::key_format::KeyFormat {
+            prefix: key.prefix,
+            environments: key.environments,
+            alphabet: key.alphabet,
+        },
+        required: key.required,
+        form: key.form,
+        read_from: key.read_from,
+        name,
+        description,
+        access_types,
+        catalogue,
+    };
+    Ok(profile)
+}
+
+fn parse<T: FromStr<Err: Display>>(text: &str, at: impl FnOnce() -> Key) -> Result<T, Fault> {
+    text.parse().map_err(|error| at().fault(error))
+}
+
+fn ensure_distinct<T: PartialEq>(items: &[T], at: impl FnOnce() -> Key) -> Result<(), Fault> {
+    let repeated =
+        items.iter().enumerate().position(|(index, item)| items.iter().take(index).any(|other| other == item));
+    repeated.map_or(Ok(()), |position| Err(at().position(position).fault("is named twice")))
+}
+
+/// A secret that has an id is recognised by both: only Basic carries both.
+fn ensure_ways(ways: &[KeyWay], form: KeyForm, at: &Key) -> Result<(), Fault> {
+    let key = || at.clone().name("read_from");
+    ensure_distinct(ways, key)?;
+    if ways.is_empty() {
+        return Err(key().fault("must name one way at least"));
+    }
+    match (form, ways.iter().position(|way| (*way == KeyWay::Basic) != (form == KeyForm::IdAndSecret))) {
+        (_, None) => Ok(()),
+        (KeyForm::IdAndSecret, Some(place)) => {
+            Err(key().position(place).fault("must be `basic`: an id and a secret are read by HTTP Basic"))
+        }
+        (KeyForm::Token, Some(place)) => {
+            Err(key().position(place).fault("needs `form = \"id_and_secret\"`: HTTP Basic has an id and a secret"))
+        }
+    }
+}
+
+fn access_type(
+    name: &str,
+    row: AccessTypeRow,
+    form: KeyForm,
+    read_from: &[KeyWay],
+) -> Result<(AccessTypeName, AccessType), Fault> {
+    let at = || Key::of("access_types").name(name);
+    let form = row.form.unwrap_or(form);
+    let read_from = row.read_from.unwrap_or_else(|| read_from.to_vec());
+    ensure_ways(&read_from, form, &at())?;
+    ensure_distinct(&row.constraints, || at().name("constraints"))?;
+    let name: AccessTypeName = parse(name, at)?;
+    let AccessTypeRow { description, management, constraints, .. } = row;
+    Ok((name.clone(), AccessType { name, description, management, constraints, form, read_from }))
+}
+
+type Held = BTreeMap<Role, Vec<Scope>>;
+
+/// The roles and their scopes of management; what they hold of the product is said by the scopes.
+fn declared_roles(rows: BTreeMap<String, super::file::RoleRow>) -> Result<Held, Fault> {
+    let all = MANAGEMENT.iter().filter_map(|scope| scope.parse().ok()).collect();
+    let mut held = Held::from([(Role::ADMIN, all), (Role::MEMBER, Vec::new())]);
+    for (name, row) in rows {
+        let at = || Key::of("roles").name(&name);
+        let role: Role = parse(&name, at)?;
+        let mut scopes = Vec::new();
+        for (position, scope) in row.management.iter().enumerate() {
+            let at = || at().name("management").position(position);
+            if !MANAGEMENT.contains(&scope.as_str()) {
+                return Err(at().fault(format!("must be one of {}", MANAGEMENT.join(", "))));
+            }
+            scopes.push(parse(scope, at)?);
+        }
+        ensure_distinct(&scopes, || at().name("management"))?;
+        if role == Role::ADMIN && !scopes.is_empty() {
+            return Err(at().name("management").fault("is not needed: an admin holds all of them"));
+        }
+        held.entry(role).or_default().extend(scopes);
+    }
+    Ok(held)
+}
+
+fn together(role: Role, scopes: &[Scope]) -> Result<(Role, Scopes), Fault> {
+    let all = Scopes::new(scopes).map_err(|error| Key::of("roles").name(role.as_str()).fault(error))?;
+    Ok((role, all))
+}
+
+fn catalogue(
+    rows: BTreeMap<String, ScopeRow>,
+    access_types: &BTreeMap<AccessTypeName, AccessType>,
+    held: &mut Held,
+) -> Result<BTreeMap<String, ScopeInfo>, Fault> {
+    let mut catalogue = BTreeMap::new();
+    for (name, row) in rows {
+        let at = || Key::of("scopes").name(&name);
+        let scope: Scope = parse(&name, at)?;
+        if MANAGEMENT.contains(&name.as_str()) || name == OPERATOR_SCOPE {
+            return Err(at().fault("is one of Jeton's own scopes; a profile cannot give it another meaning"));
+        }
+        for (position, role) in row.roles.iter().enumerate() {
+            let at = || at().name("roles").position(position);
+            let role: Role = parse(role, at)?;
+            match held.get_mut(&role) {
+                Some(scopes) => scopes.push(scope.clone()),
+                None => return Err(at().fault("there is no such role; declare it in [roles]")),
+            }
+        }
+        ensure_distinct(&row.roles, || at().name("roles"))?;
+        let types = row.access_types.map(|names| known_types(&names, access_types, &at())).transpose()?;
+        let ScopeRow { name: title, resource, description, .. } = row;
+        catalogue.insert(name, ScopeInfo { name: title, resource, description, access_types: types });
+    }
+    Ok(catalogue)
+}
+
+fn known_types(
+    names: &[String],
+    access_types: &BTreeMap<AccessTypeName, AccessType>,
+    at: &Key,
+) -> Result<Vec<AccessTypeName>, Fault> {
+    let key = || at.clone().name("access_types");
+    ensure_distinct(names, key)?;
+    let known = |(position, name): (usize, &String)| {
+        let at = || key().position(position);
+        let name: AccessTypeName = parse(name, at)?;
+        if access_types.contains_key(&name) {
+            return Ok(name);
+        }
+        Err(at().fault(format!("there is no access type `{name}`; declare it in [access_types]")))
+    };
+    names.iter().enumerate().map(known).collect()
+}
+
+fn compile_plans(rows: Vec<PlanRow>, limits: LimitsTable) -> Result<Plans, Fault> {
+    let mut plans: Vec<Plan> = Vec::new();
+    for (position, row) in rows.into_iter().enumerate() {
+        let at = || Key::of("plans").position(position);
+        if !(1..=64).contains(&row.name.len()) || row.name.chars().any(|c| c.is_control() || c.is_whitespace()) {
+            return Err(at().name("name").fault("must be a word of 1 to 64 characters"));
+        }
+        if plans.iter().any(|plan| plan.name == row.name) {
+            return Err(at().name("name").fault("is named twice"));
+        }
+        let keys = row.keys_per_tenant.or(limits.keys_per_tenant);
+        let requests = row.requests_per_minute.or(limits.requests_per_minute);
+        let PlanRow { name, title, api_keys, .. } = row;
+        plans.push(Plan { name, title, api_keys, limits: Limits::new(keys, requests) });
+    }
+    if !plans.is_empty() && !plans.iter().any(|plan| plan.api_keys) {
+        return Err(Key::of("plans").fault("one plan at least must have `api_keys = true`"));
+    }
+    Ok(Plans { plans, without: Limits::new(limits.keys_per_tenant, limits.requests_per_minute) })
+}
+
+fn deprecated(rows: Vec<DeprecatedRow>) -> Result<Vec<DeprecatedWay>, Fault> {
+    let mut ways = Vec::new();
+    for (position, row) in rows.into_iter().enumerate() {
+        let at = || Key::of("key").name("deprecated").position(position);
+        let place = match (row.query, row.body) {
+            (Some(name), None) => DeprecatedPlace::Query(name),
+            (None, Some(name)) => DeprecatedPlace::Body(name),
+            _ => return Err(at().fault("must have either `query` or `body`")),
+        };
+        let since = midnight(row.since, || at().name("since"))?;
+        let sunset = midnight(row.sunset, || at().name("sunset"))?;
+        if sunset <= since {
+            return Err(at().name("sunset").fault("must come after `since`"));
+        }
+        if row.enabled {
+            ways.push(DeprecatedWay { place, since, sunset });
+        }
+    }
+    Ok(ways)
+}
+
+/// The beginning of a day, UTC.
+fn midnight(given: Datetime, at: impl FnOnce() -> Key) -> Result<Timestamp, Fault> {
+    let date = match given {
+        Datetime { date: Some(date), time: None, offset: None } => date,
+        _ => return Err(at().fault("must be a date like 2027-04-01")),
+    };
+    let day = NaiveDate::from_ymd_opt(date.year.into(), date.month.into(), date.day.into());
+    let day = day.ok_or_else(|| Key::default().fault("must be a date like 2027-04-01"))?;
+    Ok(day.and_time(NaiveTime::MIN).and_utc().into())
+}
+
+fn compile_endpoints(
+    rows: Vec<EndpointRow>,
+    locator: TenantLocator,
+    catalogue: Option<&BTreeMap<String, ScopeInfo>>,
+    access_types: &BTreeMap<AccessTypeName, AccessType>,
+) -> Result<EndpointTable, Fault> {
+    let row =
+        |(position, row)| endpoint(row, &Key::of("endpoints").position(position), locator, catalogue, access_types);
+    let endpoints: Vec<Endpoint> = rows.into_iter().enumerate().map(row).collect::<Result<_, _>>()?;
+    let shown: Vec<String> = endpoints.iter().map(|endpoint| endpoint.path.to_string()).collect();
+    EndpointTable::new(endpoints).map_err(|clash| {
+        let earlier = shown.get(clash.earlier).map(String::as_str).unwrap_or_default();
+        Key::of("endpoints").position(clash.later).fault(format!(
+            "overlaps with endpoints[{}] ({earlier}) so that neither is more specific: a request could meet either",
+            clash.earlier
+        ))
+    })
+}
+
+fn endpoint(
+    row: EndpointRow,
+    at: &Key,
+    locator: TenantLocator,
+    catalogue: Option<&BTreeMap<String, ScopeInfo>>,
+    access_types: &BTreeMap<AccessTypeName, AccessType>,
+) -> Result<Endpoint, Fault> {
+    let key = |name: &str| at.clone().name(name);
+    let path: super::pattern::PathPattern = parse(&row.path, || key("path"))?;
+    let names_tenant = path.has_parameter("tenant_id") || path.has_parameter("project_token");
+    if locator == TenantLocator::Path && !names_tenant {
+        return Err(key("path").fault("must have {tenant_id} or {project_token}, for `tenant.locator` is \"path\""));
+    }
+    let scope: Option<Scope> = row.scope.map(|scope| parse(&scope, || key("scope"))).transpose()?;
+    if let (Some(scope), Some(catalogue)) = (&scope, catalogue)
+        && !catalogue.contains_key(scope.as_str())
+    {
+        return Err(key("scope").fault(format!("there is no scope `{scope}`; declare it in [scopes]")));
+    }
+    let access_types = row.access_types.map(|names| known_types(&names, access_types, at)).transpose()?;
+    if access_types.as_ref().is_some_and(Vec::is_empty) {
+        return Err(key("access_types").fault("must name one access type at least, or be left out"));
+    }
+    Ok(Endpoint { methods: methods(row.method, &key("method"))?, path, scope, access_types })
+}
+
+fn methods(given: Methods, at: &Key) -> Result<Vec<Method>, Fault> {
+    let words = match given {
+        Methods::One(word) if word == "*" => return Ok(Method::LISTED.to_vec()),
+        Methods::One(word) => vec![word],
+        Methods::Several(words) => words,
+    };
+    let names = Method::LISTED.map(Method::as_str);
+    let method = |word: &String| Method::LISTED.into_iter().find(|method| method.as_str() == word);
+    let methods: Option<Vec<Method>> = words.iter().map(method).collect();
+    let methods = methods.filter(|methods| !methods.is_empty());
+    methods
+        .ok_or_else(|| at.clone().fault(format!("must be of {}, a list of them, or \"*\" for all", names.join(", "))))
+}

@@ -1,0 +1,237 @@
+//! The profile: how one product's API authentication behaves, read from a TOML file (contract section 6).
+
+pub mod access_type;
+mod compile;
+pub mod endpoints;
+mod error;
+mod file;
+pub mod pattern;
+pub mod plans;
+pub mod roles;
+pub mod ways;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::domain::constraints::Constraints;
+use crate::domain::ip_allow_list::IpAllowList;
+use crate::domain::key_format::KeyFormat;
+use crate::domain::word::AccessTypeName;
+use crate::domain::{Email, Refusal, Scopes, Timestamp};
+
+use self::access_type::AccessType;
+use self::endpoints::EndpointTable;
+pub use self::error::ProfileError;
+pub use self::file::{RequiredMember, TenantLocator};
+use self::plans::Plans;
+use self::roles::{INTROSPECT, MANAGEMENT, Roles};
+use self::ways::{DeprecatedWay, KeyForm, KeyWay};
+
+/// The profiles that are built in: their names and their files.
+pub const BUILT_IN: [(&str, &str); 6] = [
+    ("default", include_str!("../../profiles/default.toml")),
+    ("engium", include_str!("../../profiles/engium.toml")),
+    ("engagetrack", include_str!("../../profiles/engagetrack.toml")),
+    ("bloomreach", include_str!("../../profiles/bloomreach.toml")),
+    ("braze", include_str!("../../profiles/braze.toml")),
+    ("optimove", include_str!("../../profiles/optimove.toml")),
+];
+
+/// One product's API authentication.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    /// Its name.
+    pub name: String,
+    /// What it is for, for people.
+    pub description: String,
+    /// How its API keys look.
+    pub key_format: KeyFormat,
+    /// Where a request names its tenant.
+    pub locator: TenantLocator,
+    /// What its users' roles hold.
+    pub roles: Roles,
+    /// Who may use API keys, how many, and how often.
+    pub plans: Plans,
+    /// What each endpoint needs.
+    pub endpoints: EndpointTable,
+    /// What a new key must have besides its name.
+    pub required: Vec<RequiredMember>,
+    deprecated: Vec<DeprecatedWay>,
+    form: KeyForm,
+    read_from: Vec<KeyWay>,
+    access_types: BTreeMap<AccessTypeName, AccessType>,
+    /// None: any well-formed scope may be given to a key.
+    catalogue: Option<BTreeMap<String, ScopeInfo>>,
+}
+
+/// A scope of the catalogue.
+#[derive(Clone, Debug)]
+pub struct ScopeInfo {
+    /// What people call it.
+    pub name: String,
+    /// What it is about.
+    pub resource: String,
+    /// What it grants access to.
+    pub description: String,
+    /// The access types whose keys may hold it; none: all.
+    pub access_types: Option<Vec<AccessTypeName>>,
+}
+
+/// What of a new key the profile has a say in.
+#[derive(Debug)]
+pub struct WantedKey<'a> {
+    /// Its preset.
+    pub access_type: Option<&'a AccessTypeName>,
+    /// What it may do.
+    pub scopes: &'a Scopes,
+    /// What it is limited to.
+    pub constraints: Option<&'a Constraints>,
+    /// Whom to ask about it.
+    pub contact_email: Option<&'a Email>,
+    /// When it ends by itself.
+    pub expires_at: Option<Timestamp>,
+    /// From where it may be used.
+    pub allowed_ips: &'a IpAllowList,
+}
+
+impl Profile {
+    /// Reads the profile that `named` names: a built-in one by its bare name, else a file.
+    ///
+    /// # Errors
+    /// See [`ProfileError`].
+    pub fn load(named: &str) -> Result<Self, ProfileError> {
+        if let Some((name, text)) = BUILT_IN.iter().find(|(name, _)| *name == named) {
+            return compile::compile(text, Path::new(&format!("profiles/{name}.toml")));
+        }
+        let path = Path::new(named);
+        let text = std::fs::read_to_string(path).map_err(|error| ProfileError::Unreadable {
+            path: path.to_owned(),
+            error,
+            built_in: BUILT_IN.map(|(name, _)| name).join(", "),
+        })?;
+        compile::compile(&text, path)
+    }
+
+    /// The access type of this name.
+    #[must_use]
+    pub fn access_type(&self, name: Option<&AccessTypeName>) -> Option<&AccessType> {
+        self.access_types.get(name?)
+    }
+
+    /// Every access type, by name.
+    pub fn access_types(&self) -> impl Iterator<Item = &AccessType> {
+        self.access_types.values()
+    }
+
+    /// The scopes that may be given, by name; none where the catalogue is open.
+    #[must_use]
+    pub fn catalogue(&self) -> Option<&BTreeMap<String, ScopeInfo>> {
+        self.catalogue.as_ref()
+    }
+
+    /// What a key of this access type is to its holder.
+    #[must_use]
+    pub fn form(&self, access_type: Option<&AccessTypeName>) -> KeyForm {
+        self.access_type(access_type).map_or(self.form, |known| known.form)
+    }
+
+    /// Where a key of this access type is read.
+    #[must_use]
+    pub fn read_from(&self, access_type: Option<&AccessTypeName>) -> &[KeyWay] {
+        self.access_type(access_type).map_or(&self.read_from, |known| &known.read_from)
+    }
+
+    /// Every way in which some key is read.
+    pub fn ways(&self) -> impl Iterator<Item = &KeyWay> {
+        self.read_from.iter().chain(self.access_types.values().flat_map(|known| &known.read_from))
+    }
+
+    /// The old ways to present a key that are still read at `now`.
+    #[must_use]
+    pub fn deprecated_ways(&self, now: Timestamp) -> Vec<DeprecatedWay> {
+        self.deprecated.iter().filter(|way| now < way.sunset).cloned().collect()
+    }
+
+    /// Whether the tokens of keys of this access type may call management.
+    #[must_use]
+    pub fn may_manage(&self, access_type: Option<&AccessTypeName>) -> bool {
+        self.access_type(access_type).is_some_and(|known| known.management)
+    }
+
+    /// Refuses a key group that the profile does not allow: see [`Profile::ensure_key`].
+    ///
+    /// # Errors
+    /// Field errors.
+    pub fn ensure_rights(&self, access_type: Option<&AccessTypeName>, scopes: &Scopes) -> Result<(), Refusal> {
+        let known = self.ensure_access_type(access_type)?;
+        scopes.iter().try_for_each(|scope| self.ensure_scope(known, scope))
+    }
+
+    /// Refuses a key that the profile does not allow: an unknown access type, a scope or constraint that the access type
+    /// may not have, a member that is missing.
+    ///
+    /// # Errors
+    /// Field errors.
+    pub fn ensure_key(&self, wanted: &WantedKey<'_>) -> Result<(), Refusal> {
+        self.ensure_rights(wanted.access_type, wanted.scopes)?;
+        let allowed = self.access_type(wanted.access_type).map_or(&[] as &[String], |known| &known.constraints);
+        let mut names = wanted.constraints.into_iter().flat_map(Constraints::names);
+        if let Some(unknown) = names.find(|name| !allowed.iter().any(|known| known == name)) {
+            let message = match allowed {
+                [] => "are not offered for this kind of key".to_owned(),
+                names => format!("have no `{unknown}`; there are {}", names.join(", ")),
+            };
+            return Err(Refusal::invalid("constraints", message));
+        }
+        let missing = self.required.iter().find(|required| match required {
+            RequiredMember::ContactEmail => wanted.contact_email.is_none(),
+            RequiredMember::ExpiresAt => wanted.expires_at.is_none(),
+            RequiredMember::AllowedIps => wanted.allowed_ips.as_str().is_empty(),
+        });
+        missing.map_or(Ok(()), |missing| Err(Refusal::invalid(missing.as_str(), "is required")))
+    }
+
+    fn ensure_access_type(&self, name: Option<&AccessTypeName>) -> Result<Option<&AccessType>, Refusal> {
+        let names = || self.access_types.keys().map(AccessTypeName::as_str).collect::<Vec<_>>().join(", ");
+        match (name, self.access_type(name)) {
+            (None, _) if self.access_types.is_empty() => Ok(None),
+            (None, _) => Err(Refusal::invalid("access_type", format!("is required: one of {}", names()))),
+            (Some(_), Some(known)) => Ok(Some(known)),
+            (Some(_), None) if self.access_types.is_empty() => {
+                Err(Refusal::invalid("access_type", "is not offered: the profile has no access types"))
+            }
+            (Some(_), None) => Err(Refusal::invalid("access_type", format!("must be one of {}", names()))),
+        }
+    }
+
+    fn ensure_scope(&self, access_type: Option<&AccessType>, scope: &str) -> Result<(), Refusal> {
+        let Some(catalogue) = &self.catalogue else { return Ok(()) };
+        let manages = MANAGEMENT.contains(&scope) && access_type.is_some_and(|known| known.management);
+        let fits = match catalogue.get(scope) {
+            _ if scope == INTROSPECT || manages => return Ok(()),
+            Some(info) => &info.access_types,
+            None => return Err(Refusal::invalid("scopes", format!("`{scope}` is not a scope that API keys may have"))),
+        };
+        match (fits, access_type) {
+            (Some(types), Some(known)) if !types.contains(&known.name) => {
+                Err(Refusal::invalid("scopes", format!("`{scope}` is not for the access type {}", known.name)))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl RequiredMember {
+    /// The member's name in a request.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ContactEmail => "contact_email",
+            Self::ExpiresAt => "expires_at",
+            Self::AllowedIps => "allowed_ips",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
