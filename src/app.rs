@@ -11,10 +11,10 @@ use crate::config::{Config, DatabaseUrl};
 use crate::db::last_used::LastUsed;
 use crate::db::{Db, DbError, migrations, secrets, signing_keys};
 use crate::domain::audit::AuditEvent;
-use crate::domain::key_format::KeyFormat;
 use crate::domain::session::SessionLimits;
 use crate::domain::{Actor, Refusal, Timestamp};
 use crate::metrics::Metrics;
+use crate::profile::Profile;
 use crate::random::Random;
 use crate::tokens::issuer::Issuer;
 use crate::tokens::keyring::Keyring;
@@ -54,8 +54,8 @@ pub struct App {
     pub refresh_tokens: RefreshTokenSigner,
     /// Hashes API keys.
     pub api_keys: ApiKeyHasher,
-    /// How API keys look.
-    pub key_format: KeyFormat,
+    /// How the product's API authentication behaves.
+    pub profile: Arc<Profile>,
     /// When API keys were last used.
     pub last_used: LastUsed,
     /// What is counted.
@@ -134,7 +134,7 @@ impl App {
             hasher: PasswordHasher::start(&config.password.argon2, cores, random.clone())?,
             refresh_tokens: RefreshTokenSigner::new(&refresh_token_secret),
             api_keys: ApiKeyHasher::new(&api_key_secret),
-            key_format: KeyFormat::DEFAULT,
+            profile: Arc::clone(&config.profile),
             last_used: LastUsed::default(),
             metrics: Metrics::default(),
             config,

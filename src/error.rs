@@ -24,10 +24,14 @@ impl Refusal {
             Self::InvalidToken => (StatusCode::UNAUTHORIZED, "invalid_token"),
             Self::InvalidRefreshToken => (StatusCode::UNAUTHORIZED, "invalid_refresh_token"),
             Self::RefreshTokenReused => (StatusCode::UNAUTHORIZED, "refresh_token_reused"),
+            Self::PlanRequired(_) => (StatusCode::PAYMENT_REQUIRED, "plan_required"),
             Self::InsufficientScope { .. } => (StatusCode::FORBIDDEN, "insufficient_scope"),
-            Self::IpNotAllowed => (StatusCode::FORBIDDEN, "ip_not_allowed"),
+            Self::IpNotAllowed | Self::ProxyNotTrusted => (StatusCode::FORBIDDEN, "ip_not_allowed"),
             Self::TenantMismatch => (StatusCode::FORBIDDEN, "tenant_mismatch"),
-            Self::AccessTypeNotAllowed => (StatusCode::FORBIDDEN, "access_type_not_allowed"),
+            Self::EndpointNotListed => (StatusCode::FORBIDDEN, "endpoint_not_listed"),
+            Self::ManagementNotAllowed | Self::AccessTypeNotAllowed => {
+                (StatusCode::FORBIDDEN, "access_type_not_allowed")
+            }
             Self::OriginNotAllowed => (StatusCode::FORBIDDEN, "origin_not_allowed"),
             Self::TenantSuspended => (StatusCode::FORBIDDEN, "tenant_suspended"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
@@ -84,13 +88,19 @@ pub struct Problem<'a> {
 /// Writes a refusal as the answer to the request of this id.
 #[must_use]
 pub fn problem(refusal: &Refusal, request_id: &str) -> HttpResponse {
-    let (status, code) = refusal.status_and_code();
-    let detail = &refusal.to_string();
-    let mut answer = builder(status, Some(refusal));
+    let mut answer = builder(refusal.status_and_code().0, Some(refusal));
     if let Some(challenge) = challenge(refusal) {
         answer.insert_header((WWW_AUTHENTICATE, challenge));
     }
     answer.insert_header((CONTENT_TYPE, "application/problem+json"));
+    answer.body(document(refusal, request_id))
+}
+
+/// A refusal's problem document, in one line.
+#[must_use]
+pub fn document(refusal: &Refusal, request_id: &str) -> Vec<u8> {
+    let (status, code) = refusal.status_and_code();
+    let detail = &refusal.to_string();
     let document = serde_json::to_vec(&Problem {
         kind: format!("urn:jeton:problem:{code}"),
         title: status.canonical_reason().unwrap_or_default(),
@@ -108,7 +118,7 @@ pub fn problem(refusal: &Refusal, request_id: &str) -> HttpResponse {
             _ => None,
         },
     });
-    answer.body(document.unwrap_or_default())
+    document.unwrap_or_default()
 }
 
 fn builder(status: StatusCode, refusal: Option<&Refusal>) -> HttpResponseBuilder {

@@ -6,8 +6,8 @@
 //! which holds the [`db`], the [`tokens`] machinery, the clock and the randomness. [`domain`] is what the words mean.
 //!
 //! Where a line of code lives, the first that fits: it names an HTTP status for an error: [`error`]. It names a table:
-//! [`db`]. It can be decided from values alone: [`domain`]. It signs, verifies, hashes or encrypts: [`tokens`]. It turns
-//! a credential into tokens: [`grants`]. It changes what is stored: [`manage`]. Only one door needs it: there.
+//! [`db`]. It can be decided from values alone: [`domain`]. It signs, verifies, hashes or encrypts: [`tokens`]. It reads
+//! what the profile says: [`profile`]. It turns a credential into tokens: [`grants`]. It changes what is stored: [`manage`]. Only one door needs it: there.
 
 pub mod app;
 pub mod cli;
@@ -20,6 +20,7 @@ pub mod extract;
 pub mod grants;
 pub mod manage;
 pub mod metrics;
+pub mod profile;
 pub mod random;
 pub mod routes;
 pub mod server;

@@ -1,5 +1,7 @@
 //! `jeton api-key ...`
 
+use std::collections::BTreeMap;
+
 use chrono::TimeDelta;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -8,9 +10,12 @@ use super::output::{Output, with};
 use super::{CliError, missing};
 use crate::app::App;
 use crate::domain::api_key::ApiKey;
+use crate::domain::constraints::Constraints;
 use crate::domain::ip_allow_list::IpAllowList;
 use crate::domain::page::Page;
-use crate::domain::{Actor, ApiKeyId, Name, Refusal, Scope, Scopes, TenantId, Timestamp};
+use crate::domain::{
+    AccessTypeName, Actor, ApiKeyId, Email, KeyGroupId, Name, Refusal, Scope, Scopes, TenantId, Timestamp,
+};
 use crate::manage::api_keys::{self, CreatedApiKey, NewApiKey};
 use crate::manage::tenants;
 
@@ -52,10 +57,19 @@ pub struct Create {
     scopes: Vec<Scope>,
     /// An access type of the profile
     #[arg(long = "type", value_name = "TYPE")]
-    access_type: Option<String>,
-    /// A key group of the tenant
+    access_type: Option<AccessTypeName>,
+    /// A key group of the tenant; its access type and scopes are the key's
     #[arg(long, value_name = "ID")]
-    group: Option<String>,
+    group: Option<KeyGroupId>,
+    /// Whom to ask about it
+    #[arg(long, value_name = "EMAIL")]
+    contact_email: Option<Email>,
+    /// What it is limited to besides its scopes, like `channels=email`; may be given several times
+    #[arg(long = "constraint", value_name = "NAME=VALUE", value_parser = constraint)]
+    constraints: Vec<(String, String)>,
+    /// An environment of the profile
+    #[arg(long, value_name = "NAME")]
+    environment: Option<String>,
     /// When it ends by itself, like 90d
     #[arg(long, value_parser = duration, value_name = "DURATION")]
     expires_in: Option<TimeDelta>,
@@ -93,23 +107,32 @@ pub async fn run(app: &App, command: Command, output: Output) -> Result<(), CliE
 
 impl Create {
     fn into_key(self, now: Timestamp) -> Result<(TenantId, NewApiKey), Refusal> {
-        if self.access_type.is_some() {
-            return Err(Refusal::invalid("--type", "needs a profile with access types; the built-in one has none"));
+        let scopes = Scopes::new(&self.scopes).map_err(|error| Refusal::invalid("--scope", error))?;
+        let mut constraints = BTreeMap::<String, Vec<String>>::new();
+        for (name, value) in self.constraints {
+            constraints.entry(name).or_default().push(value);
         }
-        if self.group.is_some() {
-            return Err(Refusal::invalid("--group", "needs a key group, and there are none yet"));
-        }
+        let constraints =
+            Constraints::try_from(constraints).map_err(|error| Refusal::invalid("--constraint", error))?;
         let new = NewApiKey {
             name: self.name,
-            scopes: Scopes::new(&self.scopes).map_err(|error| Refusal::invalid("--scope", error))?,
-            environment: None,
+            scopes: (!self.scopes.is_empty()).then_some(scopes),
+            environment: self.environment,
             expires_at: self.expires_in.map(|span| now.plus(span)),
             allowed_ips: IpAllowList::try_from(self.allowed_ips)
                 .map_err(|error| Refusal::invalid("--allow-ip", error))?,
-            contact_email: None,
+            contact_email: self.contact_email,
+            access_type: self.access_type,
+            group_id: self.group,
+            constraints: constraints.or_none(),
         };
         Ok((self.tenant, new))
     }
+}
+
+fn constraint(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').ok_or("must be of the form NAME=VALUE")?;
+    Ok((pair.0.to_owned(), pair.1.to_owned()))
 }
 
 fn duration(text: &str) -> Result<TimeDelta, String> {

@@ -13,6 +13,7 @@ use crate::app::{App, Migrate, StartError};
 use crate::config::{self, Config, ConfigError, DatabaseUrl};
 use crate::db::DbError;
 use crate::domain::Refusal;
+use crate::profile::ProfileError;
 use crate::telemetry::{self, COMMIT, TelemetryError, VERSION};
 
 use self::output::Output;
@@ -21,7 +22,9 @@ mod api_key;
 mod configuration;
 mod database;
 mod doctor;
+mod key_group;
 mod output;
+mod profile;
 mod serve;
 mod signing_key;
 mod tenant;
@@ -66,6 +69,12 @@ enum Command {
     /// Long-lived secrets of a tenant
     #[command(subcommand, arg_required_else_help = false)]
     ApiKey(api_key::Command),
+    /// Sets of API keys with the same rights
+    #[command(subcommand, arg_required_else_help = false)]
+    KeyGroup(key_group::Command),
+    /// How a product's API authentication behaves
+    #[command(subcommand, arg_required_else_help = false)]
+    Profile(profile::Command),
     /// The keys that sign tokens
     #[command(subcommand, arg_required_else_help = false)]
     SigningKey(signing_key::Command),
@@ -98,6 +107,9 @@ fn execute(cli: Cli) -> Result<ExitCode, CliError> {
     if matches!(command, Command::Openapi) {
         return output::document(&crate::routes::openapi::document()).map(|()| ExitCode::SUCCESS);
     }
+    if let Command::Profile(command) = &command {
+        return profile::run(command, output).map(|()| ExitCode::SUCCESS);
+    }
     let file = file.or_else(|| std::env::var_os("JETON_CONFIG").filter(|file| !file.is_empty()).map(PathBuf::from));
     let config = Config::load(file.as_deref(), config::environment());
     actix_web::rt::System::new().block_on(async {
@@ -111,9 +123,10 @@ fn execute(cli: Cli) -> Result<ExitCode, CliError> {
             Command::Tenant(command) => tenant::run(&*open(config?).await?, command, output).await,
             Command::User(command) => user::run(&*open(config?).await?, command, output).await,
             Command::ApiKey(command) => api_key::run(&*open(config?).await?, command, output).await,
+            Command::KeyGroup(command) => key_group::run(&*open(config?).await?, command, output).await,
             Command::SigningKey(command) => signing_key::run(&*open(config?).await?, &command, output).await,
             Command::Config(command) => configuration::run(&config?, &command, output),
-            Command::Openapi => Ok(()),
+            Command::Openapi | Command::Profile(_) => Ok(()),
         }?;
         Ok(ExitCode::SUCCESS)
     })
@@ -139,6 +152,8 @@ async fn open_or_make(config: Config) -> Result<Arc<App>, CliError> {
 enum CliError {
     #[error(transparent)]
     Config(#[from] ConfigError),
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
     #[error(transparent)]

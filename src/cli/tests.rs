@@ -27,7 +27,7 @@ fn every_command_of_the_contract_is_understood() {
         "jeton user disable a@example.com",
         "jeton user enable a@example.com",
         "jeton user set-password a@example.com --password-stdin",
-        "jeton api-key create --tenant ID --name N --scope a:b --scope c.d --type T --group ID --expires-in 90d --allow-ip 10.0.0.0/8",
+        "jeton api-key create --tenant ID --name N --scope a:b --scope c.d --type full --group ID --expires-in 90d --allow-ip 10.0.0.0/8",
         "jeton api-key list --tenant ID",
         "jeton api-key revoke ID",
         "jeton api-key rotate ID --overlap 24h",

@@ -51,7 +51,7 @@ pub struct Create {
     #[arg(long, value_name = "ID")]
     tenant: TenantId,
     /// What it is there: admin or member
-    #[arg(long, default_value_t = Role::Member)]
+    #[arg(long, default_value_t = Role::MEMBER)]
     role: Role,
     /// Give it the server-wide scope `tenants:write`
     #[arg(long)]

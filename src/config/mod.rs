@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use chrono::TimeDelta;
 use ipnet::IpNet;
@@ -11,6 +12,7 @@ pub use self::settings::{ConfigError, Setting, Source};
 use self::settings::{MASTER_KEY, Settings};
 pub use self::values::{Audience, DatabaseUrl, MasterKey, Origin, PublicUrl, Unfit};
 use crate::domain::{Algorithm, Refusal};
+use crate::profile::Profile;
 
 mod parse;
 mod settings;
@@ -33,6 +35,8 @@ pub struct Config {
     pub password: Password,
     /// `login.*`
     pub login: Login,
+    /// `profile`, read from its file.
+    pub profile: Arc<Profile>,
     settings: Vec<Setting>,
 }
 
@@ -128,6 +132,9 @@ pub struct Login {
     pub address_failures: Option<u32>,
 }
 
+/// The profile where none is named.
+const DEFAULT_PROFILE: &str = "default";
+
 /// Ten years: longer than anything here should live, and far from any overflow.
 const LONGEST: i64 = 3_650 * 86_400;
 
@@ -146,7 +153,9 @@ impl Config {
         let jwks = Jwks::take(&mut settings)?;
         let password = Password::take(&mut settings)?;
         let login = Login::take(&mut settings)?;
-        settings.take("profile", "", "nothing: only the built-in profile is there so far", no_profile)?;
+        let allowed = "the path of a profile, or the name of a built-in one";
+        let profile = settings.take("profile", DEFAULT_PROFILE, allowed, profile_name)?;
+        let profile = Arc::new(Profile::load(&profile)?);
 
         settings.ensure(
             keys.rotate_every.is_none_or(|age| age > jwks.max_age * 2),
@@ -154,7 +163,7 @@ impl Config {
             "more than twice `jwks.max_age`, for so long is a new key published before it signs",
         )?;
         let settings = settings.finish()?;
-        Ok(Self { server, database, keys, tokens, jwks, password, login, settings })
+        Ok(Self { server, database, keys, tokens, jwks, password, login, profile, settings })
     }
 
     /// Whether nobody said which database to use: only then does the first start make an account.
@@ -358,8 +367,10 @@ fn lifetime(
     Ok(settings.take(key, default, allowed, |raw| parse::lifetime(raw, least..=LONGEST))?.0)
 }
 
-fn no_profile(raw: &settings::Raw) -> Result<&'static str, Unfit> {
-    if raw.text() == Some("") { Ok("") } else { Err(Unfit) }
+/// A variable that is set to nothing names no profile.
+fn profile_name(raw: &settings::Raw) -> Result<String, Unfit> {
+    let name = raw.text().ok_or(Unfit)?;
+    Ok(if name.is_empty() { DEFAULT_PROFILE } else { name }.to_owned())
 }
 
 #[cfg(test)]

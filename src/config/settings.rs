@@ -9,6 +9,7 @@ use serde_json::Value;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::values::{MASK, Unfit};
+use crate::profile::ProfileError;
 
 /// The file that is read where none is named.
 const DEFAULT_FILE: &str = "jeton.toml";
@@ -33,6 +34,9 @@ pub enum ConfigError {
         /// What reading it gave.
         error: std::io::Error,
     },
+    /// The profile cannot be used.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
     /// The file is not TOML.
     #[error("{origin}: {message}")]
     Syntax {

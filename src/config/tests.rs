@@ -50,7 +50,7 @@ fn the_defaults_are_those_of_the_contract() {
             "password.argon2.parallelism 1",
             "login.account_failures 10",
             "login.address_failures 100",
-            "profile \"\"",
+            "profile \"default\"",
         ]
     );
     assert!(config.is_bare());
@@ -187,7 +187,7 @@ fn bad_values_are_named_with_what_is_allowed() {
         ("password.argon2.memory_kib", "7"),
         ("password.argon2.parallelism", "-1"),
         ("login.account_failures", "101"),
-        ("profile", "\"profiles/braze.toml\""),
+        ("profile", "7"),
     ] {
         let error = error(&format!("\n{key} = {value}"), &[]);
         assert!(error.starts_with("bad value ") && error.contains(&format!("for `{key}` (file ")), "{error}");
@@ -239,4 +239,15 @@ fn what_kubernetes_adds_is_no_key() {
         let error = Config::load(None, [(misspelt.to_owned(), "x".to_owned())]).unwrap_err().to_string();
         assert!(error.contains(misspelt) && error.contains("two underscores"), "{error}");
     }
+}
+
+#[test]
+fn the_profile_is_a_file_or_built_in() {
+    let load = |text: &str| Config::load(None, [("JETON_PROFILE".to_owned(), text.to_owned())]);
+    assert_eq!(load("braze").unwrap().profile.name, "braze");
+    assert_eq!(load("").unwrap().profile.name, "default");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/profiles/optimove.toml");
+    assert_eq!(load(file).unwrap().profile.name, "optimove");
+    let error = load("profiles/none.toml").unwrap_err().to_string();
+    assert!(error.contains("profiles/none.toml"), "{error}");
 }

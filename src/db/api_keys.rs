@@ -7,13 +7,13 @@ use super::schema::{api_keys, tenants};
 use crate::domain::api_key::ApiKey;
 use crate::domain::change::Change;
 use crate::domain::page::Page;
-use crate::domain::{ApiKeyId, Email, Name, Tenant, TenantId, Timestamp};
+use crate::domain::{ApiKeyId, Email, KeyGroupId, Name, Tenant, TenantId, Timestamp};
 
 columns! {
     /// What [`ApiKey`] is read from: all but the key's hash.
     API_KEY: Columns = api_keys {
         id, tenant_id, name, hint, environment, scopes, allowed_ips, contact_email, replaces, created_at, created_by,
-        expires_at, revoked_at, last_used_at,
+        expires_at, revoked_at, last_used_at, access_type, group_id, constraints,
     }
 }
 
@@ -36,6 +36,9 @@ pub fn insert(connection: &mut DbConnection, key: &ApiKey, hash: &[u8]) -> Query
             api_keys::expires_at.eq(key.expires_at),
             api_keys::revoked_at.eq(key.revoked_at),
             api_keys::last_used_at.eq(key.last_used_at),
+            api_keys::access_type.eq(&key.access_type),
+            api_keys::group_id.eq(key.group_id),
+            api_keys::constraints.eq(&key.constraints),
         ))
         .execute(connection)
         .map(drop)
@@ -49,6 +52,70 @@ pub fn find_by_hash(connection: &mut DbConnection, hash: &[u8]) -> QueryResult<O
         .select((API_KEY, tenants::all_columns))
         .first(connection)
         .optional()
+}
+
+/// Finds a key and its tenant by the hash of the secret that was replaced last, while that still works.
+pub fn find_by_previous_hash(
+    connection: &mut DbConnection,
+    hash: &[u8],
+    now: Timestamp,
+) -> QueryResult<Option<(ApiKey, Tenant)>> {
+    api_keys::table
+        .inner_join(tenants::table)
+        .filter(api_keys::previous_hash.eq(hash).and(api_keys::previous_until.gt(now)))
+        .select((API_KEY, tenants::all_columns))
+        .first(connection)
+        .optional()
+}
+
+/// Finds a key, in whichever tenant it is, and its tenant: for tokens, which name their key.
+pub fn find_with_tenant(connection: &mut DbConnection, id: ApiKeyId) -> QueryResult<Option<(ApiKey, Tenant)>> {
+    api_keys::table
+        .inner_join(tenants::table)
+        .filter(api_keys::id.eq(id))
+        .select((API_KEY, tenants::all_columns))
+        .first(connection)
+        .optional()
+}
+
+/// Gives a living key another secret; the one that it had works until `previous_until`, where that is given. The one
+/// before that is forgotten. False where the key is revoked.
+pub fn replace_secret(
+    connection: &mut DbConnection,
+    tenant: TenantId,
+    id: ApiKeyId,
+    hash: &[u8],
+    hint: &str,
+    previous_until: Option<Timestamp>,
+) -> QueryResult<bool> {
+    let previous: Option<Vec<u8>> = match previous_until {
+        None => None,
+        Some(_) => api_keys::table.find(id).select(api_keys::key_hash).first(connection).optional()?,
+    };
+    diesel::update(api_keys::table.find(id))
+        .filter(api_keys::tenant_id.eq(tenant).and(api_keys::revoked_at.is_null()))
+        .set((
+            api_keys::key_hash.eq(hash),
+            api_keys::hint.eq(hint),
+            api_keys::previous_hash.eq(previous),
+            api_keys::previous_until.eq(previous_until),
+        ))
+        .execute(connection)
+        .map(|rows| rows == 1)
+}
+
+/// Revokes all living keys of a group for good; answers how many.
+pub fn revoke_of_group(
+    connection: &mut DbConnection,
+    tenant: TenantId,
+    group: KeyGroupId,
+    now: Timestamp,
+) -> QueryResult<usize> {
+    diesel::update(api_keys::table)
+        .filter(api_keys::tenant_id.eq(tenant).and(api_keys::group_id.eq(group)))
+        .filter(api_keys::revoked_at.is_null())
+        .set(api_keys::revoked_at.eq(now))
+        .execute(connection)
 }
 
 /// Finds a key of a tenant.

@@ -13,7 +13,7 @@ pub fn insert(
     connection: &mut DbConnection,
     tenant: TenantId,
     user: UserId,
-    role: Role,
+    role: &Role,
     now: Timestamp,
 ) -> QueryResult<()> {
     diesel::insert_into(memberships::table)
@@ -82,7 +82,7 @@ pub fn of_tenant(connection: &mut DbConnection, tenant: TenantId, page: Page) ->
 }
 
 /// Gives a member another role; false where there is no such member.
-pub fn set_role(connection: &mut DbConnection, tenant: TenantId, user: UserId, role: Role) -> QueryResult<bool> {
+pub fn set_role(connection: &mut DbConnection, tenant: TenantId, user: UserId, role: &Role) -> QueryResult<bool> {
     diesel::update(memberships::table.find((tenant, user)))
         .set(memberships::role.eq(role))
         .execute(connection)

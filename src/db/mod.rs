@@ -15,11 +15,13 @@ macro_rules! columns {
 }
 
 pub mod api_keys;
+pub mod app_identifiers;
 pub mod audit;
 mod connection;
 pub mod error;
 mod executor;
 pub mod idempotency;
+pub mod key_groups;
 pub mod last_used;
 pub mod memberships;
 pub mod migrations;

@@ -64,7 +64,9 @@ pub fn delete(connection: &mut DbConnection, id: TenantId) -> QueryResult<bool> 
     diesel::delete(tenants::table.find(id)).execute(connection).map(|rows| rows == 1)
 }
 
-/// Holds the tenant's row until the transaction ends, so that what is counted next stays so; false where there is no such tenant.
-pub fn lock(connection: &mut DbConnection, id: TenantId) -> QueryResult<bool> {
-    diesel::update(tenants::table.find(id)).set(tenants::id.eq(id)).execute(connection).map(|rows| rows == 1)
+/// Holds the tenant's row until the transaction ends, so that what is counted next stays so; none where there is no such
+/// tenant.
+pub fn hold(connection: &mut DbConnection, id: TenantId) -> QueryResult<Option<Tenant>> {
+    diesel::update(tenants::table.find(id)).set(tenants::id.eq(id)).execute(connection)?;
+    find(connection, id)
 }

@@ -8,10 +8,12 @@ use diesel::serialize::{self, Output, ToSql};
 use diesel::sql_types::{BigInt, Binary, Text};
 use uuid::Uuid;
 
+use crate::domain::constraints::Constraints;
 use crate::domain::ip_allow_list::IpAllowList;
 use crate::domain::signing_key::KeyState;
 use crate::domain::{
-    Algorithm, ApiKeyId, AuditEventId, Email, Name, Role, Scopes, SessionId, TenantId, Timestamp, UserId,
+    AccessTypeName, Algorithm, ApiKeyId, AppIdentifierId, AuditEventId, Email, InstanceId, KeyGroupId, Name, Role,
+    Scopes, SessionId, TenantId, Timestamp, UserId,
 };
 
 /// Ids are stored as the 16 bytes of their UUID.
@@ -61,8 +63,8 @@ macro_rules! stored_as_text {
     )+};
 }
 
-stored_as_uuid!(ApiKeyId, AuditEventId, SessionId, TenantId, UserId);
-stored_as_text!(Algorithm, Email, IpAllowList, KeyState, Name, Role, Scopes);
+stored_as_uuid!(ApiKeyId, AppIdentifierId, AuditEventId, InstanceId, KeyGroupId, SessionId, TenantId, UserId);
+stored_as_text!(AccessTypeName, Algorithm, Constraints, Email, IpAllowList, KeyState, Name, Role, Scopes);
 
 impl<DB: Backend> ToSql<BigInt, DB> for Timestamp
 where

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use super::{ApiKeyId, UserId};
+use super::refusal::Holder;
+use super::scope::Lacking;
+use super::{ApiKeyId, Refusal, Scopes, UserId};
 
 /// Who acts, and from where.
 #[derive(Clone, Debug)]
@@ -16,6 +18,8 @@ pub struct Actor {
     pub user_agent: Option<String>,
     /// The request's `X-Request-ID`.
     pub request_id: Option<String>,
+    /// What they may do, where that has a limit: the command line and Jeton itself have none.
+    pub holds: Option<Scopes>,
 }
 
 /// Whose hand it was.
@@ -35,15 +39,30 @@ pub enum Who {
 
 impl Actor {
     /// Someone on the command line.
-    pub const COMMAND_LINE: Self = Self { who: Who::CommandLine, ip: None, user_agent: None, request_id: None };
+    pub const COMMAND_LINE: Self =
+        Self { who: Who::CommandLine, ip: None, user_agent: None, request_id: None, holds: None };
 
     /// Jeton itself.
-    pub const SYSTEM: Self = Self { who: Who::System, ip: None, user_agent: None, request_id: None };
+    pub const SYSTEM: Self = Self { who: Who::System, ip: None, user_agent: None, request_id: None, holds: None };
 
     /// The same client, now known to be `who`.
     #[must_use]
     pub fn known_as(&self, who: Who) -> Self {
         Self { who, ..self.clone() }
+    }
+
+    /// Refuses to give somebody else, or a key, more power over the tenant than they have themselves: with it a caller
+    /// who may add keys or members would make itself an administrator.
+    ///
+    /// # Errors
+    /// [`Refusal::InsufficientScope`] with the first scope that they lack.
+    pub fn ensure_may_give(&self, scopes: &Scopes) -> Result<(), Refusal> {
+        let Some(holds) = &self.holds else { return Ok(()) };
+        let holder = if matches!(self.who, Who::ApiKey(_)) { Holder::ApiKey } else { Holder::AccessToken };
+        match scopes.iter().find(|scope| !holds.contains(scope)) {
+            None => Ok(()),
+            Some(scope) => Err(holder.lacks(Lacking(scope.to_owned()))),
+        }
     }
 }
 

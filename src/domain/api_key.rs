@@ -6,8 +6,9 @@ use chrono::TimeDelta;
 use diesel::Queryable;
 use serde::{Deserialize, Serialize};
 
+use super::constraints::Constraints;
 use super::ip_allow_list::IpAllowList;
-use super::{ApiKeyId, Email, Name, Refusal, Scopes, TenantId, Timestamp};
+use super::{AccessTypeName, ApiKeyId, Email, KeyGroupId, Name, Refusal, Scopes, TenantId, Timestamp};
 
 /// A long-lived credential of a tenant. Its plain text is not in here, nor anywhere else.
 #[derive(Clone, Debug, Queryable, Serialize, Deserialize)]
@@ -40,6 +41,12 @@ pub struct ApiKey {
     pub revoked_at: Option<Timestamp>,
     /// When it was last exchanged, to within a few seconds.
     pub last_used_at: Option<Timestamp>,
+    /// The preset that it was created with, where the profile has presets; it never changes.
+    pub access_type: Option<AccessTypeName>,
+    /// The group that it belongs to.
+    pub group_id: Option<KeyGroupId>,
+    /// What downstream services limit it to; it never changes.
+    pub constraints: Option<Constraints>,
 }
 
 /// Whether a key may be exchanged. A revoked one never comes back.
@@ -119,6 +126,9 @@ mod tests {
             expires_at: Some(Timestamp(10)),
             revoked_at: None,
             last_used_at: None,
+            access_type: None,
+            group_id: None,
+            constraints: None,
         }
     }
 

@@ -31,6 +31,9 @@ pub enum Refusal {
     /// A used-up refresh token came back: the session has been revoked.
     #[error("This refresh token was used before; its session has been revoked")]
     RefreshTokenReused,
+    /// The tenant's plan has no API keys; the lowest plan that has.
+    #[error("API key access requires a {0} plan or higher")]
+    PlanRequired(String),
     /// A credential lacks a scope.
     #[error("{holder} missing required scope: {scope}")]
     InsufficientScope {
@@ -47,7 +50,16 @@ pub enum Refusal {
     TenantMismatch,
     /// A token that came from an API key called management.
     #[error("API keys cannot call management endpoints")]
+    ManagementNotAllowed,
+    /// The endpoint is not for this access type, nor for users.
+    #[error("This endpoint is not open to this kind of credential")]
     AccessTypeNotAllowed,
+    /// The profile lists no such endpoint.
+    #[error("This endpoint is not listed")]
+    EndpointNotListed,
+    /// Forward auth is for proxies that are trusted.
+    #[error("Only a trusted proxy may ask this")]
+    ProxyNotTrusted,
     /// A cookie came from a page that is not trusted.
     #[error("This origin may not use the refresh cookie")]
     OriginNotAllowed,

@@ -78,8 +78,14 @@ impl Scopes {
     pub const NONE: Self = Self::constant("");
 
     /// Scopes that we wrote ourselves.
-    pub(super) const fn constant(text: &'static str) -> Self {
+    pub(crate) const fn constant(text: &'static str) -> Self {
         Self(Cow::Borrowed(text))
+    }
+
+    /// One scope.
+    #[must_use]
+    pub fn one(scope: &Scope) -> Self {
+        Self(scope.0.clone().into())
     }
 
     /// Collects different scopes.
@@ -130,7 +136,25 @@ impl Scopes {
     /// The scopes that `other` has too.
     #[must_use]
     pub fn and(&self, other: &Self) -> Self {
-        Self(self.iter().filter(|scope| other.contains(scope)).collect::<Vec<_>>().join(" ").into())
+        self.only(|scope| other.contains(scope))
+    }
+
+    /// Those of them that `fits` accepts.
+    #[must_use]
+    pub fn only(&self, fits: impl Fn(&str) -> bool) -> Self {
+        Self(self.iter().filter(|scope| fits(scope)).collect::<Vec<_>>().join(" ").into())
+    }
+
+    /// These and one more.
+    #[must_use]
+    pub fn and_also(&self, scope: &'static str) -> Self {
+        if self.0.is_empty() { Self::constant(scope) } else { Self(format!("{} {scope}", self.0).into()) }
+    }
+
+    /// Whether `other` has exactly these, in whatever order.
+    #[must_use]
+    pub fn is_same_set(&self, other: &Self) -> bool {
+        self.iter().count() == other.iter().count() && self.iter().all(|scope| other.contains(scope))
     }
 
     /// The scopes as a list.

@@ -2,7 +2,7 @@
 
 use diesel::Queryable;
 
-use super::{Email, Role, Scopes, Tenant, Timestamp, UserId};
+use super::{Email, Role, Tenant, Timestamp, UserId};
 
 /// A person with one e-mail address.
 #[derive(Clone, Debug, Queryable)]
@@ -32,12 +32,4 @@ pub struct Member {
     pub role: Role,
     /// Since when.
     pub joined_at: Timestamp,
-}
-
-impl Member {
-    /// The scopes of this member's tokens.
-    #[must_use]
-    pub fn scopes(&self) -> Scopes {
-        self.role.scopes(self.user.operator)
-    }
 }

@@ -25,7 +25,8 @@ pub fn basic(request: &HttpRequest) -> Result<Option<(String, String)>, Refusal>
     Ok(Some(pair.map(|(id, secret)| (form_decoded(id), form_decoded(secret))).unwrap_or_default()))
 }
 
-fn credentials<'a>(request: &'a HttpRequest, scheme: &str) -> Result<Option<&'a str>, Refusal> {
+/// What stands behind a scheme, in whatever case the scheme is written.
+pub(super) fn credentials<'a>(request: &'a HttpRequest, scheme: &str) -> Result<Option<&'a str>, Refusal> {
     let header = super::header(request.headers(), AUTHORIZATION.as_str())?;
     Ok(header
         .and_then(|text| text.split_once(' '))

@@ -30,6 +30,7 @@ impl FromRequest for Client {
                 ip: peer.map(|peer| client_ip(peer, request.headers(), &app.config.server.trusted_proxies)),
                 user_agent: user_agent(request.headers()),
                 request_id: RequestId::of(request).map(|id| id.0),
+                holds: None,
             })
         }))
     }

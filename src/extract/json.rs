@@ -87,6 +87,17 @@ pub(super) async fn read_body(request: &HttpRequest, mut payload: Payload) -> Re
     tokio::time::timeout(PATIENCE, whole).await.unwrap_or(Err(Refusal::RequestTimeout))
 }
 
+/// The members of a body that is a JSON object; none where it is anything else, which others may understand.
+pub(crate) async fn optional_object(
+    request: &HttpRequest,
+    payload: Payload,
+) -> Result<Option<serde_json::Map<String, Value>>, Refusal> {
+    if ensure_content_type(request, JSON).is_err() {
+        return Ok(None);
+    }
+    Ok(serde_json::from_slice(&read_body(request, payload).await?).ok())
+}
+
 fn parse<T: DeserializeOwned + Validate>(body: &[u8]) -> Result<T, Refusal> {
     let mut json = serde_json::Deserializer::from_slice(body);
     let parsed = serde_path_to_error::deserialize(&mut json);

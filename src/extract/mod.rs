@@ -2,8 +2,10 @@
 
 pub mod authorization;
 pub mod client;
+pub mod credential;
 pub mod form;
 pub mod json;
+pub mod original_request;
 pub mod principal;
 pub mod query;
 pub mod refresh_cookie;

@@ -11,13 +11,14 @@ use super::authorization::bearer;
 use super::client::Client;
 use super::tenant::named_tenant;
 use crate::app::App;
-use crate::db::sessions;
 use crate::domain::actor::Who;
 use crate::domain::refusal::Holder;
-use crate::domain::role::OPERATOR_SCOPE;
 use crate::domain::scope::Lacking;
-use crate::domain::session::Session;
 use crate::domain::{Actor, Member, Refusal, Scopes, SessionId, TenantId};
+use crate::grants;
+use crate::grants::admission::admit;
+use crate::grants::bearer::Bearer;
+use crate::profile::roles::OPERATOR_SCOPE;
 
 /// A user with a living session.
 pub struct SignedIn {
@@ -31,7 +32,7 @@ pub struct SignedIn {
     pub actor: Actor,
 }
 
-/// A user whose token is for the tenant in the path, with the scope `S` there.
+/// Whoever's token is for the tenant in the path, with the scope `S` there: a user, or an API key that may manage.
 pub struct InTenant<S> {
     /// The tenant.
     pub tenant: TenantId,
@@ -76,22 +77,13 @@ required_scopes! {
     ReadAudit = "audit:read",
 }
 
-impl SignedIn {
-    fn ensure_scope(&self, scope: &str) -> Result<(), Refusal> {
-        if self.scopes.contains(scope) {
-            return Ok(());
-        }
-        Err(Holder::AccessToken.lacks(Lacking(scope.to_owned())))
-    }
-}
-
 impl FromRequest for SignedIn {
     type Error = Refusal;
     type Future = LocalBoxFuture<'static, Result<Self, Refusal>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let request = request.clone();
-        Box::pin(async move { authenticate(&request).await })
+        Box::pin(async move { authenticate(&request).await?.signed_in() })
     }
 }
 
@@ -102,14 +94,15 @@ impl<S: RequiredScope + 'static> FromRequest for InTenant<S> {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let request = request.clone();
         Box::pin(async move {
-            let user = authenticate(&request).await?;
+            let caller = authenticate(&request).await?;
+            caller.ensure_may_manage(app(&request)?)?;
             let tenant: TenantId =
                 request.match_info().get("tenant_id").and_then(|id| id.parse().ok()).ok_or(Refusal::NotFound)?;
-            if user.member.tenant.id != tenant {
+            if caller.tenant() != tenant {
                 return Err(Refusal::TenantMismatch);
             }
-            user.ensure_scope(S::SCOPE)?;
-            Ok(Self { tenant, actor: user.actor, scope: PhantomData })
+            caller.ensure_scope(S::SCOPE)?;
+            Ok(Self { tenant, actor: caller.actor, scope: PhantomData })
         })
     }
 }
@@ -121,39 +114,82 @@ impl FromRequest for Operator {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let request = request.clone();
         Box::pin(async move {
-            let user = authenticate(&request).await?;
-            user.ensure_scope(OPERATOR_SCOPE)?;
-            Ok(Self { actor: user.actor })
+            let caller = authenticate(&request).await?;
+            if matches!(caller.bearer, Bearer::ApiKey { .. }) {
+                return Err(Refusal::ManagementNotAllowed);
+            }
+            caller.ensure_scope(OPERATOR_SCOPE)?;
+            Ok(Self { actor: caller.actor })
         })
     }
 }
 
-/// Checks the access token, then what it rests on: a token whose session died a moment ago changes nothing any more,
-/// although other services would accept it until it expires.
-async fn authenticate(request: &HttpRequest) -> Result<SignedIn, Refusal> {
-    let app: &App = app(request)?;
-    let now = app.now();
-    let jwt = bearer(request)?.ok_or(Refusal::InvalidToken)?;
-    let claims = app.verifier.verify(jwt, now)?;
-    let id = claims.sid.ok_or(Refusal::AccessTypeNotAllowed)?;
+/// Whoever brought an access token that was accepted.
+struct Caller {
+    bearer: Bearer,
+    actor: Actor,
+}
 
-    let found: Option<(Session, Member)> =
-        app.db.read(move |connection| sessions::find_with_member(connection, id).map_err(Refusal::from)).await?;
-    let (session, member) = found.ok_or(Refusal::InvalidToken)?;
-    let is_its_own = session.user_id.uuid() == claims.sub && session.tenant_id == claims.tenant_id;
-    if !is_its_own || !session.is_alive(now) || member.user.disabled_at.is_some() {
-        return Err(Refusal::InvalidToken);
+impl Caller {
+    fn tenant(&self) -> TenantId {
+        match &self.bearer {
+            Bearer::User { member, .. } => member.tenant.id,
+            Bearer::ApiKey { tenant, .. } => tenant.id,
+        }
     }
-    member.tenant.ensure_active()?;
-    if named_tenant(request)?.is_some_and(|named| named != member.tenant.id) {
+
+    fn scopes(&self) -> &Scopes {
+        match &self.bearer {
+            Bearer::User { scopes, .. } | Bearer::ApiKey { scopes, .. } => scopes,
+        }
+    }
+
+    fn ensure_scope(&self, scope: &str) -> Result<(), Refusal> {
+        if self.scopes().contains(scope) {
+            return Ok(());
+        }
+        let holder = match &self.bearer {
+            Bearer::User { .. } => Holder::AccessToken,
+            Bearer::ApiKey { .. } => Holder::ApiKey,
+        };
+        Err(holder.lacks(Lacking(scope.to_owned())))
+    }
+
+    /// Users may, within their scopes; of API keys only those whose access type says so, under the rules of every use.
+    fn ensure_may_manage(&self, app: &App) -> Result<(), Refusal> {
+        match &self.bearer {
+            Bearer::User { .. } => Ok(()),
+            Bearer::ApiKey { key, .. } if !app.profile.may_manage(key.access_type.as_ref()) => {
+                Err(Refusal::ManagementNotAllowed)
+            }
+            Bearer::ApiKey { key, tenant, .. } => admit(app, key, tenant, None, self.actor.ip, app.now()),
+        }
+    }
+
+    fn signed_in(self) -> Result<SignedIn, Refusal> {
+        match self.bearer {
+            Bearer::User { member, session, scopes } => {
+                Ok(SignedIn { member: *member, session, scopes, actor: self.actor })
+            }
+            Bearer::ApiKey { .. } => Err(Refusal::ManagementNotAllowed),
+        }
+    }
+}
+
+/// Checks the access token and what it rests on, and that the request names no other tenant.
+async fn authenticate(request: &HttpRequest) -> Result<Caller, Refusal> {
+    let app: &App = app(request)?;
+    let jwt = bearer(request)?.ok_or(Refusal::InvalidToken)?;
+    let accepted = grants::bearer::accept(app, jwt, app.now()).await?;
+    let client = Client::extract(request).await?;
+    let who = match &accepted {
+        Bearer::User { member, .. } => Who::User(member.user.id),
+        Bearer::ApiKey { key, .. } => Who::ApiKey(key.id),
+    };
+    let mut caller = Caller { bearer: accepted, actor: client.0.known_as(who) };
+    caller.actor.holds = Some(caller.scopes().clone());
+    if named_tenant(request)?.is_some_and(|named| named != caller.tenant()) {
         return Err(Refusal::TenantMismatch);
     }
-
-    let client = Client::extract(request).await?;
-    Ok(SignedIn {
-        actor: client.0.known_as(Who::User(member.user.id)),
-        scopes: claims.scope.and(&member.scopes()),
-        session: session.id,
-        member,
-    })
+    Ok(caller)
 }

@@ -1,6 +1,9 @@
 //! A credential in, tokens out (RFC 6749's word for it): no HTTP and no SQL in here.
 
+pub mod admission;
+pub mod bearer;
 pub mod exchange;
+pub mod forward_auth;
 pub mod login;
 pub mod refresh;
 mod session_tokens;

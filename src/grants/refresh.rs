@@ -1,6 +1,8 @@
 //! Refresh: the current refresh token in, its successor out (RFC 6749 section 6; RFC 9700 section 4.14.2; contract
 //! section 3, rules 1 to 5).
 
+use std::sync::Arc;
+
 use super::SessionTokens;
 use crate::app::App;
 use crate::db::{DbConnection, audit, sessions};
@@ -11,6 +13,7 @@ use crate::domain::refusal::Holder;
 use crate::domain::session::{Presented, Session, SessionLimits};
 use crate::domain::{Actor, AuditEventId, Member, Refusal, Scopes, Timestamp};
 use crate::metrics::RefreshOutcome;
+use crate::profile::Profile;
 
 /// A refresh token that was presented.
 pub struct RefreshRequest {
@@ -46,6 +49,7 @@ pub async fn refresh(app: &App, request: RefreshRequest) -> Result<SessionTokens
         token,
         now,
         limits: app.session_limits(),
+        profile: Arc::clone(&app.profile),
         scopes: scopes.clone(),
         event_id: app.new_id(now)?,
         client,
@@ -68,6 +72,7 @@ struct Rotation {
     token: RefreshToken,
     now: Timestamp,
     limits: SessionLimits,
+    profile: Arc<Profile>,
     scopes: Option<Scopes>,
     /// For the line in the audit log, where there is to be one.
     event_id: AuditEventId,
@@ -106,7 +111,7 @@ impl Rotation {
 
     /// A refresh never widens (security 9), and is refused before anything is used up for it.
     fn ensure_scopes(&self, member: &Member) -> Result<(), Refusal> {
-        let narrowed = member.scopes().narrow(self.scopes.as_ref());
+        let narrowed = self.profile.roles.scopes(&member.role, member.user.operator).narrow(self.scopes.as_ref());
         narrowed.map(drop).map_err(|lacking| Holder::RefreshToken.lacks(lacking))
     }
 

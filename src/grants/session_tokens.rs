@@ -32,7 +32,7 @@ impl SessionTokens {
     ) -> Result<Self, Refusal> {
         let access = app.issuer.access_token(Grant {
             audience: None,
-            scopes: scopes.unwrap_or_else(|| member.scopes()),
+            scopes: scopes.unwrap_or_else(|| app.profile.roles.scopes(&member.role, member.user.operator)),
             tenant_id: session.tenant_id,
             issued_at: now,
             lifetime: app.config.tokens.access_ttl.min(session.ends_at.since(now)),

@@ -1,36 +1,35 @@
 //! API keys: created, rotated, revoked (contract section 4.2).
 
-use std::borrow::Cow;
+mod rotation;
+mod store;
 
-use chrono::TimeDelta;
-use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
+use serde::Serialize;
 
 use super::idempotency::{self, IdempotencyKey};
+use super::key_groups;
 use crate::app::App;
-use crate::db::{DbConnection, api_keys, audit, tenants};
-use crate::domain::api_key::{ApiKey, ApiKeyState};
-use crate::domain::audit::AuditEvent;
+use crate::db::{api_keys, audit};
+use crate::domain::api_key::ApiKey;
 use crate::domain::change::Change;
+use crate::domain::constraints::Constraints;
 use crate::domain::ip_allow_list::IpAllowList;
 use crate::domain::key_format::ApiKeySecret;
 use crate::domain::page::{Page, Paged};
-use crate::domain::{Actor, ApiKeyId, Email, Name, Refusal, Scopes, TenantId, Timestamp};
+use crate::domain::{AccessTypeName, Actor, ApiKeyId, Email, KeyGroupId, Name, Refusal, Scopes, TenantId, Timestamp};
+use crate::profile::WantedKey;
+use crate::profile::roles::management_in;
 
-/// As many API keys may live in a tenant of the built-in profile.
-pub const API_KEYS_PER_TENANT: i64 = 100;
-
-/// The longest that a rotated key may live on beside its successor.
-pub const LONGEST_OVERLAP: TimeDelta = TimeDelta::days(30);
+pub use self::rotation::{LONGEST_OVERLAP, rotate};
+use self::store::Draft;
 
 /// A key that somebody wants.
 #[derive(Clone, Debug, Serialize)]
 pub struct NewApiKey {
     /// What people will call it.
     pub name: Name,
-    /// What it may do.
-    pub scopes: Scopes,
-    /// `live` or `test`; the first one where none is named.
+    /// What it may do; in a group what its group may, where none are named.
+    pub scopes: Option<Scopes>,
+    /// An environment of the profile; the first one where none is named.
     pub environment: Option<String>,
     /// When it ends by itself.
     pub expires_at: Option<Timestamp>,
@@ -38,6 +37,12 @@ pub struct NewApiKey {
     pub allowed_ips: IpAllowList,
     /// Whom to ask about it.
     pub contact_email: Option<Email>,
+    /// A preset of the profile; that of the group, where none is named.
+    pub access_type: Option<AccessTypeName>,
+    /// The group that it will belong to.
+    pub group_id: Option<KeyGroupId>,
+    /// What downstream services will limit it to.
+    pub constraints: Option<Constraints>,
 }
 
 /// A key, and the one sight of its plain text.
@@ -65,7 +70,8 @@ pub struct ApiKeyChange {
 /// The limit holds however many are created at once: the tenant's row is held while keys are counted (security 24).
 ///
 /// # Errors
-/// [`Refusal::NotFound`] without such a tenant; [`Refusal::ApiKeyLimitReached`]; [`Refusal::IdempotencyConflict`];
+/// [`Refusal::NotFound`] without such a tenant; [`Refusal::PlanRequired`]; [`Refusal::ApiKeyLimitReached`];
+/// [`Refusal::IdempotencyConflict`]; [`Refusal::InsufficientScope`] where the key could manage more than who makes it;
 /// fields that are not as they must be.
 pub async fn create(
     app: &App,
@@ -75,43 +81,24 @@ pub async fn create(
     idempotency: Option<IdempotencyKey>,
 ) -> Result<CreatedApiKey, Refusal> {
     let now = app.now();
-    let expires_at = new.expires_at;
     let request = idempotency::request_hash(&("create", &new));
-    let (key, secret) = draft(app, by, tenant, new, now)?;
-    let event = app.event(by, "api_key.created", now)?.tenant(tenant).target("api-key", key.id);
-    let keep = idempotency.map(|given| keep(app, by, &given, request, &key, &secret)).transpose()?;
-    store(app, key, secret, event, keep, move |_| ensure_future(expires_at, now)).await
-}
-
-/// Replaces a key by a new one with the same rights. The old one dies now, or after `overlap`.
-///
-/// # Errors
-/// [`Refusal::NotFound`]; [`Refusal::ApiKeyNotActive`]; [`Refusal::ApiKeyLimitReached`] where both would live and
-/// one more is too many; an overlap that is too long.
-pub async fn rotate(
-    app: &App,
-    by: &Actor,
-    tenant: TenantId,
-    id: ApiKeyId,
-    overlap: TimeDelta,
-    idempotency: Option<IdempotencyKey>,
-) -> Result<CreatedApiKey, Refusal> {
-    let now = app.now();
-    if overlap < TimeDelta::zero() || overlap > LONGEST_OVERLAP {
-        let most = LONGEST_OVERLAP.num_seconds();
-        return Err(Refusal::invalid("overlap_seconds", format!("must be 0 to {most}")));
+    let new = new.in_its_group(app, tenant).await?;
+    let scopes = new.scopes.clone().unwrap_or_default();
+    app.profile.ensure_key(&new.wanted(&scopes))?;
+    if app.profile.may_manage(new.access_type.as_ref()) {
+        by.ensure_may_give(&management_in(&scopes))?;
     }
-    let old = find(app, tenant, id).await?;
-    let request = idempotency::request_hash(&("rotate", id, overlap.num_seconds()));
-    let (fresh, secret) = draft(app, by, tenant, NewApiKey::like(&old), now)?;
-    let key = ApiKey { replaces: Some(id), ..fresh };
-    let event = app
-        .event(by, "api_key.rotated", now)?
-        .tenant(tenant)
-        .target("api-key", id)
-        .details(format!("replaced by api-key:{}", key.id));
-    let keep = idempotency.map(|given| keep(app, by, &given, request, &key, &secret)).transpose()?;
-    store(app, key, secret, event, keep, move |connection| end_old(connection, tenant, id, now, overlap)).await
+    let (expires_at, group) = (new.expires_at, new.group_id);
+    let draft = Draft::new(app, by, tenant, new, now)?;
+    let event = app.event(by, "api_key.created", now)?.tenant(tenant).target("api-key", draft.key.id);
+    let keep = draft.keep(app, by, idempotency, request, now)?;
+    draft
+        .store(app, event, keep, move |connection, stored| {
+            ensure_future(expires_at, now)?;
+            key_groups::hold(connection, tenant, group)?;
+            stored.insert(connection)
+        })
+        .await
 }
 
 /// Revokes a key for good. It is no error that it is dead already.
@@ -186,75 +173,44 @@ impl NewApiKey {
     fn like(old: &ApiKey) -> Self {
         Self {
             name: old.name.clone(),
-            scopes: old.scopes.clone(),
+            scopes: Some(old.scopes.clone()),
             environment: Some(old.environment.clone()),
             expires_at: old.expires_at,
             allowed_ips: old.allowed_ips.clone(),
             contact_email: old.contact_email.clone(),
+            access_type: old.access_type.clone(),
+            group_id: old.group_id,
+            constraints: old.constraints.clone(),
         }
     }
-}
 
-fn draft(
-    app: &App,
-    by: &Actor,
-    tenant: TenantId,
-    new: NewApiKey,
-    now: Timestamp,
-) -> Result<(ApiKey, ApiKeySecret), Refusal> {
-    let environment = app
-        .key_format
-        .environment(new.environment.as_deref())
-        .ok_or_else(|| Refusal::invalid("environment", format!("must be one of {}", app.key_format.environments())))?;
-    let secret = app.key_format.write(environment, app.random.bytes()?);
-    let key = ApiKey {
-        id: app.new_id(now)?,
-        tenant_id: tenant,
-        name: new.name,
-        hint: secret.hint(),
-        environment: environment.to_string(),
-        scopes: new.scopes,
-        allowed_ips: new.allowed_ips,
-        contact_email: new.contact_email,
-        replaces: None,
-        created_at: now,
-        created_by: by.who.to_string(),
-        expires_at: new.expires_at,
-        revoked_at: None,
-        last_used_at: None,
-    };
-    Ok((key, secret))
-}
+    /// A key in a group has its group's rights; naming others is a mistake, not a smaller grant.
+    async fn in_its_group(mut self, app: &App, tenant: TenantId) -> Result<Self, Refusal> {
+        let Some(id) = self.group_id else { return Ok(self) };
+        let group = key_groups::find(app, tenant, id).await.map_err(|refusal| match refusal {
+            Refusal::NotFound => key_groups::unknown(),
+            other => other,
+        })?;
+        if self.access_type.as_ref().is_some_and(|named| Some(named) != group.access_type.as_ref()) {
+            return Err(Refusal::invalid("access_type", "must be that of the key's group, or left out"));
+        }
+        if self.scopes.as_ref().is_some_and(|named| !named.is_same_set(&group.scopes)) {
+            return Err(Refusal::invalid("scopes", "must be those of the key's group, or left out"));
+        }
+        (self.access_type, self.scopes) = (group.access_type, Some(group.scopes));
+        Ok(self)
+    }
 
-/// Stores a key in one transaction with what must come before it, unless the same request was answered before.
-async fn store(
-    app: &App,
-    key: ApiKey,
-    secret: ApiKeySecret,
-    event: AuditEvent,
-    keep: Option<idempotency::Keep>,
-    before: impl FnOnce(&mut DbConnection) -> Result<(), Refusal> + Send + 'static,
-) -> Result<CreatedApiKey, Refusal> {
-    let (tenant, hash, new) = (key.tenant_id, app.api_keys.hash(&secret), key.clone());
-    let earlier = app
-        .db
-        .write(move |connection| {
-            ensure_tenant(connection, tenant)?;
-            if let Some(keep) = keep
-                && let Some(answer) = keep.earlier_or_keep(connection)?
-            {
-                return Ok(Some(answer));
-            }
-            before(connection)?;
-            ensure_room(connection, tenant, new.created_at)?;
-            api_keys::insert(connection, &new, &hash)?;
-            audit::record(connection, &event)?;
-            Ok::<_, Refusal>(None)
-        })
-        .await?;
-    match earlier {
-        Some(sealed) => Answer::open(app, tenant, &sealed),
-        None => Ok(CreatedApiKey { key, secret, replayed: false }),
+    /// What the profile has a say in.
+    fn wanted<'a>(&'a self, scopes: &'a Scopes) -> WantedKey<'a> {
+        WantedKey {
+            access_type: self.access_type.as_ref(),
+            scopes,
+            constraints: self.constraints.as_ref(),
+            contact_email: self.contact_email.as_ref(),
+            expires_at: self.expires_at,
+            allowed_ips: &self.allowed_ips,
+        }
     }
 }
 
@@ -263,66 +219,4 @@ fn ensure_future(end: Option<Timestamp>, now: Timestamp) -> Result<(), Refusal> 
         Some(end) if end <= now => Err(Refusal::invalid("expires_at", "must be in the future")),
         _ => Ok(()),
     }
-}
-
-fn ensure_tenant(connection: &mut DbConnection, tenant: TenantId) -> Result<(), Refusal> {
-    if tenants::lock(connection, tenant)? { Ok(()) } else { Err(Refusal::NotFound) }
-}
-
-fn ensure_room(connection: &mut DbConnection, tenant: TenantId, now: Timestamp) -> Result<(), Refusal> {
-    if api_keys::count_live(connection, tenant, now)? < API_KEYS_PER_TENANT {
-        Ok(())
-    } else {
-        Err(Refusal::ApiKeyLimitReached(API_KEYS_PER_TENANT))
-    }
-}
-
-fn end_old(
-    connection: &mut DbConnection,
-    tenant: TenantId,
-    id: ApiKeyId,
-    now: Timestamp,
-    overlap: TimeDelta,
-) -> Result<(), Refusal> {
-    let old = api_keys::find(connection, tenant, id)?.ok_or(Refusal::NotFound)?;
-    // A key has one successor: a second one would inherit the end that the first rotation gave the old key.
-    if old.state(now) != ApiKeyState::Active || api_keys::is_replaced(connection, tenant, id)? {
-        return Err(Refusal::ApiKeyNotActive);
-    }
-    let end = now.plus(overlap);
-    let ended = match old.expires_at {
-        _ if overlap.is_zero() => api_keys::revoke(connection, tenant, id, now)?,
-        Some(sooner) if sooner <= end => true,
-        _ => api_keys::expire(connection, tenant, id, end)?,
-    };
-    if ended { Ok(()) } else { Err(Refusal::ApiKeyNotActive) }
-}
-
-/// What a creation answered, to be answered again.
-#[derive(Serialize, Deserialize)]
-struct Answer<'a> {
-    key: Cow<'a, ApiKey>,
-    secret: Cow<'a, str>,
-}
-
-impl Answer<'_> {
-    fn open(app: &App, tenant: TenantId, sealed: &[u8]) -> Result<CreatedApiKey, Refusal> {
-        let opened = idempotency::open(app, tenant, sealed)?;
-        let Answer { key, secret } = serde_json::from_slice(&opened).map_err(|_| Refusal::Internal)?;
-        let secret = app.key_format.read(&secret).ok_or(Refusal::Internal)?;
-        Ok(CreatedApiKey { key: key.into_owned(), secret, replayed: true })
-    }
-}
-
-fn keep(
-    app: &App,
-    by: &Actor,
-    given: &IdempotencyKey,
-    request: idempotency::Hash,
-    key: &ApiKey,
-    secret: &ApiKeySecret,
-) -> Result<idempotency::Keep, Refusal> {
-    let answer = Answer { key: Cow::Borrowed(key), secret: secret.expose().into() };
-    let answer = Zeroizing::new(serde_json::to_vec(&answer).map_err(|_| Refusal::Internal)?);
-    idempotency::Keep::new(app, key.tenant_id, given, by.who, request, &answer, key.created_at)
 }

@@ -31,7 +31,9 @@ pub async fn make_first_account(app: &App) -> Result<Option<FirstAccount>, Refus
     let now = app.now();
     let name = "First tenant".parse().map_err(|_| Refusal::Internal)?;
     let email: Email = "admin@example.com".parse().map_err(|_| Refusal::Internal)?;
-    let tenant = tenants::draft(app, NewTenant { id: None, name, plan: None }, now)?;
+    // On a plan that may use API keys, or the lines that are printed for a newcomer would not work.
+    let plan = app.profile.plans.lowest_with_api_keys().map(|plan| plan.name.clone());
+    let tenant = tenants::draft(app, NewTenant { id: None, name, plan }, now)?;
     let user = users::draft(app, email.clone(), false, now)?;
     let (secret, password) = users::generate_password(app)?;
     let hash = app.hasher.hash(secret).await?;
@@ -48,7 +50,7 @@ pub async fn make_first_account(app: &App) -> Result<Option<FirstAccount>, Refus
             }
             db::tenants::insert(connection, &first)?;
             db::users::insert(connection, &user, &hash)?;
-            db::memberships::insert(connection, first.id, user.id, Role::Admin, now)?;
+            db::memberships::insert(connection, first.id, user.id, &Role::ADMIN, now)?;
             db::audit::record(connection, &tenant_event)?;
             db::audit::record(connection, &user_event)?;
             Ok::<_, Refusal>(true)

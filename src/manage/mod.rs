@@ -1,9 +1,11 @@
 //! Changes to what is stored, each with its rules and its audit row. Every door comes through here.
 
 pub mod api_keys;
+pub mod app_identifiers;
 pub mod audit;
 pub mod first_start;
 pub mod idempotency;
+pub mod key_groups;
 pub mod sessions;
 pub mod signing_keys;
 pub mod sweep;

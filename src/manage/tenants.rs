@@ -53,7 +53,7 @@ pub async fn create(app: &App, by: &Actor, new: NewTenant) -> Result<Tenant, Ref
 /// # Errors
 /// [`Refusal::NotFound`]; a plan that the profile does not have.
 pub async fn change(app: &App, by: &Actor, id: TenantId, change: TenantChange) -> Result<Tenant, Refusal> {
-    ensure_plan(change.plan.as_deref())?;
+    app.profile.plans.ensure_known(change.plan.as_deref())?;
     let event = app.event(by, "tenant.changed", app.now())?.tenant(id).target("tenant", id);
     app.db
         .write(move |connection| {
@@ -148,7 +148,7 @@ pub async fn list(app: &App, page: Page) -> Result<Paged<Tenant>, Refusal> {
 
 /// A tenant that is still to be stored.
 pub(super) fn draft(app: &App, new: NewTenant, now: Timestamp) -> Result<Tenant, Refusal> {
-    ensure_plan(new.plan.as_deref())?;
+    app.profile.plans.ensure_known(new.plan.as_deref())?;
     Ok(Tenant {
         id: new.id.map_or_else(|| app.new_id(now), Ok)?,
         name: new.name,
@@ -157,14 +157,6 @@ pub(super) fn draft(app: &App, new: NewTenant, now: Timestamp) -> Result<Tenant,
         created_at: now,
         suspended_at: None,
     })
-}
-
-/// The built-in profile has no plans, so no tenant can be on one.
-fn ensure_plan(plan: Option<&str>) -> Result<(), Refusal> {
-    match plan {
-        None => Ok(()),
-        Some(_) => Err(Refusal::invalid("plan", "must be a plan of the profile, and the `default` profile has none")),
-    }
 }
 
 /// A tenant's public name in URLs: 26 letters and digits.

@@ -10,6 +10,7 @@ use crate::domain::audit::AuditEvent;
 use crate::domain::page::{Page, Paged};
 use crate::domain::password::Password;
 use crate::domain::{Actor, Email, Member, Refusal, Role, SessionId, TenantId, Timestamp, User, UserId};
+use crate::profile::roles::management_in;
 use crate::tokens::password_hasher::{Policy, Verdict};
 
 /// Our own name, and what people call such a server: no password is made of it (security 14).
@@ -46,9 +47,10 @@ pub struct AddedUser {
 ///
 /// # Errors
 /// [`Refusal::EmailTaken`] where the person is a member already, and nothing is to be changed; [`Refusal::NotFound`]
-/// without such a tenant; a weak password.
+/// without such a tenant; [`Refusal::InsufficientScope`] for a role that may more than who gives it; a weak password.
 pub async fn add(app: &App, by: &Actor, new: NewUser) -> Result<AddedUser, Refusal> {
     let now = app.now();
+    ensure_role(app, by, &new.role)?;
     let (password, generated) = match new.password.clone() {
         Some(password) => (password, None),
         None => generate_password(app).map(|(password, text)| (password, Some(text)))?,
@@ -59,13 +61,11 @@ pub async fn add(app: &App, by: &Actor, new: NewUser) -> Result<AddedUser, Refus
     let (member, existing) = app
         .db
         .write(move |connection| {
-            if !tenants::lock(connection, new.tenant)? {
-                return Err(Refusal::NotFound);
-            }
+            tenants::hold(connection, new.tenant)?.ok_or(Refusal::NotFound)?;
             let (user, existing) = find_or_insert(connection, fresh, &hash)?;
             let promoted = new.operator && !user.operator && users::set_operator(connection, user.id)?;
             match memberships::find(connection, new.tenant, user.id)? {
-                None => memberships::insert(connection, new.tenant, user.id, new.role, now)?,
+                None => memberships::insert(connection, new.tenant, user.id, &new.role, now)?,
                 Some(_) if promoted => {}
                 Some(_) => return Err(Refusal::EmailTaken),
             }
@@ -101,12 +101,14 @@ fn find_or_insert(connection: &mut DbConnection, fresh: User, hash: &str) -> Res
 /// Gives a member another role. Tokens issued from now on have the new role's scopes.
 ///
 /// # Errors
-/// [`Refusal::NotFound`].
+/// [`Refusal::NotFound`]; a role that the profile has not; [`Refusal::InsufficientScope`] for one that may more than who
+/// gives it.
 pub async fn change_role(app: &App, by: &Actor, tenant: TenantId, user: UserId, role: Role) -> Result<Member, Refusal> {
+    ensure_role(app, by, &role)?;
     let event = app.event(by, "user.role_changed", app.now())?.tenant(tenant).target("user", user);
     app.db
         .write(move |connection| {
-            if !memberships::set_role(connection, tenant, user, role)? {
+            if !memberships::set_role(connection, tenant, user, &role)? {
                 return Err(Refusal::NotFound);
             }
             audit::record(connection, &event.details(format!("role {role}")))?;
@@ -269,6 +271,11 @@ pub async fn memberships_of(app: &App, user: UserId) -> Result<Vec<Member>, Refu
 pub async fn list(app: &App, page: Page) -> Result<Paged<User>, Refusal> {
     let found = app.db.read(move |connection| users::list(connection, page).map_err(Refusal::from)).await?;
     Ok(page.of(found, |user| user.id.uuid()))
+}
+
+fn ensure_role(app: &App, by: &Actor, role: &Role) -> Result<(), Refusal> {
+    app.profile.roles.ensure_known(role)?;
+    by.ensure_may_give(&management_in(&app.profile.roles.scopes(role, false)))
 }
 
 /// Judges a new password, and hashes it.

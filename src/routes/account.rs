@@ -134,7 +134,7 @@ pub async fn change_password(
 
 impl From<Member> for MembershipAnswer {
     fn from(member: Member) -> Self {
-        Self { id: member.tenant.id, name: member.tenant.name, role: member.role, roles: vec![member.role] }
+        Self { id: member.tenant.id, name: member.tenant.name, roles: vec![member.role.clone()], role: member.role }
     }
 }
 

@@ -12,9 +12,10 @@ use validator::Validate;
 use crate::app::App;
 use crate::domain::api_key::{ApiKey, ApiKeyState};
 use crate::domain::change::Change;
+use crate::domain::constraints::Constraints;
 use crate::domain::ip_allow_list::IpAllowList;
 use crate::domain::page::Paged;
-use crate::domain::{ApiKeyId, Email, Name, Refusal, Scope, Scopes, TenantId, Timestamp};
+use crate::domain::{AccessTypeName, ApiKeyId, Email, KeyGroupId, Name, Refusal, Scope, Scopes, TenantId, Timestamp};
 use crate::extract::Then;
 use crate::extract::header;
 use crate::extract::json::{Json, OptionalJson};
@@ -29,24 +30,22 @@ use crate::manage::idempotency::IdempotencyKey;
 #[serde(deny_unknown_fields)]
 pub struct CreateBody {
     name: Name,
-    /// None is fine: such a key only proves which tenant calls.
-    #[serde(default)]
+    /// Those of the group where it is in one; else none is fine: such a key only proves which tenant calls.
     #[validate(length(max = 200, message = "must be at most 200 scopes"))]
-    scopes: Vec<Scope>,
-    /// `live` (default) or `test`.
+    scopes: Option<Vec<Scope>>,
+    /// An environment of the profile; the first one where it is absent.
     #[validate(length(min = 1, max = 32, message = "must be 1 to 32 characters"))]
     environment: Option<String>,
     expires_at: Option<Timestamp>,
     #[serde(default)]
     allowed_ips: IpAllowList,
     contact_email: Option<Email>,
-    /// The `default` profile has no access types.
-    access_type: Option<String>,
-    /// The `default` profile has no key groups.
-    group_id: Option<uuid::Uuid>,
-    /// The `default` profile has no constraints.
-    #[schema(value_type = Option<Object>)]
-    constraints: Option<serde_json::Map<String, Value>>,
+    /// A preset of the profile; that of the group, where it is in one.
+    access_type: Option<AccessTypeName>,
+    /// A key group of the tenant.
+    group_id: Option<KeyGroupId>,
+    /// Lists of what is permitted, by names that the access type offers; an empty list permits all.
+    constraints: Option<Constraints>,
 }
 
 /// What may be changed of a key; what may not is refused by name.
@@ -105,6 +104,9 @@ pub struct ApiKeyAnswer {
     scopes: Vec<Scope>,
     allowed_ips: IpAllowList,
     contact_email: Option<Email>,
+    access_type: Option<AccessTypeName>,
+    group_id: Option<KeyGroupId>,
+    constraints: Option<Constraints>,
     /// The key that it was rotated from.
     replaces: Option<ApiKeyId>,
     created_at: Timestamp,
@@ -259,6 +261,9 @@ impl ApiKeyAnswer {
             environment: key.environment,
             allowed_ips: key.allowed_ips,
             contact_email: key.contact_email,
+            access_type: key.access_type,
+            group_id: key.group_id,
+            constraints: key.constraints,
             replaces: key.replaces,
             created_at: key.created_at,
             created_by: key.created_by,
@@ -273,21 +278,17 @@ impl TryFrom<CreateBody> for NewApiKey {
     type Error = Refusal;
 
     fn try_from(body: CreateBody) -> Result<Self, Refusal> {
-        let absent = [
-            ("access_type", body.access_type.is_some()),
-            ("group_id", body.group_id.is_some()),
-            ("constraints", body.constraints.is_some()),
-        ];
-        if let Some((field, _)) = absent.into_iter().find(|(_, given)| *given) {
-            return Err(Refusal::invalid(field, "is not offered by the `default` profile"));
-        }
+        let scopes = body.scopes.as_deref().map(Scopes::new).transpose();
         Ok(Self {
             name: body.name,
-            scopes: Scopes::new(&body.scopes).map_err(|error| Refusal::invalid("scopes", error))?,
+            scopes: scopes.map_err(|error| Refusal::invalid("scopes", error))?,
             environment: body.environment,
             expires_at: body.expires_at,
             allowed_ips: body.allowed_ips,
             contact_email: body.contact_email,
+            access_type: body.access_type,
+            group_id: body.group_id,
+            constraints: body.constraints.and_then(Constraints::or_none),
         })
     }
 }

@@ -10,11 +10,12 @@ use validator::Validate;
 
 use crate::app::App;
 use crate::domain::{Refusal, Scopes, TenantId};
-use crate::extract::authorization::bearer;
 use crate::extract::client::Client;
+use crate::extract::credential::presented_key;
 use crate::extract::json::OptionalJson;
 use crate::extract::tenant::named_tenant;
 use crate::grants::exchange::{self as grant, ExchangeRequest};
+use crate::profile::TenantLocator;
 use crate::tokens::issuer::AccessToken;
 
 /// RFC 8693 section 3.
@@ -62,11 +63,13 @@ pub async fn exchange(
     Client(client): Client,
     OptionalJson(body): OptionalJson<ExchangeBody>,
 ) -> Result<HttpResponse, Refusal> {
-    let tenant = named_tenant(&request)?.ok_or(Refusal::TenantRequired(Vec::new()))?;
+    let tenant = named_tenant(&request)?;
+    if tenant.is_none() && app.profile.locator != TenantLocator::Key {
+        return Err(Refusal::TenantRequired(Vec::new()));
+    }
     let request = ExchangeRequest {
-        key: bearer(&request)?.and_then(|text| app.key_format.read(text)),
-        key_id: None,
-        tenant: Some(tenant),
+        key: presented_key(&request, &app)?,
+        tenant,
         scopes: body.scope,
         audience: body.audience,
         lifetime: body.expires_in.map(|seconds| TimeDelta::try_seconds(seconds).unwrap_or(TimeDelta::MAX)),

@@ -4,10 +4,13 @@
 
 pub mod account;
 pub mod api_keys;
+pub mod app_identifiers;
 pub mod audit_events;
 pub mod docs;
 pub mod exchange;
+pub mod forward_auth;
 pub mod health;
+pub mod key_groups;
 pub mod login;
 pub mod metadata;
 pub mod oauth;
@@ -69,6 +72,12 @@ fn table(config: &mut ServiceConfig) {
         "/api/v1/tenants/{tenant_id}/api-keys/{id}"        => get api_keys::find, patch api_keys::change, delete api_keys::revoke;
         "/api/v1/tenants/{tenant_id}/api-keys/{id}/rotate" => post api_keys::rotate;
 
+        "/api/v1/tenants/{tenant_id}/key-groups"      => get key_groups::list, post key_groups::create;
+        "/api/v1/tenants/{tenant_id}/key-groups/{id}" => get key_groups::find, delete key_groups::delete;
+
+        "/api/v1/tenants/{tenant_id}/app-identifiers"      => get app_identifiers::list, post app_identifiers::create;
+        "/api/v1/tenants/{tenant_id}/app-identifiers/{id}" => get app_identifiers::find, delete app_identifiers::delete;
+
         "/api/v1/tenants/{tenant_id}/users"      => get users::list, post users::add;
         "/api/v1/tenants/{tenant_id}/users/{id}" => get users::find, patch users::change_role, delete users::remove;
 
@@ -86,6 +95,10 @@ fn table(config: &mut ServiceConfig) {
         "/openapi.json" => get openapi::serve;
         "/healthz"      => get health::healthz;
         "/readyz"       => get health::readyz;
+    }
+    // Any method: proxies ask with their own or with the original one.
+    for path in [forward_auth::PATH.to_owned(), format!("{}/{{original:.*}}", forward_auth::PATH)] {
+        config.route(&path, web::route().to(forward_auth::authorize));
     }
     config.default_service(web::to(|| async { Err::<HttpResponse, _>(Refusal::NotFound) }));
 }

@@ -16,6 +16,7 @@ use crate::extract::client::Client;
 use crate::extract::form::Form;
 use crate::extract::tenant::named_tenant;
 use crate::grants;
+use crate::grants::admission::PresentedKey;
 use crate::grants::exchange::ExchangeRequest;
 use crate::grants::refresh::RefreshRequest;
 use crate::tokens::claims::LOGIN_CLIENT;
@@ -119,8 +120,7 @@ async fn exchange(
 ) -> Result<HttpResponse, OAuthError> {
     let refused = |refusal| OAuthError::of(refusal, word);
     let request = ExchangeRequest {
-        key: app.key_format.read(key),
-        key_id,
+        key: PresentedKey { secret: app.profile.key_format.read(key), id: key_id, way: None },
         tenant: named_tenant(request).map_err(refused)?,
         scopes: scopes(&mut form)?,
         audience: form.take("audience"),

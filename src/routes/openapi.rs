@@ -8,7 +8,10 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{Components, ContentBuilder, OpenApi as Document, Ref, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
-use super::{account, api_keys, audit_events, exchange, health, login, metadata, oauth, signing_keys, tenants, users};
+use super::{
+    account, api_keys, app_identifiers, audit_events, exchange, forward_auth, health, key_groups, login, metadata,
+    oauth, signing_keys, tenants, users,
+};
 use crate::error::Problem;
 
 #[derive(OpenApi)]
@@ -21,8 +24,10 @@ use crate::error::Problem;
     paths(
         login::login, login::refresh, login::logout,
         account::logout_all, account::me, account::sessions, account::revoke_session, account::change_password,
-        exchange::exchange, oauth::token,
+        exchange::exchange, forward_auth::authorize, oauth::token,
         api_keys::create, api_keys::list, api_keys::find, api_keys::change, api_keys::revoke, api_keys::rotate,
+        key_groups::create, key_groups::list, key_groups::find, key_groups::delete,
+        app_identifiers::create, app_identifiers::list, app_identifiers::find, app_identifiers::delete,
         tenants::create, tenants::list, tenants::find, tenants::change, tenants::suspend, tenants::resume,
         tenants::delete,
         users::add, users::list, users::find, users::change_role, users::remove,

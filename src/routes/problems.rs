@@ -8,6 +8,7 @@ use actix_web::http::header::ALLOW;
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 
+use super::forward_auth;
 use crate::app::App;
 use crate::domain::Refusal;
 use crate::error::{self, OAuthError};
@@ -42,5 +43,9 @@ fn refusal_in(response: &ServiceResponse, id: &str) -> Option<(&'static str, act
         _ => None,
     };
     let refusal = ours.or(framework.as_ref())?;
-    Some((refusal.code(), error::problem(refusal, id)))
+    let mut answer = error::problem(refusal, id);
+    if response.request().path().starts_with(forward_auth::PATH) {
+        forward_auth::repeat_in_headers(&mut answer, &error::document(refusal, id));
+    }
+    Some((refusal.code(), answer))
 }

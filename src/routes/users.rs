@@ -139,7 +139,7 @@ fn user_id(path: &Path<(String, String)>) -> Result<UserId, Refusal> {
 }
 
 fn member() -> Role {
-    Role::Member
+    Role::MEMBER
 }
 
 impl From<Member> for UserAnswer {

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::api_key::ApiKey;
+use crate::domain::constraints::Constraints;
 use crate::domain::session::Session;
-use crate::domain::{Member, Role, Scopes, SessionId, TenantId, Timestamp};
+use crate::domain::{AccessTypeName, KeyGroupId, Member, Role, Scopes, SessionId, TenantId, Timestamp};
 
 /// The `typ` of every access token, so that no other JWT passes for one (RFC 9068 section 2.1).
 pub const ACCESS_TOKEN_TYPE: &str = "at+jwt";
@@ -50,6 +51,15 @@ pub struct Claims {
     /// The API key's environment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
+    /// The API key's preset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_type: Option<AccessTypeName>,
+    /// The API key's group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group_id: Option<KeyGroupId>,
+    /// What the API key is limited to besides its scopes: for the downstream service to enforce.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub constraints: Option<Constraints>,
 }
 
 /// What is to be issued: everything but what the issuer itself adds (`iss`, `jti`).
@@ -89,6 +99,12 @@ pub enum Subject {
         id: Uuid,
         /// `live` or `test`.
         environment: String,
+        /// Its preset.
+        access_type: Option<AccessTypeName>,
+        /// Its group.
+        group_id: Option<KeyGroupId>,
+        /// Its limits besides its scopes.
+        constraints: Option<Constraints>,
     },
 }
 
@@ -98,7 +114,7 @@ impl Subject {
     pub fn login(session: &Session, member: &Member) -> Self {
         Self::Login {
             user: session.user_id.uuid(),
-            role: member.role,
+            role: member.role.clone(),
             session: session.id,
             auth_time: session.created_at,
         }
@@ -107,7 +123,13 @@ impl Subject {
     /// The subject of a key's tokens.
     #[must_use]
     pub fn api_key(key: &ApiKey) -> Self {
-        Self::ApiKey { id: key.id.uuid(), environment: key.environment.clone() }
+        Self::ApiKey {
+            id: key.id.uuid(),
+            environment: key.environment.clone(),
+            access_type: key.access_type.clone(),
+            group_id: key.group_id,
+            constraints: key.constraints.clone(),
+        }
     }
 }
 
@@ -134,8 +156,11 @@ impl Claims {
                 auth_time: Some(auth_time.seconds()),
                 amr: Some(vec!["pwd".to_owned()]),
                 environment: None,
+                access_type: None,
+                group_id: None,
+                constraints: None,
             },
-            Subject::ApiKey { id, environment } => Self {
+            Subject::ApiKey { id, environment, access_type, group_id, constraints } => Self {
                 iss,
                 sub: id,
                 aud,
@@ -150,6 +175,9 @@ impl Claims {
                 auth_time: None,
                 amr: None,
                 environment: Some(environment),
+                access_type,
+                group_id,
+                constraints,
             },
         }
     }

@@ -1,0 +1,96 @@
+//! Rotation: a key gives way to another with the same rights. Where the format is id + secret the id stays, and only the
+//! secret changes.
+
+use chrono::TimeDelta;
+
+use super::store::{Draft, Stored};
+use super::{CreatedApiKey, NewApiKey, find};
+use crate::app::App;
+use crate::db::{DbConnection, api_keys};
+use crate::domain::actor::Who;
+use crate::domain::api_key::{ApiKey, ApiKeyState};
+use crate::domain::{Actor, ApiKeyId, Refusal, TenantId, Timestamp};
+use crate::manage::idempotency::{self, IdempotencyKey};
+use crate::profile::roles::management_in;
+use crate::profile::ways::KeyForm;
+
+/// The longest that a rotated key may live on beside its successor.
+pub const LONGEST_OVERLAP: TimeDelta = TimeDelta::days(30);
+
+/// Replaces a key, or its secret, by a new one with the same rights. The old one dies now, or after `overlap`.
+///
+/// # Errors
+/// [`Refusal::NotFound`]; [`Refusal::ApiKeyNotActive`]; [`Refusal::ApiKeyLimitReached`] where both would live and
+/// one more is too many; [`Refusal::PlanRequired`]; an overlap that is too long.
+pub async fn rotate(
+    app: &App,
+    by: &Actor,
+    tenant: TenantId,
+    id: ApiKeyId,
+    overlap: TimeDelta,
+    idempotency: Option<IdempotencyKey>,
+) -> Result<CreatedApiKey, Refusal> {
+    let now = app.now();
+    if overlap < TimeDelta::zero() || overlap > LONGEST_OVERLAP {
+        let most = LONGEST_OVERLAP.num_seconds();
+        return Err(Refusal::invalid("overlap_seconds", format!("must be 0 to {most}")));
+    }
+    let old = find(app, tenant, id).await?;
+    // A new secret is the key's rights in another hand: nobody gets more of them than they have.
+    if app.profile.may_manage(old.access_type.as_ref()) && by.who != Who::ApiKey(id) {
+        by.ensure_may_give(&management_in(&old.scopes))?;
+    }
+    let request = idempotency::request_hash(&("rotate", id, overlap.num_seconds()));
+    let mut draft = Draft::new(app, by, tenant, NewApiKey::like(&old), now)?;
+    let keeps_id = app.profile.form(old.access_type.as_ref()) == KeyForm::IdAndSecret;
+    let details = if keeps_id {
+        draft.key = ApiKey { hint: draft.key.hint, ..old };
+        "secret replaced".to_owned()
+    } else {
+        draft.key.replaces = Some(id);
+        format!("replaced by api-key:{}", draft.key.id)
+    };
+    let event = app.event(by, "api_key.rotated", now)?.tenant(tenant).target("api-key", id).details(details);
+    let keep = draft.keep(app, by, idempotency, request, now)?;
+    draft
+        .store(app, event, keep, move |connection, stored| {
+            let old = api_keys::find(connection, tenant, id)?.ok_or(Refusal::NotFound)?;
+            if old.state(now) != ApiKeyState::Active {
+                return Err(Refusal::ApiKeyNotActive);
+            }
+            if keeps_id {
+                return replace_secret(connection, &stored, now, overlap);
+            }
+            end(connection, &old, now, overlap)?;
+            stored.insert(connection)
+        })
+        .await
+}
+
+/// Two secrets of a key work at most, for as long as they overlap: of three the oldest dies.
+fn replace_secret(
+    connection: &mut DbConnection,
+    stored: &Stored<'_>,
+    now: Timestamp,
+    overlap: TimeDelta,
+) -> Result<(), Refusal> {
+    let (tenant, id) = (stored.tenant.id, stored.key.id);
+    let until = (!overlap.is_zero()).then(|| now.plus(overlap));
+    let replaced = api_keys::replace_secret(connection, tenant, id, stored.hash, &stored.key.hint, until)?;
+    if replaced { Ok(()) } else { Err(Refusal::ApiKeyNotActive) }
+}
+
+fn end(connection: &mut DbConnection, old: &ApiKey, now: Timestamp, overlap: TimeDelta) -> Result<(), Refusal> {
+    let (tenant, id) = (old.tenant_id, old.id);
+    // A key has one successor: a second one would inherit the end that the first rotation gave the old key.
+    if api_keys::is_replaced(connection, tenant, id)? {
+        return Err(Refusal::ApiKeyNotActive);
+    }
+    let end = now.plus(overlap);
+    let ended = match old.expires_at {
+        _ if overlap.is_zero() => api_keys::revoke(connection, tenant, id, now)?,
+        Some(sooner) if sooner <= end => true,
+        _ => api_keys::expire(connection, tenant, id, end)?,
+    };
+    if ended { Ok(()) } else { Err(Refusal::ApiKeyNotActive) }
+}

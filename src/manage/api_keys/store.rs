@@ -1,0 +1,136 @@
+//! How a key gets its row: drafted, stored in one transaction with its audit row, and answered once.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::{CreatedApiKey, NewApiKey};
+use crate::app::App;
+use crate::db::{DbConnection, api_keys, audit, tenants};
+use crate::domain::api_key::ApiKey;
+use crate::domain::audit::AuditEvent;
+use crate::domain::key_format::ApiKeySecret;
+use crate::domain::{Actor, Refusal, Tenant, TenantId, Timestamp};
+use crate::manage::idempotency::{self, IdempotencyKey};
+use crate::profile::plans::Plans;
+
+/// A key that is still to be stored, and the one sight of its plain text.
+pub(super) struct Draft {
+    pub key: ApiKey,
+    pub secret: ApiKeySecret,
+}
+
+/// What a change of keys works on, inside its transaction.
+pub(super) struct Stored<'a> {
+    pub tenant: &'a Tenant,
+    pub key: &'a ApiKey,
+    pub hash: &'a [u8],
+    pub plans: &'a Plans,
+}
+
+impl Draft {
+    pub fn new(app: &App, by: &Actor, tenant: TenantId, new: NewApiKey, now: Timestamp) -> Result<Self, Refusal> {
+        let format = &app.profile.key_format;
+        let environment = format.environment(new.environment.as_deref()).ok_or_else(|| {
+            let names = format.environments.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            Refusal::invalid("environment", format!("must be one of {names}"))
+        })?;
+        let secret = format.write(environment, app.random.bytes()?);
+        let key = ApiKey {
+            id: app.new_id(now)?,
+            tenant_id: tenant,
+            name: new.name,
+            hint: secret.hint(),
+            environment: environment.to_string(),
+            scopes: new.scopes.unwrap_or_default(),
+            allowed_ips: new.allowed_ips,
+            contact_email: new.contact_email,
+            replaces: None,
+            created_at: now,
+            created_by: by.who.to_string(),
+            expires_at: new.expires_at,
+            revoked_at: None,
+            last_used_at: None,
+            access_type: new.access_type,
+            group_id: new.group_id,
+            constraints: new.constraints,
+        };
+        Ok(Self { key, secret })
+    }
+
+    /// Prepares the answer to be given again to whoever repeats the request.
+    pub fn keep(
+        &self,
+        app: &App,
+        by: &Actor,
+        given: Option<IdempotencyKey>,
+        request: idempotency::Hash,
+        now: Timestamp,
+    ) -> Result<Option<idempotency::Keep>, Refusal> {
+        let Some(given) = given else { return Ok(None) };
+        let answer = Answer { key: Cow::Borrowed(&self.key), secret: self.secret.expose().into() };
+        let answer = Zeroizing::new(serde_json::to_vec(&answer).map_err(|_| Refusal::Internal)?);
+        idempotency::Keep::new(app, self.key.tenant_id, &given, by.who, request, &answer, now).map(Some)
+    }
+
+    /// Makes `change` in one transaction with its audit row, unless the same request was answered before. The tenant's row
+    /// is held meanwhile, so that what is counted stays so (security 24).
+    pub async fn store(
+        self,
+        app: &App,
+        event: AuditEvent,
+        keep: Option<idempotency::Keep>,
+        change: impl FnOnce(&mut DbConnection, Stored<'_>) -> Result<(), Refusal> + Send + 'static,
+    ) -> Result<CreatedApiKey, Refusal> {
+        let Self { key, secret } = self;
+        let (id, hash, new, plans) =
+            (key.tenant_id, app.api_keys.hash(&secret), key.clone(), app.profile.plans.clone());
+        let earlier = app
+            .db
+            .write(move |connection| {
+                let tenant = tenants::hold(connection, id)?.ok_or(Refusal::NotFound)?;
+                plans.ensure_api_keys(tenant.plan.as_deref())?;
+                if let Some(keep) = keep
+                    && let Some(answer) = keep.earlier_or_keep(connection)?
+                {
+                    return Ok(Some(answer));
+                }
+                change(connection, Stored { tenant: &tenant, key: &new, hash: &hash, plans: &plans })?;
+                audit::record(connection, &event)?;
+                Ok::<_, Refusal>(None)
+            })
+            .await?;
+        match earlier {
+            Some(sealed) => Answer::open(app, id, &sealed),
+            None => Ok(CreatedApiKey { key, secret, replayed: false }),
+        }
+    }
+}
+
+impl Stored<'_> {
+    /// Adds the key where the tenant has room for one more that lives.
+    pub fn insert(self, connection: &mut DbConnection) -> Result<(), Refusal> {
+        let most = self.plans.limits(self.tenant.plan.as_deref()).keys_per_tenant;
+        if api_keys::count_live(connection, self.tenant.id, self.key.created_at)? >= most {
+            return Err(Refusal::ApiKeyLimitReached(most));
+        }
+        Ok(api_keys::insert(connection, self.key, self.hash)?)
+    }
+}
+
+/// What a creation answered, to be answered again.
+#[derive(Serialize, Deserialize)]
+struct Answer<'a> {
+    key: Cow<'a, ApiKey>,
+    secret: Cow<'a, str>,
+}
+
+impl Answer<'_> {
+    fn open(app: &App, tenant: TenantId, sealed: &[u8]) -> Result<CreatedApiKey, Refusal> {
+        let opened = idempotency::open(app, tenant, sealed)?;
+        let Answer { key, secret } = serde_json::from_slice(&opened).map_err(|_| Refusal::Internal)?;
+        let secret = app.profile.key_format.read(&secret).ok_or(Refusal::Internal)?;
+        Ok(CreatedApiKey { key: key.into_owned(), secret, replayed: true })
+    }
+}

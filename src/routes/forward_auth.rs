@@ -1,0 +1,118 @@
+//! `/api/v1/auth/forward`: a proxy asks whether a request may pass (contract section 4.4).
+
+use actix_web::http::Method as HttpMethod;
+use actix_web::http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderName, HeaderValue};
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value};
+
+use crate::app::App;
+use crate::domain::{Refusal, Timestamp};
+use crate::extract::client::Client;
+use crate::extract::credential::{Elsewhere, Presented};
+use crate::extract::json::optional_object;
+use crate::extract::original_request::OriginalRequest;
+use crate::extract::tenant::{X_TENANT_ID, named_tenant};
+use crate::grants::forward_auth::{self as grant, Admission, ForwardRequest};
+use crate::profile::ways::{DeprecatedPlace, DeprecatedWay};
+
+/// The path, behind which Envoy appends that of the original request.
+pub const PATH: &str = "/api/v1/auth/forward";
+
+/// Status and problem document of a refusal once more as headers, for nginx drops the body that comes with them.
+const X_AUTH_STATUS: HeaderName = HeaderName::from_static("x-auth-status");
+const X_AUTH_PROBLEM: HeaderName = HeaderName::from_static("x-auth-problem");
+
+/// Tells a proxy whether a request may pass, and what to pass on with it. It may be asked with any method.
+#[utoipa::path(
+    get, path = "/api/v1/auth/forward", tag = "exchange", security(("api_key" = []), ("bearer" = []), ("basic" = [])),
+    params(
+        ("X-Original-Method" = Option<String>, Header, description = "With X-Original-URI; or X-Forwarded-Method and X-Forwarded-Uri"),
+        ("X-Original-URI" = Option<String>, Header), ("X-Forwarded-Method" = Option<String>, Header),
+        ("X-Forwarded-Uri" = Option<String>, Header), ("X-Tenant-ID" = Option<String>, Header)
+    ),
+    responses((
+        status = 200, description = "It may",
+        headers(
+            ("Authorization" = String, description = "`Bearer` and the access token"), ("X-Tenant-ID" = String),
+            ("X-Auth-Subject" = String), ("X-Auth-Scope" = String)
+        )
+    ))
+)]
+pub async fn authorize(
+    app: Data<App>,
+    request: HttpRequest,
+    Client(client): Client,
+    payload: Payload,
+) -> Result<HttpResponse, Refusal> {
+    ensure_proxy(&request, &app)?;
+    if request.method() == HttpMethod::TRACE {
+        return Err(Refusal::MethodNotAllowed);
+    }
+    let original = OriginalRequest::of(&request, PATH)?;
+    let ways = app.profile.deprecated_ways(app.now());
+    let body = body(&request, &ways, payload).await?;
+    let elsewhere = Elsewhere { ways: &ways, query: &original.query, body: body.as_ref() };
+    let Presented { credential, deprecated } = Presented::of(&request, &app, &elsewhere)?;
+    let tenant = named_tenant(&request)?;
+    let request = ForwardRequest { credential, method: original.method, path: original.path, tenant, client };
+    let admission = grant::authorize(&app, request).await?;
+    Ok(admitted(admission, deprecated.as_ref()))
+}
+
+/// Whoever asks is told what a key may do, and is believed about the original request.
+fn ensure_proxy(request: &HttpRequest, app: &App) -> Result<(), Refusal> {
+    let peer = request.peer_addr().map(|address| address.ip().to_canonical()).ok_or(Refusal::ProxyNotTrusted)?;
+    let trusted = app.config.server.trusted_proxies.iter().any(|network| network.contains(&peer));
+    if trusted || peer.is_loopback() { Ok(()) } else { Err(Refusal::ProxyNotTrusted) }
+}
+
+/// The body is read where a key may stand in it, and the proxy sends it along.
+async fn body(
+    request: &HttpRequest,
+    ways: &[DeprecatedWay],
+    payload: Payload,
+) -> Result<Option<Map<String, Value>>, Refusal> {
+    let may_have_key = ways.iter().any(|way| matches!(way.place, DeprecatedPlace::Body(_)));
+    if may_have_key { optional_object(request, payload.into_inner()).await } else { Ok(None) }
+}
+
+fn admitted(admission: Admission, deprecated: Option<&DeprecatedWay>) -> HttpResponse {
+    let Admission { jwt, tenant, subject, scopes } = admission;
+    let mut answer = HttpResponse::Ok();
+    answer
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .insert_header((AUTHORIZATION, format!("Bearer {jwt}")))
+        .insert_header((X_TENANT_ID, tenant.to_string()))
+        .insert_header(("x-auth-subject", subject))
+        .insert_header(("x-auth-scope", scopes.as_str().to_owned()));
+    if let Some(way) = deprecated {
+        mark_deprecated(&mut answer, way);
+    }
+    answer.finish()
+}
+
+fn mark_deprecated(answer: &mut HttpResponseBuilder, way: &DeprecatedWay) {
+    let http_date = |time: Timestamp| DateTime::<Utc>::from(time).format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    answer.insert_header(("deprecation", format!("@{}", way.since.seconds())));
+    answer.insert_header(("sunset", http_date(way.sunset)));
+}
+
+/// Repeats a refusal's status and document in the headers of its answer.
+pub fn repeat_in_headers(answer: &mut HttpResponse, document: &[u8]) {
+    let text = String::from_utf8_lossy(document);
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            ' '..='~' => plain.push(c),
+            // JSON's own escapes: a header is ASCII on one line.
+            other => other.encode_utf16(&mut [0; 2]).iter().for_each(|unit| plain.push_str(&format!("\\u{unit:04x}"))),
+        }
+    }
+    let status = HeaderValue::from(answer.status().as_u16());
+    if let Ok(problem) = HeaderValue::from_str(&plain) {
+        answer.headers_mut().insert(X_AUTH_STATUS, status);
+        answer.headers_mut().insert(X_AUTH_PROBLEM, problem);
+    }
+}
