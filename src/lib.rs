@@ -10,6 +10,7 @@
 //! what the profile says: [`profile`]. It turns a credential into tokens: [`grants`]. It changes what is stored: [`manage`]. Only one door needs it: there.
 
 pub mod app;
+mod background;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -1,15 +1,13 @@
 //! Runs the server: listeners, background work, and an orderly end.
 
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web::{self, Data};
 use actix_web::{App as ActixApp, HttpResponse, HttpServer};
 
-use tokio::time::{Interval, MissedTickBehavior};
-
 use crate::app::{App, Migrate, StartError};
+use crate::background::Background;
 use crate::config::{Config, Source};
 use crate::db::users;
 use crate::domain::Refusal;
@@ -19,15 +17,6 @@ use crate::{routes, welcome};
 
 /// For how long requests may go on after SIGTERM, in seconds; the rest of 30 s is for what is queued.
 const SHUTDOWN_SECONDS: u64 = 25;
-
-/// How often what is remembered in memory is written.
-const FLUSH_EVERY: Duration = Duration::from_secs(5);
-
-/// How often the signing keys are read anew: another server may have made one.
-const RELOAD_EVERY: Duration = Duration::from_secs(10);
-
-/// How often what has ended is forgotten.
-const SWEEP_EVERY: Duration = Duration::from_mins(10);
 
 /// Serves until SIGTERM or SIGINT, then finishes what is under way.
 ///
@@ -44,7 +33,7 @@ pub async fn serve(config: Config, migrate: Migrate) -> Result<(), StartError> {
     greet(&app).await?;
 
     let metrics = serve_metrics(&app)?;
-    let background = tokio::spawn(work_behind(Data::clone(&app).into_inner()));
+    let background = Background::start(&Data::clone(&app).into_inner());
     let shared = Data::clone(&app);
     let server = HttpServer::new(move || routes::application(Data::clone(&shared)))
         .workers(workers)
@@ -56,13 +45,10 @@ pub async fn serve(config: Config, migrate: Migrate) -> Result<(), StartError> {
     tracing::info!(%address, issuer = app.config.server.public_url.issuer(), "listening");
     let ended = server.await;
 
-    background.abort();
     if let Some(metrics) = metrics {
         metrics.stop(false).await;
     }
-    if let Err(error) = app.last_used.flush(&app.db).await {
-        tracing::warn!(%error, "the last uses of some API keys are lost");
-    }
+    background.stop().await;
     app.db.drain().await;
     tracing::info!("stopped");
     ended.map_err(StartError::Ended)
@@ -100,28 +86,6 @@ async fn greet(app: &App) -> Result<(), StartError> {
         );
     }
     Ok(())
-}
-
-/// Writes and forgets by the clock, for as long as the server runs. What fails is tried again at the next turn.
-async fn work_behind(app: Arc<App>) {
-    let (mut flush, mut reload, mut sweep) = (every(FLUSH_EVERY), every(RELOAD_EVERY), every(SWEEP_EVERY));
-    loop {
-        let done = tokio::select! {
-            _ = flush.tick() => app.last_used.flush(&app.db).await.map_err(StartError::from),
-            _ = reload.tick() => manage::signing_keys::reload(&app).await,
-            _ = sweep.tick() => manage::sweep::sweep(&app).await.map_err(StartError::from),
-        };
-        if let Err(error) = done {
-            tracing::warn!(%error, "background work failed; it is tried again");
-        }
-    }
-}
-
-/// Ticks; what was missed while the process was stopped is not made up for.
-fn every(span: Duration) -> Interval {
-    let mut interval = tokio::time::interval(span);
-    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    interval
 }
 
 /// Serves the metrics on an address of their own, which nobody outside should reach.

@@ -1,0 +1,90 @@
+//! What runs by the clock beside the requests, from the start of the server to its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
+
+use crate::app::{App, StartError};
+use crate::manage;
+
+/// How often what is counted in memory is written.
+const FLUSH_EVERY: Duration = Duration::from_secs(5);
+
+/// How often the signing keys are read anew: another server may have made one.
+const RELOAD_EVERY: Duration = Duration::from_secs(10);
+
+/// How often what has ended is forgotten.
+const SWEEP_EVERY: Duration = Duration::from_mins(10);
+
+/// The background work of a server. Each piece has its own time: a long sweep holds up no flush.
+pub struct Background {
+    app: Arc<App>,
+    stop: watch::Sender<bool>,
+    /// What must not be interrupted.
+    whole: [JoinHandle<()>; 1],
+    others: [JoinHandle<()>; 2],
+}
+
+impl Background {
+    /// Starts it.
+    #[must_use]
+    pub fn start(app: &Arc<App>) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        let run = |every, work| tokio::spawn(repeat(Arc::clone(app), every, stopped.clone(), work));
+        Self {
+            app: Arc::clone(app),
+            whole: [run(FLUSH_EVERY, Work::Flush)],
+            others: [run(RELOAD_EVERY, Work::Reload), run(SWEEP_EVERY, Work::Sweep)],
+            stop,
+        }
+    }
+
+    /// Ends it after the last request. A flush is never interrupted, for nobody could say then what of it is written; what
+    /// it leaves is written now.
+    pub async fn stop(self) {
+        self.others.iter().for_each(JoinHandle::abort);
+        let _ = self.stop.send(true);
+        for work in self.whole {
+            let _ = work.await;
+        }
+        if let Err(error) = self.app.last_used.flush(&self.app.db).await {
+            tracing::warn!(%error, "the last uses of some API keys are lost");
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Work {
+    Flush,
+    Reload,
+    Sweep,
+}
+
+impl Work {
+    async fn once(self, app: &App) -> Result<(), StartError> {
+        match self {
+            Self::Flush => app.last_used.flush(&app.db).await.map_err(StartError::from),
+            Self::Reload => manage::signing_keys::reload(app).await,
+            Self::Sweep => manage::sweep::sweep(app).await.map_err(StartError::from),
+        }
+    }
+}
+
+/// Does a piece of work by the clock. What fails is tried again at the next turn; turns that were missed while the process
+/// was stopped are not made up for.
+async fn repeat(app: Arc<App>, every: Duration, mut stopped: watch::Receiver<bool>, work: Work) {
+    let mut turns = tokio::time::interval(every);
+    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = turns.tick() => {}
+            _ = stopped.changed() => return,
+        }
+        if let Err(error) = work.once(&app).await {
+            tracing::warn!(%error, "background work failed; it is tried again");
+        }
+    }
+}
