@@ -8,7 +8,6 @@ use zeroize::Zeroizing;
 
 use crate::clock::Clock;
 use crate::config::{Config, DatabaseUrl};
-use crate::db::last_used::LastUsed;
 use crate::db::{Db, DbError, migrations, secrets, signing_keys};
 use crate::domain::audit::AuditEvent;
 use crate::domain::session::SessionLimits;
@@ -23,6 +22,7 @@ use crate::tokens::password_hasher::{HasherError, PasswordHasher};
 use crate::tokens::secret_box::{self, MasterKeyError, SecretBox};
 use crate::tokens::signing_key::SigningKeyError;
 use crate::tokens::verifier::Verifier;
+use crate::usage::Usage;
 
 /// The name of the secret that API keys are hashed under.
 pub const API_KEYS: &str = "api-keys";
@@ -56,8 +56,8 @@ pub struct App {
     pub api_keys: ApiKeyHasher,
     /// How the product's API authentication behaves.
     pub profile: Arc<Profile>,
-    /// When API keys were last used.
-    pub last_used: LastUsed,
+    /// What API keys are used for.
+    pub usage: Usage,
     /// What is counted.
     pub metrics: Metrics,
 }
@@ -135,7 +135,7 @@ impl App {
             refresh_tokens: RefreshTokenSigner::new(&refresh_token_secret),
             api_keys: ApiKeyHasher::new(&api_key_secret),
             profile: Arc::clone(&config.profile),
-            last_used: LastUsed::default(),
+            usage: Usage::default(),
             metrics: Metrics::default(),
             config,
             db,

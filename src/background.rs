@@ -50,7 +50,7 @@ impl Background {
         for work in self.whole {
             let _ = work.await;
         }
-        if let Err(error) = self.app.last_used.flush(&self.app.db).await {
+        if let Err(error) = self.app.usage.flush(&self.app.db).await {
             tracing::warn!(%error, "the last uses of some API keys are lost");
         }
     }
@@ -66,7 +66,7 @@ enum Work {
 impl Work {
     async fn once(self, app: &App) -> Result<(), StartError> {
         match self {
-            Self::Flush => app.last_used.flush(&app.db).await.map_err(StartError::from),
+            Self::Flush => app.usage.flush(&app.db).await.map_err(StartError::from),
             Self::Reload => manage::signing_keys::reload(app).await,
             Self::Sweep => manage::sweep::sweep(app).await.map_err(StartError::from),
         }

@@ -27,4 +27,5 @@ pub mod routes;
 pub mod server;
 pub mod telemetry;
 pub mod tokens;
+pub mod usage;
 mod welcome;

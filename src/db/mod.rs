@@ -22,7 +22,6 @@ pub mod error;
 mod executor;
 pub mod idempotency;
 pub mod key_groups;
-pub mod last_used;
 pub mod memberships;
 pub mod migrations;
 mod schema;
@@ -31,6 +30,7 @@ pub mod sessions;
 pub mod signing_keys;
 pub mod tenants;
 mod types;
+pub mod usage;
 pub mod users;
 
 use std::sync::Arc;

@@ -12,7 +12,7 @@ use crate::domain::constraints::Constraints;
 use crate::domain::ip_allow_list::IpAllowList;
 use crate::domain::signing_key::KeyState;
 use crate::domain::{
-    AccessTypeName, Algorithm, ApiKeyId, AppIdentifierId, AuditEventId, Email, InstanceId, KeyGroupId, Name, Role,
+    AccessTypeName, Algorithm, ApiKeyId, AppIdentifierId, AuditEventId, Day, Email, InstanceId, KeyGroupId, Name, Role,
     Scopes, SessionId, TenantId, Timestamp, UserId,
 };
 
@@ -63,23 +63,29 @@ macro_rules! stored_as_text {
     )+};
 }
 
+/// What is a number in the domain is one in the database.
+macro_rules! stored_as_number {
+    ($($number:ident),+) => {$(
+        impl<DB: Backend> ToSql<BigInt, DB> for $number
+        where
+            i64: ToSql<BigInt, DB>,
+        {
+            fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, DB>) -> serialize::Result {
+                self.0.to_sql(out)
+            }
+        }
+
+        impl<DB: Backend> FromSql<BigInt, DB> for $number
+        where
+            i64: FromSql<BigInt, DB>,
+        {
+            fn from_sql(bytes: DB::RawValue<'_>) -> deserialize::Result<Self> {
+                i64::from_sql(bytes).map(Self)
+            }
+        }
+    )+};
+}
+
 stored_as_uuid!(ApiKeyId, AppIdentifierId, AuditEventId, InstanceId, KeyGroupId, SessionId, TenantId, UserId);
+stored_as_number!(Day, Timestamp);
 stored_as_text!(AccessTypeName, Algorithm, Constraints, Email, IpAllowList, KeyState, Name, Role, Scopes);
-
-impl<DB: Backend> ToSql<BigInt, DB> for Timestamp
-where
-    i64: ToSql<BigInt, DB>,
-{
-    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, DB>) -> serialize::Result {
-        self.0.to_sql(out)
-    }
-}
-
-impl<DB: Backend> FromSql<BigInt, DB> for Timestamp
-where
-    i64: FromSql<BigInt, DB>,
-{
-    fn from_sql(bytes: DB::RawValue<'_>) -> deserialize::Result<Self> {
-        i64::from_sql(bytes).map(Self)
-    }
-}

@@ -7,6 +7,7 @@ pub mod app_identifier;
 pub mod audit;
 pub mod change;
 pub mod constraints;
+pub mod day;
 pub mod email;
 pub mod id;
 pub mod ip_allow_list;
@@ -28,6 +29,7 @@ pub mod word;
 
 pub use actor::Actor;
 pub use algorithm::Algorithm;
+pub use day::Day;
 pub use email::Email;
 pub use id::{ApiKeyId, AppIdentifierId, AuditEventId, InstanceId, KeyGroupId, SessionId, TenantId, UserId};
 pub use name::Name;

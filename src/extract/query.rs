@@ -1,4 +1,4 @@
-//! Queries of lists: `?limit=`, `?cursor=`, and what a list filters by. Nothing twice, nothing unknown.
+//! Queries: `?limit=`, `?cursor=`, what a list filters by, and `?days=`. Nothing twice, nothing unknown.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -23,6 +23,9 @@ pub struct AuditQuery {
     /// Of which lines.
     pub filter: AuditFilter,
 }
+
+/// The days that a request asks about, today included: 30 where it does not say.
+pub struct DaysQuery(pub u16);
 
 impl FromRequest for PageQuery {
     type Error = Refusal;
@@ -55,6 +58,25 @@ impl FromRequest for AuditQuery {
         }))
     }
 }
+
+impl FromRequest for DaysQuery {
+    type Error = Refusal;
+    type Future = Ready<Result<Self, Refusal>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Parameters::of(request).and_then(|mut given| {
+            let days = given.parse("days")?.unwrap_or(30);
+            if !(1..=MOST_DAYS).contains(&days) {
+                return Err(Refusal::invalid("days", format!("must be 1 to {MOST_DAYS}")));
+            }
+            given.ensure_empty()?;
+            Ok(Self(days))
+        }))
+    }
+}
+
+/// A year, a leap day included; [`crate::manage::sweep`] keeps more.
+const MOST_DAYS: u16 = 366;
 
 /// More parameters than any list has: looking for repeated ones must stay cheap.
 const MOST_PARAMETERS: usize = 32;

@@ -40,8 +40,8 @@ pub async fn with_key<T>(
         return Err(Refusal::InvalidApiKey);
     };
     match rules(&key, &tenant) {
-        Ok((done, _scopes)) => {
-            app.last_used.note(key.id, now);
+        Ok((done, scopes)) => {
+            app.usage.success(key.id, &scopes, now);
             Ok(done)
         }
         Err(refusal) => {
@@ -105,6 +105,7 @@ fn note_refusal(
     }
     let mut event = app.event(client, "api_key.refused", now)?.outcome(refusal.code());
     if let Some(key) = key {
+        app.usage.refusal(key.id, refusal.code(), now);
         event = event.by(Who::ApiKey(key.id)).tenant(key.tenant_id).target("api-key", key.id);
     }
     app.db.write_behind(move |connection| Ok(audit::record(connection, &event)?));

@@ -10,4 +10,5 @@ pub mod sessions;
 pub mod signing_keys;
 pub mod sweep;
 pub mod tenants;
+pub mod usage;
 pub mod users;

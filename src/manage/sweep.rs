@@ -1,13 +1,17 @@
-//! Sweeping: what has ended long ago is forgotten in small batches, so that neither table only grows.
+//! Sweeping: what has ended long ago is forgotten in small batches, so that no table only grows.
 
 use chrono::TimeDelta;
 use diesel::QueryResult;
 
 use crate::app::App;
-use crate::db::{DbConnection, DbError, idempotency, sessions};
+use crate::db::{DbConnection, DbError, idempotency, sessions, usage};
+use crate::domain::Day;
 
 /// For how long an ended session is remembered, so that its tokens are recognised as used up.
 const SESSIONS_KEPT: TimeDelta = TimeDelta::days(7);
+
+/// For how many days the usage of API keys is remembered: a year and some weeks.
+const USAGE_DAYS: u16 = 400;
 
 /// Rows to forget at a time: other writers get their turn in between.
 const BATCH: i64 = 500;
@@ -19,8 +23,11 @@ const BATCH: i64 = 500;
 pub async fn sweep(app: &App) -> Result<(), DbError> {
     let now = app.now();
     let ended_before = now.plus(-SESSIONS_KEPT);
+    let counted_before = Day::from(now).minus(USAGE_DAYS);
     in_batches(app, move |connection| idempotency::sweep(connection, now, BATCH)).await?;
-    in_batches(app, move |connection| sessions::sweep(connection, ended_before, BATCH)).await
+    in_batches(app, move |connection| sessions::sweep(connection, ended_before, BATCH)).await?;
+    in_batches(app, move |connection| usage::sweep_outcomes(connection, counted_before, BATCH)).await?;
+    in_batches(app, move |connection| usage::sweep_scopes(connection, counted_before, BATCH)).await
 }
 
 async fn in_batches(

@@ -227,7 +227,8 @@ pub async fn rotate(
     Ok(created_answer(created))
 }
 
-fn key_id(path: &Path<(String, String)>) -> Result<ApiKeyId, Refusal> {
+/// The key that a path names.
+pub(super) fn key_id(path: &Path<(String, String)>) -> Result<ApiKeyId, Refusal> {
     path.1.parse().map_err(|_| Refusal::NotFound)
 }
 

@@ -19,6 +19,7 @@ pub mod openapi;
 mod problems;
 pub mod signing_keys;
 pub mod tenants;
+pub mod usage;
 pub mod users;
 
 use actix_cors::Cors;
@@ -71,6 +72,7 @@ fn table(config: &mut ServiceConfig) {
         "/api/v1/tenants/{tenant_id}/api-keys"             => get api_keys::list, post api_keys::create;
         "/api/v1/tenants/{tenant_id}/api-keys/{id}"        => get api_keys::find, patch api_keys::change, delete api_keys::revoke;
         "/api/v1/tenants/{tenant_id}/api-keys/{id}/rotate" => post api_keys::rotate;
+        "/api/v1/tenants/{tenant_id}/api-keys/{id}/usage"  => get usage::usage;
 
         "/api/v1/tenants/{tenant_id}/key-groups"      => get key_groups::list, post key_groups::create;
         "/api/v1/tenants/{tenant_id}/key-groups/{id}" => get key_groups::find, delete key_groups::delete;

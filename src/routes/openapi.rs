@@ -10,7 +10,7 @@ use utoipa::{Modify, OpenApi};
 
 use super::{
     account, api_keys, app_identifiers, audit_events, exchange, forward_auth, health, key_groups, login, metadata,
-    oauth, signing_keys, tenants, users,
+    oauth, signing_keys, tenants, usage, users,
 };
 use crate::error::Problem;
 
@@ -26,6 +26,7 @@ use crate::error::Problem;
         account::logout_all, account::me, account::sessions, account::revoke_session, account::change_password,
         exchange::exchange, forward_auth::authorize, oauth::token,
         api_keys::create, api_keys::list, api_keys::find, api_keys::change, api_keys::revoke, api_keys::rotate,
+        usage::usage,
         key_groups::create, key_groups::list, key_groups::find, key_groups::delete,
         app_identifiers::create, app_identifiers::list, app_identifiers::find, app_identifiers::delete,
         tenants::create, tenants::list, tenants::find, tenants::change, tenants::suspend, tenants::resume,

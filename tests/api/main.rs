@@ -31,3 +31,4 @@ mod routes;
 mod session_end;
 mod startup;
 mod telemetry;
+mod usage;

@@ -55,6 +55,7 @@ const ROUTES: &[(&str, &str, Expected)] = &[
     ("PATCH", "/api/v1/tenants/{tenant_id}/api-keys/{id}", admins(200)),
     ("DELETE", "/api/v1/tenants/{tenant_id}/api-keys/{id}", admins(204)),
     ("POST", "/api/v1/tenants/{tenant_id}/api-keys/{id}/rotate", admins(201)),
+    ("GET", "/api/v1/tenants/{tenant_id}/api-keys/{id}/usage", admins(200)),
     ("GET", "/api/v1/tenants/{tenant_id}/users", admins(200)),
     ("POST", "/api/v1/tenants/{tenant_id}/users", admins(201)),
     ("GET", "/api/v1/tenants/{tenant_id}/users/{id}", admins(200)),

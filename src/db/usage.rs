@@ -1,0 +1,169 @@
+//! Tables `api_key_usage` and `api_key_scope_usage`: how often API keys were exchanged or refused, day by day.
+
+use std::collections::BTreeMap;
+
+use diesel::dsl::{max, sql};
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Binary, Text};
+
+use super::schema::{api_key_scope_usage, api_key_usage};
+use super::{DbConnection, DbError, api_keys};
+use crate::domain::{ApiKeyId, Day, Scopes, Timestamp};
+
+/// The outcome of an exchange that was no refusal.
+pub const SUCCESS: &str = "success";
+
+/// What was counted of a key: rows in the order in which they are written, on every server alike.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyUsage {
+    last_used_at: Option<Timestamp>,
+    outcomes: BTreeMap<(Day, &'static str), i64>,
+    scopes: BTreeMap<Day, BTreeMap<String, i64>>,
+}
+
+/// How often a day ended so.
+pub type OutcomeRow = (Day, String, i64);
+
+/// How often a scope was used, and when last.
+pub type ScopeRow = (String, i64, Day);
+
+impl KeyUsage {
+    /// Counts a token with these scopes.
+    pub fn success(&mut self, scopes: &Scopes, now: Timestamp) {
+        self.last_used_at = self.last_used_at.max(Some(now));
+        self.count(SUCCESS, now);
+        let counts = self.scopes.entry(now.into()).or_default();
+        for scope in scopes.iter() {
+            match counts.get_mut(scope) {
+                Some(times) => *times += 1,
+                None => drop(counts.insert(scope.to_owned(), 1)),
+            }
+        }
+    }
+
+    /// Counts a refusal with this code.
+    pub fn refusal(&mut self, code: &'static str, now: Timestamp) {
+        self.count(code, now);
+    }
+
+    /// Adds what was counted elsewhere.
+    pub fn merge(&mut self, other: Self) {
+        self.last_used_at = self.last_used_at.max(other.last_used_at);
+        for (outcome, times) in other.outcomes {
+            *self.outcomes.entry(outcome).or_default() += times;
+        }
+        for (day, scopes) in other.scopes {
+            let counts = self.scopes.entry(day).or_default();
+            for (scope, times) in scopes {
+                *counts.entry(scope).or_default() += times;
+            }
+        }
+    }
+
+    /// How many rows are to be written.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.outcomes.len() + self.scopes.values().map(BTreeMap::len).sum::<usize>()
+    }
+
+    fn count(&mut self, outcome: &'static str, now: Timestamp) {
+        *self.outcomes.entry((now.into(), outcome)).or_default() += 1;
+    }
+}
+
+/// Adds what was counted of a key, whole or not at all; nothing where the key is gone, which is no error.
+pub fn add(connection: &mut DbConnection, key: ApiKeyId, usage: &KeyUsage) -> Result<(), DbError> {
+    // A savepoint: the key that is gone must not take its neighbours' counts with it.
+    match connection.transaction(|connection| add_rows(connection, key, usage)).map_err(DbError::from) {
+        Err(DbError::Gone) => Ok(()),
+        other => other,
+    }
+}
+
+fn add_rows(connection: &mut DbConnection, key: ApiKeyId, usage: &KeyUsage) -> QueryResult<()> {
+    for ((day, outcome), times) in &usage.outcomes {
+        upsert(connection, ADD_OUTCOME, key, *day, outcome, *times)?;
+    }
+    for (day, scopes) in &usage.scopes {
+        for (scope, times) in scopes {
+            upsert(connection, ADD_SCOPE, key, *day, scope, *times)?;
+        }
+    }
+    match usage.last_used_at {
+        Some(at) => api_keys::note_use(connection, key, at),
+        None => Ok(()),
+    }
+}
+
+const ADD_OUTCOME: &str = "INSERT INTO api_key_usage (api_key_id, day, outcome, times) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (api_key_id, day, outcome) DO UPDATE SET times = api_key_usage.times + excluded.times";
+
+const ADD_SCOPE: &str = "INSERT INTO api_key_scope_usage (api_key_id, day, scope, times) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (api_key_id, day, scope) DO UPDATE SET times = api_key_scope_usage.times + excluded.times";
+
+/// As text, for diesel has no `ON CONFLICT` for both databases at once, which both of them understand: one round trip for
+/// a row, and nothing to do anew where another server inserts it at the same time.
+fn upsert(
+    connection: &mut DbConnection,
+    statement: &str,
+    key: ApiKeyId,
+    day: Day,
+    what: &str,
+    times: i64,
+) -> QueryResult<()> {
+    diesel::sql_query(statement)
+        .bind::<Binary, _>(key)
+        .bind::<BigInt, _>(day)
+        .bind::<Text, _>(what)
+        .bind::<BigInt, _>(times)
+        .execute(connection)
+        .map(drop)
+}
+
+/// How the days of a key ended, from one day to another, both included.
+pub fn outcomes(connection: &mut DbConnection, key: ApiKeyId, from: Day, to: Day) -> QueryResult<Vec<OutcomeRow>> {
+    api_key_usage::table
+        .filter(api_key_usage::api_key_id.eq(key).and(api_key_usage::day.between(from, to)))
+        .select((api_key_usage::day, api_key_usage::outcome, api_key_usage::times))
+        .load(connection)
+}
+
+/// The scopes of a key that were used on these days.
+pub fn scopes(connection: &mut DbConnection, key: ApiKeyId, from: Day, to: Day) -> QueryResult<Vec<ScopeRow>> {
+    api_key_scope_usage::table
+        .filter(api_key_scope_usage::api_key_id.eq(key).and(api_key_scope_usage::day.between(from, to)))
+        .group_by(api_key_scope_usage::scope)
+        .select((
+            api_key_scope_usage::scope,
+            // The sum of a BIGINT is a NUMERIC on PostgreSQL.
+            sql::<BigInt>("CAST(SUM(times) AS BIGINT)"),
+            max(api_key_scope_usage::day).assume_not_null(),
+        ))
+        .load(connection)
+}
+
+/// Forgets up to `most` rows of outcomes from before a day; answers how many.
+pub fn sweep_outcomes(connection: &mut DbConnection, before: Day, most: i64) -> QueryResult<usize> {
+    let rows = api_key_usage::table
+        .filter(api_key_usage::day.lt(before))
+        .select((api_key_usage::api_key_id, api_key_usage::day, api_key_usage::outcome))
+        .limit(most)
+        .load::<(ApiKeyId, Day, String)>(connection)?;
+    for row in &rows {
+        diesel::delete(api_key_usage::table.find((row.0, row.1, &row.2))).execute(connection)?;
+    }
+    Ok(rows.len())
+}
+
+/// Forgets up to `most` rows of scopes from before a day; answers how many.
+pub fn sweep_scopes(connection: &mut DbConnection, before: Day, most: i64) -> QueryResult<usize> {
+    let rows = api_key_scope_usage::table
+        .filter(api_key_scope_usage::day.lt(before))
+        .select((api_key_scope_usage::api_key_id, api_key_scope_usage::day, api_key_scope_usage::scope))
+        .limit(most)
+        .load::<(ApiKeyId, Day, String)>(connection)?;
+    for row in &rows {
+        diesel::delete(api_key_scope_usage::table.find((row.0, row.1, &row.2))).execute(connection)?;
+    }
+    Ok(rows.len())
+}
