@@ -46,6 +46,7 @@ impl Refusal {
             Self::UnsupportedMediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
             Self::ValidationFailed(_) => (StatusCode::UNPROCESSABLE_ENTITY, "validation_failed"),
             Self::ImmutableField(_) => (StatusCode::UNPROCESSABLE_ENTITY, "immutable_field"),
+            Self::RateLimited(_) => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
             Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
@@ -124,8 +125,17 @@ pub fn document(refusal: &Refusal, request_id: &str) -> Vec<u8> {
 fn builder(status: StatusCode, refusal: Option<&Refusal>) -> HttpResponseBuilder {
     let mut answer = HttpResponse::build(status);
     answer.insert_header((CACHE_CONTROL, "no-store"));
-    if matches!(refusal, Some(Refusal::Overloaded | Refusal::Unavailable)) {
-        answer.insert_header((RETRY_AFTER, RETRY_AFTER_SECONDS));
+    match refusal {
+        Some(Refusal::Overloaded | Refusal::Unavailable) => {
+            answer.insert_header((RETRY_AFTER, RETRY_AFTER_SECONDS));
+        }
+        Some(Refusal::RateLimited(state)) => {
+            answer.insert_header((RETRY_AFTER, state.retry_after));
+            for field in state.fields() {
+                answer.insert_header(field);
+            }
+        }
+        _ => {}
     }
     answer
 }
@@ -183,7 +193,8 @@ impl OAuthError {
             | Refusal::PayloadTooLarge
             | Refusal::UnsupportedMediaType(_)
             | Refusal::TenantRequired(_) => "invalid_request",
-            Refusal::Overloaded | Refusal::Unavailable => "temporarily_unavailable",
+            // RFC 6749 has no word for a limit; this one says that the same request may succeed later.
+            Refusal::RateLimited(_) | Refusal::Overloaded | Refusal::Unavailable => "temporarily_unavailable",
             Refusal::Internal => "server_error",
             _ => credential,
         };
@@ -193,6 +204,7 @@ impl OAuthError {
                 Refusal::RequestTimeout
                 | Refusal::PayloadTooLarge
                 | Refusal::UnsupportedMediaType(_)
+                | Refusal::RateLimited(_)
                 | Refusal::Overloaded
                 | Refusal::Unavailable
                 | Refusal::Internal,
@@ -233,4 +245,27 @@ impl ResponseError for OAuthError {
 /// `error_description` has no quotes, backslashes or other than printable ASCII (RFC 6749 section 5.2).
 fn plain(text: &str) -> String {
     text.chars().filter(|c| matches!(c, ' '..='~') && !matches!(c, '"' | '\\')).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::rate_limit::RateLimitState;
+
+    #[test]
+    fn a_rate_limit_says_when_to_come_back() {
+        let limited =
+            || Refusal::RateLimited(RateLimitState { per_minute: 120, remaining: 0, retry_after: 1, reset: 1 });
+        let oauth = OAuthError::of(limited(), "invalid_client");
+        assert_eq!((oauth.error, oauth.code()), ("temporarily_unavailable", "rate_limited"));
+        for answer in [problem(&limited(), "id"), oauth.error_response()] {
+            assert_eq!(answer.status(), 429);
+            for (name, value) in
+                [("retry-after", "1"), ("ratelimit", r#""key";r=0;t=1"#), ("ratelimit-policy", r#""key";q=120;w=60"#)]
+            {
+                assert_eq!(answer.headers().get(name).unwrap(), value);
+            }
+        }
+        assert_eq!(limited().to_string(), "Too many requests with this API key; try again in 1 s");
+    }
 }

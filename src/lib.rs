@@ -19,6 +19,7 @@ pub mod domain;
 pub mod error;
 pub mod extract;
 pub mod grants;
+pub mod limits;
 pub mod manage;
 pub mod metrics;
 pub mod profile;

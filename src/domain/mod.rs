@@ -17,6 +17,7 @@ pub mod name;
 pub mod original_request;
 pub mod page;
 pub mod password;
+pub mod rate_limit;
 pub mod refresh_token;
 pub mod refusal;
 pub mod scope;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::rate_limit::RateLimitState;
 use super::scope::Lacking;
 use super::{Name, TenantId};
 
@@ -102,6 +103,9 @@ pub enum Refusal {
     /// Fields that can never be changed.
     #[error("{0} cannot be changed; create a new key instead")]
     ImmutableField(&'static str),
+    /// The key has used up its requests for now.
+    #[error("Too many requests with this API key; try again in {} s", .0.retry_after)]
+    RateLimited(RateLimitState),
     /// Too much is under way at once.
     #[error("The server is busy; try again shortly")]
     Overloaded,

@@ -133,7 +133,8 @@ fn cors(config: &Config) -> Cors {
         .supports_credentials()
         .allowed_methods(["GET", "POST", "PATCH", "DELETE"])
         .allowed_headers(["authorization", "content-type", "idempotency-key", X_REQUEST_ID, X_TENANT_ID])
-        .expose_headers([HeaderName::from_static(X_REQUEST_ID), HeaderName::from_static("retry-after"), CONTENT_TYPE])
+        .expose_headers([X_REQUEST_ID, "retry-after", "ratelimit", "ratelimit-policy"].map(HeaderName::from_static))
+        .expose_headers([CONTENT_TYPE])
         .max_age(600);
     for origin in &config.server.allowed_origins {
         cors = cors.allowed_origin(origin.as_str());
