@@ -11,7 +11,8 @@ use crate::config::{Config, DatabaseUrl};
 use crate::db::{Db, DbError, migrations, secrets, signing_keys};
 use crate::domain::audit::AuditEvent;
 use crate::domain::session::SessionLimits;
-use crate::domain::{Actor, Refusal, Timestamp};
+use crate::domain::{Actor, InstanceId, Refusal, Timestamp};
+use crate::limits::RateLimits;
 use crate::metrics::Metrics;
 use crate::profile::Profile;
 use crate::random::Random;
@@ -58,6 +59,10 @@ pub struct App {
     pub profile: Arc<Profile>,
     /// What API keys are used for.
     pub usage: Usage,
+    /// How much API keys have used of their limits.
+    pub limits: RateLimits,
+    /// This server among those on the same database.
+    pub instance: InstanceId,
     /// What is counted.
     pub metrics: Metrics,
 }
@@ -136,6 +141,8 @@ impl App {
             api_keys: ApiKeyHasher::new(&api_key_secret),
             profile: Arc::clone(&config.profile),
             usage: Usage::default(),
+            limits: RateLimits::default(),
+            instance: new_id(&random, now)?,
             metrics: Metrics::default(),
             config,
             db,
@@ -158,8 +165,13 @@ impl App {
     /// # Errors
     /// [`Refusal::Internal`] without randomness.
     pub fn new_id<Id: From<uuid::Uuid>>(&self, now: Timestamp) -> Result<Id, Refusal> {
-        let random = self.random.bytes()?;
-        Ok(uuid::Builder::from_unix_timestamp_millis(now.millis(), &random).into_uuid().into())
+        new_id(&self.random, now)
+    }
+
+    /// Whether any API key may have a rate limit: only then the servers tell each other that they run.
+    #[must_use]
+    pub fn limits_rates(&self) -> bool {
+        self.limits.in_use()
     }
 
     /// A line for the audit log: `actor` does `action` now.
@@ -176,6 +188,11 @@ impl App {
         let tokens = &self.config.tokens;
         SessionLimits { refresh_ttl: tokens.refresh_ttl, session_ttl: tokens.session_ttl, grace: tokens.refresh_grace }
     }
+}
+
+fn new_id<Id: From<uuid::Uuid>>(random: &Random, now: Timestamp) -> Result<Id, Refusal> {
+    let random = random.bytes()?;
+    Ok(uuid::Builder::from_unix_timestamp_millis(now.millis(), &random).into_uuid().into())
 }
 
 async fn ensure_migrated(db: &Db, config: &Config, migrate: Migrate) -> Result<(), StartError> {

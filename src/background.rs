@@ -13,18 +13,21 @@ use crate::manage;
 /// How often what is counted in memory is written.
 const FLUSH_EVERY: Duration = Duration::from_secs(5);
 
+/// How often the other servers are told that this one runs.
+const HEARTBEAT_EVERY: Duration = Duration::from_secs(2);
+
 /// How often the signing keys are read anew: another server may have made one.
 const RELOAD_EVERY: Duration = Duration::from_secs(10);
 
 /// How often what has ended is forgotten.
 const SWEEP_EVERY: Duration = Duration::from_mins(10);
 
-/// The background work of a server. Each piece has its own time: a long sweep holds up no flush.
+/// The background work of a server. Each piece has its own time: a long sweep holds up no heartbeat.
 pub struct Background {
     app: Arc<App>,
     stop: watch::Sender<bool>,
     /// What must not be interrupted.
-    whole: [JoinHandle<()>; 1],
+    whole: [JoinHandle<()>; 2],
     others: [JoinHandle<()>; 2],
 }
 
@@ -36,14 +39,14 @@ impl Background {
         let run = |every, work| tokio::spawn(repeat(Arc::clone(app), every, stopped.clone(), work));
         Self {
             app: Arc::clone(app),
-            whole: [run(FLUSH_EVERY, Work::Flush)],
+            whole: [run(FLUSH_EVERY, Work::Flush), run(HEARTBEAT_EVERY, Work::Heartbeat)],
             others: [run(RELOAD_EVERY, Work::Reload), run(SWEEP_EVERY, Work::Sweep)],
             stop,
         }
     }
 
     /// Ends it after the last request. A flush is never interrupted, for nobody could say then what of it is written; what
-    /// it leaves is written now.
+    /// it leaves is written now. Nor is a heartbeat, which could come after the goodbye.
     pub async fn stop(self) {
         self.others.iter().for_each(JoinHandle::abort);
         let _ = self.stop.send(true);
@@ -53,12 +56,16 @@ impl Background {
         if let Err(error) = self.app.usage.flush(&self.app.db).await {
             tracing::warn!(%error, "the last uses of some API keys are lost");
         }
+        if let Err(error) = manage::instances::leave(&self.app).await {
+            tracing::warn!(%error, "the other servers notice only later that this one is gone");
+        }
     }
 }
 
 #[derive(Clone, Copy)]
 enum Work {
     Flush,
+    Heartbeat,
     Reload,
     Sweep,
 }
@@ -67,6 +74,7 @@ impl Work {
     async fn once(self, app: &App) -> Result<(), StartError> {
         match self {
             Self::Flush => app.usage.flush(&app.db).await.map_err(StartError::from),
+            Self::Heartbeat => manage::instances::join(app).await.map_err(StartError::from),
             Self::Reload => manage::signing_keys::reload(app).await,
             Self::Sweep => manage::sweep::sweep(app).await.map_err(StartError::from),
         }

@@ -30,6 +30,7 @@ pub async fn serve(config: Config, migrate: Migrate) -> Result<(), StartError> {
 
     let app = Data::from(App::open(config, migrate).await?);
     manage::signing_keys::ensure_active(&app).await?;
+    manage::instances::join(&app).await?;
     greet(&app).await?;
 
     let metrics = serve_metrics(&app)?;

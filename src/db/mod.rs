@@ -21,6 +21,7 @@ mod connection;
 pub mod error;
 mod executor;
 pub mod idempotency;
+pub mod instances;
 pub mod key_groups;
 pub mod memberships;
 pub mod migrations;

@@ -5,6 +5,7 @@ pub mod app_identifiers;
 pub mod audit;
 pub mod first_start;
 pub mod idempotency;
+pub mod instances;
 pub mod key_groups;
 pub mod sessions;
 pub mod signing_keys;

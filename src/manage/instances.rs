@@ -1,0 +1,88 @@
+//! The servers on one database count each other, so that each lets through its share of a rate limit (ADR 6).
+
+use std::num::NonZeroU32;
+
+use chrono::TimeDelta;
+
+use crate::app::App;
+use crate::db::{Db, DbError, instances};
+use crate::domain::{InstanceId, Timestamp};
+
+/// A server that was not seen for so long no longer counts. It is a few heartbeats, and some seconds by which the clocks of
+/// two machines may differ.
+const ALIVE: TimeDelta = TimeDelta::seconds(8);
+
+/// For how long one that was not seen is remembered.
+const REMEMBERED: TimeDelta = TimeDelta::minutes(1);
+
+/// Tells the other servers that this one runs, and counts them: at the start, and every few seconds from then on. Without
+/// rate limits nothing is written.
+///
+/// # Errors
+/// The database does not answer; the limits stay shared as they are.
+pub async fn join(app: &App) -> Result<(), DbError> {
+    if app.limits_rates() {
+        app.limits.set_servers(heartbeat(&app.db, app.instance, app.now()).await?);
+    }
+    Ok(())
+}
+
+/// Tells the other servers that this one ends.
+///
+/// # Errors
+/// The database does not answer; the others notice after a few seconds.
+pub async fn leave(app: &App) -> Result<(), DbError> {
+    let id = app.instance;
+    if app.limits_rates() {
+        app.db.write(move |connection| instances::delete(connection, id).map_err(DbError::from)).await?;
+    }
+    Ok(())
+}
+
+async fn heartbeat(db: &Db, id: InstanceId, now: Timestamp) -> Result<NonZeroU32, DbError> {
+    let count = db
+        .write(move |connection| {
+            instances::note(connection, id, now)?;
+            instances::forget_unseen(connection, now.plus(-REMEMBERED))?;
+            instances::count_seen(connection, now.plus(-ALIVE)).map_err(DbError::from)
+        })
+        .await?;
+    Ok(u32::try_from(count).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::DatabaseUrl;
+    use crate::db::migrations;
+
+    #[tokio::test]
+    async fn servers_count_those_that_were_seen_of_late() {
+        let folder = std::env::temp_dir().join(format!("jeton-instances-{}", std::process::id()));
+        let db = Db::open(&DatabaseUrl::Sqlite(folder.join("jeton.db")), 1).unwrap();
+        db.write_unhurried(migrations::run).await.unwrap();
+        let [one, two] = [1, 2].map(|number| InstanceId::from(uuid::Uuid::from_u128(number)));
+        let seen = async |id, seconds| {
+            let now = Timestamp(1_800_000_000_000_000).plus(TimeDelta::seconds(seconds));
+            heartbeat(&db, id, now).await.unwrap().get()
+        };
+
+        assert_eq!(seen(one, 0).await, 1);
+        assert_eq!(seen(one, 2).await, 1, "itself, once");
+        assert_eq!(seen(two, 4).await, 2);
+        // A clock that is some seconds ahead or behind changes nothing.
+        for second in 2..20 {
+            assert_eq!(seen(one, second * 2).await, 2, "after {second} beats");
+            assert_eq!(seen(two, second * 2 + 5).await, 2, "after {second} beats");
+        }
+        assert_eq!(seen(one, 50).await, 2, "still");
+        assert_eq!(seen(one, 60).await, 1, "the other has been away for more than 8 seconds");
+        assert_eq!(seen(two, 62).await, 2, "and is back");
+        // A clock that jumps ahead forgets the others until they are heard of again.
+        assert_eq!(seen(two, 9_000).await, 1);
+        assert_eq!(seen(one, 64).await, 2);
+        db.write(move |connection| instances::delete(connection, two).map_err(DbError::from)).await.unwrap();
+        assert_eq!(seen(one, 66).await, 1);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}
