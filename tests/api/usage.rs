@@ -196,20 +196,21 @@ fn usage_is_forgotten_after_400_days(jeton: Jeton) {
     let key = tenant.api_key(["a:b"]);
     key.exchange().expect_tokens();
     key.exchange_for(json!({"scope": "x:y"})).expect_status(403);
-    let ask_after = |days: i64, then: &dyn Fn()| {
+    // There is no question that reaches back so far: the server sweeps in the future and is asked in the past.
+    let swept_after = |days: i64, seconds| {
         jeton.stop();
         jeton.shift((first + days * DAY - jeton.now()) * 1_000_000);
         jeton.start();
-        then();
+        std::thread::sleep(Duration::from_secs(seconds));
         jeton.stop();
-        // There is no question that reaches back so far: it is asked in the past.
         jeton.shift((first - jeton.now()) * 1_000_000);
         usage(&tenant, &key, "")
     };
-    let kept = ask_after(400, &|| std::thread::sleep(Duration::from_secs(1)));
+    let kept = swept_after(400, 1);
     assert_eq!((&kept["exchanges"], &kept["refusals"]), (&json!(1), &json!({"insufficient_scope": 1})));
-    let gone = ask_after(401, &|| std::thread::sleep(Duration::from_secs(1)));
-    assert_eq!((&gone["items"], &gone["scopes"]["used"]), (&json!([]), &json!([])));
+    let is_gone = |seen: &Value| seen["items"] == json!([]) && seen["scopes"]["used"] == json!([]);
+    // It sweeps at its start, sooner or later on a busy machine.
+    assert!([1, 2, 4, 8].into_iter().any(|seconds| is_gone(&swept_after(401, seconds))));
 }
 
 /// Moves the clock to noon, for a test that must not see midnight pass; answers the time.
