@@ -141,7 +141,7 @@ impl App {
             api_keys: ApiKeyHasher::new(&api_key_secret),
             profile: Arc::clone(&config.profile),
             usage: Usage::default(),
-            limits: RateLimits::default(),
+            limits: RateLimits::new(config.profile.plans.limit_rates()),
             instance: new_id(&random, now)?,
             metrics: Metrics::default(),
             config,

@@ -162,7 +162,7 @@ impl Caller {
             Bearer::ApiKey { key, .. } if !app.profile.may_manage(key.access_type.as_ref()) => {
                 Err(Refusal::ManagementNotAllowed)
             }
-            Bearer::ApiKey { key, tenant, .. } => admit(app, key, tenant, None, self.actor.ip, app.now()),
+            Bearer::ApiKey { key, tenant, .. } => admit(app, key, tenant, None, self.actor.ip, app.now()).map(drop),
         }
     }
 

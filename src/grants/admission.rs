@@ -7,6 +7,7 @@ use crate::db::{api_keys, audit};
 use crate::domain::actor::Who;
 use crate::domain::api_key::ApiKey;
 use crate::domain::key_format::ApiKeySecret;
+use crate::domain::rate_limit::RateLimitState;
 use crate::domain::{Actor, ApiKeyId, Refusal, Scopes, Tenant, TenantId, Timestamp};
 use crate::profile::ways::KeyWay;
 
@@ -51,11 +52,11 @@ pub async fn with_key<T>(
     }
 }
 
-/// The rules for a key, in the order in which they are told.
+/// The rules for a key, in the order in which they are told; what is left of its limit then, where it has one.
 ///
 /// # Errors
 /// [`Refusal::InvalidApiKey`], [`Refusal::TenantMismatch`], [`Refusal::TenantSuspended`], [`Refusal::IpNotAllowed`],
-/// [`Refusal::PlanRequired`].
+/// [`Refusal::PlanRequired`], [`Refusal::RateLimited`].
 pub fn admit(
     app: &App,
     key: &ApiKey,
@@ -63,12 +64,14 @@ pub fn admit(
     named: Option<TenantId>,
     from: Option<IpAddr>,
     now: Timestamp,
-) -> Result<(), Refusal> {
+) -> Result<Option<RateLimitState>, Refusal> {
     key.ensure_usable(now)?;
     key.ensure_tenant(named)?;
     tenant.ensure_active()?;
     key.ensure_address(from)?;
-    app.profile.plans.ensure_api_keys(tenant.plan.as_deref())
+    app.profile.plans.ensure_api_keys(tenant.plan.as_deref())?;
+    let limits = app.profile.plans.limits(tenant.plan.as_deref());
+    app.limits.take(key.id, limits.requests_per_minute, now)
 }
 
 async fn find(app: &App, presented: &PresentedKey, now: Timestamp) -> Result<Option<(ApiKey, Tenant)>, Refusal> {

@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 
 use super::admission::{PresentedKey, admit, with_key};
 use crate::app::App;
+use crate::domain::rate_limit::RateLimitState;
 use crate::domain::refusal::Holder;
 use crate::domain::{Actor, Refusal, Scopes, TenantId};
 use crate::tokens::claims::{Grant, Subject};
@@ -26,14 +27,23 @@ pub struct ExchangeRequest {
     pub client: Actor,
 }
 
+/// What an exchange gives.
+#[derive(Debug)]
+pub struct Exchanged {
+    /// The token.
+    pub token: AccessToken,
+    /// What is left of the key's limit, where it has one.
+    pub rate: Option<RateLimitState>,
+}
+
 /// Exchanges an API key for an access token of at most `tokens.exchange_ttl_max`.
 ///
 /// # Errors
 /// A [`Refusal`], in the order in which the rules stand here.
-pub async fn exchange(app: &App, request: ExchangeRequest) -> Result<AccessToken, Refusal> {
+pub async fn exchange(app: &App, request: ExchangeRequest) -> Result<Exchanged, Refusal> {
     let now = app.now();
     with_key(app, &request.key, &request.client, now, |key, tenant| {
-        admit(app, key, tenant, request.tenant, request.client.ip, now)?;
+        let rate = admit(app, key, tenant, request.tenant, request.client.ip, now)?;
         let scopes = key.scopes.narrow(request.scopes.as_ref()).map_err(|lacking| Holder::ApiKey.lacks(lacking))?;
         let lifetime = app.config.tokens.exchange_lifetime(request.lifetime)?.min(key.time_left(now));
         let token = app.issuer.access_token(Grant {
@@ -44,7 +54,7 @@ pub async fn exchange(app: &App, request: ExchangeRequest) -> Result<AccessToken
             lifetime,
             subject: Subject::api_key(key),
         })?;
-        Ok((token, scopes))
+        Ok((Exchanged { token, rate }, scopes))
     })
     .await
 }

@@ -7,6 +7,7 @@ use super::bearer::{self, Bearer};
 use crate::app::App;
 use crate::domain::api_key::ApiKey;
 use crate::domain::original_request::{Method, RequestPath};
+use crate::domain::rate_limit::RateLimitState;
 use crate::domain::refusal::Holder;
 use crate::domain::{Actor, Refusal, Scopes, Tenant, TenantId, Timestamp};
 use crate::profile::TenantLocator;
@@ -47,6 +48,8 @@ pub struct Admission {
     pub subject: String,
     /// What it may do.
     pub scopes: Scopes,
+    /// What is left of the key's limit, where it has one.
+    pub rate: Option<RateLimitState>,
 }
 
 /// Admits a request, or says why not.
@@ -69,19 +72,15 @@ pub async fn authorize(app: &App, request: ForwardRequest) -> Result<Admission, 
                 let endpoint = find_endpoint(app, &request, &member.tenant)?;
                 endpoint.endpoint.ensure_access_type(None)?;
                 ensure_scope(&endpoint, &scopes, Holder::AccessToken)?;
-                Ok(Admission {
-                    jwt: jwt.clone(),
-                    tenant: member.tenant.id,
-                    subject: member.user.id.to_string(),
-                    scopes,
-                })
+                let subject = member.user.id.to_string();
+                Ok(Admission { jwt: jwt.clone(), tenant: member.tenant.id, subject, scopes, rate: None })
             }
             Bearer::ApiKey { key, tenant, scopes } => {
-                admit(app, &key, &tenant, request.tenant, request.client.ip, now)?;
+                let rate = admit(app, &key, &tenant, request.tenant, request.client.ip, now)?;
                 let endpoint = find_endpoint(app, &request, &tenant)?;
                 endpoint.endpoint.ensure_access_type(key.access_type.as_ref())?;
                 ensure_scope(&endpoint, &scopes, Holder::ApiKey)?;
-                Ok(Admission { jwt: jwt.clone(), tenant: tenant.id, subject: key.id.to_string(), scopes })
+                Ok(Admission { jwt: jwt.clone(), tenant: tenant.id, subject: key.id.to_string(), scopes, rate })
             }
         },
     }
@@ -95,7 +94,7 @@ fn exchange(
     tenant: &Tenant,
     now: Timestamp,
 ) -> Result<(Admission, Scopes), Refusal> {
-    admit(app, key, tenant, request.tenant, request.client.ip, now)?;
+    let rate = admit(app, key, tenant, request.tenant, request.client.ip, now)?;
     let endpoint = find_endpoint(app, request, tenant)?;
     endpoint.endpoint.ensure_access_type(key.access_type.as_ref())?;
     let scopes = ensure_scope(&endpoint, &key.scopes, Holder::ApiKey)?;
@@ -108,7 +107,7 @@ fn exchange(
         subject: Subject::api_key(key),
     })?;
     let admission =
-        Admission { jwt: token.jwt, tenant: tenant.id, subject: key.id.to_string(), scopes: scopes.clone() };
+        Admission { jwt: token.jwt, tenant: tenant.id, subject: key.id.to_string(), scopes: scopes.clone(), rate };
     Ok((admission, scopes))
 }
 

@@ -256,12 +256,13 @@ fn deprecated(rows: Vec<DeprecatedRow>) -> Result<Vec<DeprecatedWay>, Fault> {
 
 /// The beginning of a day, UTC.
 fn midnight(given: Datetime, at: impl FnOnce() -> Key) -> Result<Timestamp, Fault> {
-    let date = match given {
-        Datetime { date: Some(date), time: None, offset: None } => date,
-        _ => return Err(at().fault("must be a date like 2027-04-01")),
+    let day = match given {
+        Datetime { date: Some(date), time: None, offset: None } => {
+            NaiveDate::from_ymd_opt(date.year.into(), date.month.into(), date.day.into())
+        }
+        _ => None,
     };
-    let day = NaiveDate::from_ymd_opt(date.year.into(), date.month.into(), date.day.into());
-    let day = day.ok_or_else(|| Key::default().fault("must be a date like 2027-04-01"))?;
+    let day = day.ok_or_else(|| at().fault("must be a date like 2027-04-01"))?;
     Ok(day.and_time(NaiveTime::MIN).and_utc().into())
 }
 

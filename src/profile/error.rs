@@ -91,7 +91,7 @@ impl Key {
                     inner
                 }
                 (Step::Position(position), DeValue::Array(items)) => {
-                    let Some(inner) = items.iter().nth(*position) else { break };
+                    let Some(inner) = items.get(*position) else { break };
                     offset = inner.span().start;
                     inner
                 }

@@ -9,12 +9,13 @@ use utoipa::ToSchema;
 use validator::Validate;
 
 use crate::app::App;
+use crate::domain::rate_limit::RateLimitState;
 use crate::domain::{Refusal, Scopes, TenantId};
 use crate::extract::client::Client;
 use crate::extract::credential::presented_key;
 use crate::extract::json::OptionalJson;
 use crate::extract::tenant::named_tenant;
-use crate::grants::exchange::{self as grant, ExchangeRequest};
+use crate::grants::exchange::{self as grant, ExchangeRequest, Exchanged};
 use crate::profile::TenantLocator;
 use crate::tokens::issuer::AccessToken;
 
@@ -75,8 +76,17 @@ pub async fn exchange(
         lifetime: body.expires_in.map(|seconds| TimeDelta::try_seconds(seconds).unwrap_or(TimeDelta::MAX)),
         client,
     };
-    let token = grant::exchange(&app, request).await?;
-    Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(ExchangeAnswer::from(token)))
+    Ok(exchanged(grant::exchange(&app, request).await?))
+}
+
+/// The answer to an exchange, here and at `/oauth2/token`.
+pub(super) fn exchanged(Exchanged { token, rate }: Exchanged) -> HttpResponse {
+    let mut answer = HttpResponse::Ok();
+    answer.insert_header((CACHE_CONTROL, "no-store"));
+    for field in rate.iter().flat_map(RateLimitState::fields) {
+        answer.insert_header(field);
+    }
+    answer.json(ExchangeAnswer::from(token))
 }
 
 impl From<AccessToken> for ExchangeAnswer {

@@ -1,5 +1,7 @@
 //! `/api/v1/auth/forward`: a proxy asks whether a request may pass (contract section 4.4).
 
+use std::fmt::Write as _;
+
 use actix_web::http::Method as HttpMethod;
 use actix_web::http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderName, HeaderValue};
 use actix_web::web::{Data, Payload};
@@ -8,6 +10,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
 use crate::app::App;
+use crate::domain::rate_limit::RateLimitState;
 use crate::domain::{Refusal, Timestamp};
 use crate::extract::client::Client;
 use crate::extract::credential::{Elsewhere, Presented};
@@ -79,7 +82,7 @@ async fn body(
 }
 
 fn admitted(admission: Admission, deprecated: Option<&DeprecatedWay>) -> HttpResponse {
-    let Admission { jwt, tenant, subject, scopes } = admission;
+    let Admission { jwt, tenant, subject, scopes, rate } = admission;
     let mut answer = HttpResponse::Ok();
     answer
         .insert_header((CACHE_CONTROL, "no-store"))
@@ -87,6 +90,9 @@ fn admitted(admission: Admission, deprecated: Option<&DeprecatedWay>) -> HttpRes
         .insert_header((X_TENANT_ID, tenant.to_string()))
         .insert_header(("x-auth-subject", subject))
         .insert_header(("x-auth-scope", scopes.as_str().to_owned()));
+    for field in rate.iter().flat_map(RateLimitState::fields) {
+        answer.insert_header(field);
+    }
     if let Some(way) = deprecated {
         mark_deprecated(&mut answer, way);
     }
@@ -104,10 +110,14 @@ pub fn repeat_in_headers(answer: &mut HttpResponse, document: &[u8]) {
     let text = String::from_utf8_lossy(document);
     let mut plain = String::with_capacity(text.len());
     for c in text.chars() {
-        match c {
-            ' '..='~' => plain.push(c),
-            // JSON's own escapes: a header is ASCII on one line.
-            other => other.encode_utf16(&mut [0; 2]).iter().for_each(|unit| plain.push_str(&format!("\\u{unit:04x}"))),
+        if matches!(c, ' '..='~') {
+            plain.push(c);
+            continue;
+        }
+        // A header is ASCII on one line: JSON has its own escapes for the rest.
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            // Writing to a `String` does not fail.
+            let _ = write!(plain, "\\u{unit:04x}");
         }
     }
     let status = HeaderValue::from(answer.status().as_u16());

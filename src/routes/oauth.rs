@@ -5,7 +5,7 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 
-use super::exchange::{ACCESS_TOKEN_URN, ExchangeAnswer};
+use super::exchange::{ACCESS_TOKEN_URN, ExchangeAnswer, exchanged};
 use super::login::TokenAnswer;
 use crate::app::App;
 use crate::domain::refresh_token::RefreshToken;
@@ -127,8 +127,7 @@ async fn exchange(
         lifetime: None,
         client,
     };
-    let token = grants::exchange::exchange(app, request).await.map_err(refused)?;
-    Ok(answer(ExchangeAnswer::from(token)))
+    grants::exchange::exchange(app, request).await.map(exchanged).map_err(refused)
 }
 
 fn scopes(form: &mut Form) -> Result<Option<Scopes>, OAuthError> {

@@ -148,7 +148,8 @@ fn what_a_user_cannot_be_is_refused(jeton: Jeton) {
     };
     create(&user.email, &tenant.id, "member", PASSWORD).expect_refusal(1, &[]);
     create("a@example.com", NOBODY, "member", PASSWORD).expect_refusal(1, &["tenant"]);
-    create("a@example.com", &tenant.id, "owner", PASSWORD).expect_refusal(2, &["owner"]);
+    create("a@example.com", &tenant.id, "owner", PASSWORD).expect_refusal(1, &["role", "admin, member"]);
+    create("a@example.com", &tenant.id, "The owner", PASSWORD).expect_refusal(2, &["The owner"]);
     for weak in ["", "short", "passwordpassword", "a@example.com-a@example.com"] {
         create("a@example.com", &tenant.id, "member", weak).expect_refusal(1, &["password"]);
     }

@@ -41,6 +41,7 @@ const ROUTES: &[(&str, &str, Expected)] = &[
     ("DELETE", "/api/v1/auth/sessions/{id}", users(404)),
     ("POST", "/api/v1/auth/password", users(422)),
     ("POST", "/api/v1/auth/exchange", [401, 401, 401, 401, 401, 200, 401, 401]),
+    ("GET", "/api/v1/auth/forward", all(400)),
     ("POST", "/oauth2/token", all(400)),
     ("GET", "/api/v1/tenants", operators(200)),
     ("POST", "/api/v1/tenants", operators(201)),
@@ -56,6 +57,14 @@ const ROUTES: &[(&str, &str, Expected)] = &[
     ("DELETE", "/api/v1/tenants/{tenant_id}/api-keys/{id}", admins(204)),
     ("POST", "/api/v1/tenants/{tenant_id}/api-keys/{id}/rotate", admins(201)),
     ("GET", "/api/v1/tenants/{tenant_id}/api-keys/{id}/usage", admins(200)),
+    ("GET", "/api/v1/tenants/{tenant_id}/key-groups", admins(200)),
+    ("POST", "/api/v1/tenants/{tenant_id}/key-groups", admins(201)),
+    ("GET", "/api/v1/tenants/{tenant_id}/key-groups/{id}", admins(200)),
+    ("DELETE", "/api/v1/tenants/{tenant_id}/key-groups/{id}", admins(204)),
+    ("GET", "/api/v1/tenants/{tenant_id}/app-identifiers", admins(200)),
+    ("POST", "/api/v1/tenants/{tenant_id}/app-identifiers", admins(201)),
+    ("GET", "/api/v1/tenants/{tenant_id}/app-identifiers/{id}", admins(200)),
+    ("DELETE", "/api/v1/tenants/{tenant_id}/app-identifiers/{id}", admins(204)),
     ("GET", "/api/v1/tenants/{tenant_id}/users", admins(200)),
     ("POST", "/api/v1/tenants/{tenant_id}/users", admins(201)),
     ("GET", "/api/v1/tenants/{tenant_id}/users/{id}", admins(200)),
@@ -236,6 +245,10 @@ impl World {
         let id = if path.contains("/api-keys/") {
             let made = self.make("api-keys", &json!({"name": "Victim"}));
             made.text("id")
+        } else if path.contains("/key-groups/") {
+            self.make("key-groups", &json!({"name": "Victim"})).text("id")
+        } else if path.contains("/app-identifiers/") {
+            self.make("app-identifiers", &json!({"name": "Victim"})).text("id")
         } else if path.contains("/users/") {
             self.make("users", &json!({"email": format!("{}@example.com", unique("victim")), "role": "member"}))
                 .text("id")
@@ -260,6 +273,7 @@ fn body(path: &str) -> Option<Value> {
             json!({"current_password": "Quartz-lantern-4711-meadow", "new_password": "short"})
         }
         "/api/v1/tenants" | "/api/v1/tenants/{tenant_id}" => json!({"name": "Acme"}),
+        _ if path.ends_with("/key-groups") || path.ends_with("/app-identifiers") => json!({"name": "Victim"}),
         _ if path.ends_with("/api-keys") || path.ends_with("/api-keys/{id}") => json!({"name": "Key"}),
         _ if path.ends_with("/users") => json!({"email": format!("{}@example.com", unique("new")), "role": "member"}),
         _ if path.ends_with("/users/{id}") => json!({"role": "admin"}),
