@@ -79,7 +79,7 @@ async fn greet(app: &App) -> Result<(), StartError> {
     if app.config.is_bare()
         && let Some(account) = manage::first_start::make_first_account(app).await?
     {
-        welcome::print(app.config.server.public_url.issuer(), &account);
+        welcome::print(app.config.server.public_url.issuer(), &app.profile, &account);
     }
     if app.db.read(|connection| users::is_empty(connection).map_err(Refusal::from)).await? {
         tracing::warn!(

@@ -19,6 +19,7 @@ mod cookies;
 mod durability;
 mod exchange;
 mod faults;
+mod forward_auth;
 mod harness;
 mod hostile_tokens;
 mod login;

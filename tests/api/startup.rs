@@ -43,6 +43,18 @@ fn a_first_start_with_nothing_configured_prints_credentials_and_lines_that_work(
 }
 
 #[test]
+fn the_lines_of_a_first_start_work_in_every_profile() {
+    for profile in ["engium", "engagetrack", "bloomreach", "braze", "optimove"] {
+        let jeton = unconfigured().with("profile", profile);
+        let script = shell_lines(&printed(&jeton));
+        let run = Command::new("bash").args(["-euo", "pipefail", "-c", &script]).stdin(Stdio::null()).output().unwrap();
+        let (out, err) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+        assert!(run.status.success() && out.contains("issued_token_type"), "{profile}:\n{script}\n-> {out}\n{err}");
+        assert!(!out.contains("urn:jeton:problem"), "{profile}:\n{script}\n-> {out}\n{err}");
+    }
+}
+
+#[test]
 fn the_credentials_are_printed_once_and_never_logged() {
     let jeton = unconfigured();
     let printed = printed(&jeton);
