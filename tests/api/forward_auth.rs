@@ -6,12 +6,13 @@ use std::time::Duration;
 use jeton_test_macros::both_databases;
 use serde_json::json;
 
-use crate::harness::{Answer, ApiKey, Jeton, Jwt, Request, Tenant, at_once};
+use crate::harness::{Answer, ApiKey, Jeton, Jwt, Request};
+use crate::profiles::{PROFILE, with_profile};
 
-const PATH: &str = "/api/v1/auth/forward";
+pub const PATH: &str = "/api/v1/auth/forward";
 
 /// What nginx asks about a request.
-fn ask(jeton: &Jeton, method: &str, target: &str) -> Request {
+pub fn ask(jeton: &Jeton, method: &str, target: &str) -> Request {
     jeton.get(PATH).header("X-Original-Method", method).header("X-Original-URI", target)
 }
 
@@ -21,62 +22,12 @@ fn with_key(jeton: &Jeton, key: &ApiKey, method: &str, target: &str) -> Answer {
 }
 
 #[track_caller]
-fn expect_admitted(answer: Answer) -> (Answer, Jwt) {
+pub fn expect_admitted(answer: Answer) -> (Answer, Jwt) {
     let answer = answer.expect_status(200);
     assert!(answer.body.is_empty(), "nothing in the body: {}", answer.told());
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     let token = answer.header("authorization").and_then(|value| value.strip_prefix("Bearer ")).unwrap().to_owned();
     (answer, Jwt::parse(&token))
-}
-
-/// A product whose rows show what the language can say.
-const PROFILE: &str = r#"
-name = "acme"
-[key]
-prefix = "acme_"
-alphabet = "base62"
-[[key.deprecated]]
-query = "api_key"
-enabled = true
-since = 2020-04-01
-sunset = 2099-01-01
-[[key.deprecated]]
-body = "api_key"
-enabled = true
-since = 2020-04-01
-sunset = 2020-05-01
-[tenant]
-locator = "key"
-[roles.clerk]
-management = ["users:write"]
-[scopes]
-"a:read" = { roles = ["member", "clerk"] }
-"a:write" = {}
-[access_types.wide]
-management = true
-[access_types.narrow]
-constraints = ["channels"]
-[[endpoints]]
-method = "GET"
-path = "/a/**"
-scope = "a:read"
-[[endpoints]]
-method = "*"
-path = "/a/Admin/**"
-scope = "a:write"
-[[endpoints]]
-method = "POST"
-path = "/a/{id}"
-access_types = ["wide"]
-[[endpoints]]
-method = "GET"
-path = "/open"
-"#;
-
-fn with_profile(jeton: Jeton, text: &str) -> Jeton {
-    let file = jeton.folder().join("acme.toml");
-    std::fs::write(&file, text).unwrap();
-    jeton.with("profile", &file.display().to_string())
 }
 
 #[both_databases]
@@ -343,189 +294,4 @@ fn a_revoked_key_is_refused_at_once(jeton: Jeton) {
     expect_admitted(with_key(&jeton, &key, "GET", "/api/v1/bookings"));
     tenant.admin().revoke(&key).expect_status(204);
     with_key(&jeton, &key, "GET", "/api/v1/bookings").expect_problem(401, "invalid_api_key");
-}
-
-#[both_databases]
-fn a_key_manages_only_where_its_access_type_says_so(jeton: Jeton) {
-    let jeton = with_profile(jeton, PROFILE);
-    let tenant = jeton.tenant();
-    let scopes = json!(["api-keys:read", "api-keys:write", "users:write", "a:read"]);
-    let manager = tenant.api_key_with(json!({"access_type": "wide", "scopes": scopes}));
-    let refused = tenant.admin().create_api_key(json!({"access_type": "narrow", "scopes": scopes}));
-    refused.expect_field("scopes");
-    let token = manager.token();
-    let call = |method: &str, path: &str| jeton.client().call(method, tenant.path(path)).bearer(&token);
-    let made =
-        call("POST", "api-keys").json(json!({"name": "Made by a key", "access_type": "narrow", "scopes": ["a:write"]}));
-    assert_eq!(made.expect_status(201).text("created_by"), format!("api-key:{}", manager.id));
-    // Nobody gives more power than they have: neither to a key, nor to a person, nor by taking over another key.
-    let more = json!({"name": "More", "access_type": "wide", "scopes": ["users:read"]});
-    call("POST", "api-keys").json(more).expect_problem(403, "insufficient_scope");
-    let admin = json!({"email": "mallory@example.com", "role": "admin"});
-    call("POST", "users").json(admin).expect_problem(403, "insufficient_scope");
-    let auditor = tenant.api_key_with(json!({"access_type": "wide", "scopes": ["audit:read"]}));
-    call("POST", &format!("api-keys/{}/rotate", auditor.id)).json(json!({})).expect_problem(403, "insufficient_scope");
-    call("POST", &format!("api-keys/{}/rotate", manager.id)).json(json!({"overlap_seconds": 60})).expect_status(201);
-
-    let audit = jeton.get(tenant.path("audit-events")).bearer(&token).send();
-    audit.expect_problem(403, "insufficient_scope");
-    jeton.get("/api/v1/tenants").bearer(&token).send().expect_problem(403, "access_type_not_allowed");
-    jeton.get("/api/v1/auth/me").bearer(&token).send().expect_problem(403, "access_type_not_allowed");
-    let other = jeton.tenant();
-    jeton.get(other.path("api-keys")).bearer(&token).send().expect_problem(403, "tenant_mismatch");
-    tenant.admin().revoke(&manager).expect_status(204);
-    call("GET", "api-keys").send().expect_problem(401, "invalid_token");
-}
-
-#[both_databases]
-fn a_role_of_the_profile_cannot_raise_itself(jeton: Jeton) {
-    let jeton = with_profile(jeton, PROFILE);
-    let tenant = jeton.tenant();
-    let clerk = tenant.user("clerk");
-    let raise = clerk.patch(tenant.path(&format!("users/{}", clerk.id)), json!({"role": "admin"}));
-    raise.expect_problem(403, "insufficient_scope");
-    let friend = json!({"email": "friend@example.com", "role": "member"});
-    clerk.post(tenant.path("users"), friend).expect_status(201);
-    let unknown = json!({"email": "friend2@example.com", "role": "owner"});
-    clerk.post(tenant.path("users"), unknown).expect_field("role");
-}
-
-#[both_databases]
-fn a_group_gives_its_keys_their_rights_and_takes_them_along(jeton: Jeton) {
-    let jeton = with_profile(jeton, PROFILE);
-    let tenant = jeton.tenant();
-    let admin = tenant.admin();
-    let group = |members| admin.post(tenant.path("key-groups"), members);
-    group(json!({"name": "G", "scopes": ["a:read"]})).expect_field("access_type");
-    group(json!({"name": "G", "access_type": "narrow", "scopes": ["b:read"]})).expect_field("scopes");
-    let made = group(json!({"name": "G", "access_type": "narrow", "scopes": ["a:read", "a:write"]})).expect_status(201);
-    let id = made.text("id");
-    let keys = at_once(3, |_| tenant.api_key_with(json!({"group_id": id})));
-    for key in &keys {
-        let (_, jwt) = expect_admitted(ask(&jeton, "GET", "/a/Admin").bearer(&key.key).send());
-        assert_eq!((jwt.text("group_id"), jwt.text("access_type")), (&*id, "narrow"));
-    }
-    let shown = admin.get(keys[0].path()).expect_status(200).json();
-    assert_eq!((&shown["group_id"], &shown["scopes"]), (&json!(id), &json!(["a:read", "a:write"])));
-    let same = admin.create_api_key(json!({"group_id": id, "scopes": ["a:write", "a:read"], "access_type": "narrow"}));
-    same.expect_status(201);
-    admin.create_api_key(json!({"group_id": id, "scopes": ["a:read"]})).expect_field("scopes");
-    admin.create_api_key(json!({"group_id": id, "access_type": "wide"})).expect_field("access_type");
-    admin.create_api_key(json!({"group_id": tenant.id})).expect_field("group_id");
-    jeton.tenant().admin().create_api_key(json!({"group_id": id})).expect_field("group_id");
-
-    admin.delete(tenant.path(&format!("key-groups/{id}"))).expect_status(204);
-    admin.delete(tenant.path(&format!("key-groups/{id}"))).expect_problem(404, "not_found");
-    for key in &keys {
-        key.exchange().expect_problem(401, "invalid_api_key");
-    }
-    admin.create_api_key(json!({"group_id": id})).expect_field("group_id");
-    assert_eq!(jeton.audited("key_group.deleted"), 1);
-}
-
-#[both_databases]
-fn constraints_travel_in_the_token(jeton: Jeton) {
-    let jeton = with_profile(jeton, PROFILE);
-    let tenant = jeton.tenant();
-    let with = |constraints| json!({"access_type": "narrow", "scopes": ["a:read"], "constraints": constraints});
-    let key = tenant.api_key_with(with(json!({"channels": ["email", "sms"]})));
-    let (_, jwt) = expect_admitted(ask(&jeton, "GET", "/a").bearer(&key.key).send());
-    assert_eq!(jwt.claims["constraints"], json!({"channels": ["email", "sms"]}));
-    let rotated = tenant.admin().rotate(&key, json!({})).expect_status(201);
-    assert_eq!(rotated.json()["constraints"], json!({"channels": ["email", "sms"]}));
-    let none = tenant.api_key_with(with(json!({"channels": []})));
-    let (_, jwt) = expect_admitted(ask(&jeton, "GET", "/a").bearer(&none.key).send());
-    assert_eq!(jwt.claims["constraints"], json!(null), "none chosen, all permitted");
-    for bad in [json!({"colours": ["red"]}), json!({"channels": "email"}), json!({"channels": [""]}), json!(["x"])] {
-        tenant.admin().create_api_key(with(bad)).expect_problem(422, "validation_failed");
-    }
-    let wide = json!({"access_type": "wide", "constraints": {"channels": ["email"]}});
-    tenant.admin().create_api_key(wide).expect_field("constraints");
-}
-
-#[both_databases]
-fn the_rate_of_a_key_is_limited(jeton: Jeton) {
-    let jeton = with_profile(jeton, &format!("{PROFILE}\n[limits]\nrequests_per_minute = 5\n"));
-    let tenant = jeton.tenant();
-    let key = tenant.api_key_with(json!({"access_type": "narrow", "scopes": ["a:read"]}));
-    let get = || ask(&jeton, "GET", "/a").bearer(&key.key).send();
-    for left in (0..5).rev() {
-        let (answer, _) = expect_admitted(get());
-        assert_eq!(answer.header("ratelimit-policy"), Some("\"key\";q=5;w=60"));
-        assert!(answer.header("ratelimit").is_some_and(|r| r.starts_with(&format!("\"key\";r={left};t="))), "{left}");
-    }
-    let refused = get().expect_problem(429, "rate_limited");
-    let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
-    assert!((1..=12).contains(&wait), "{wait}");
-    assert_eq!(refused.header("ratelimit").map(|r| r.starts_with("\"key\";r=0;t=")), Some(true));
-    key.exchange().expect_problem(429, "rate_limited");
-    let other = tenant.api_key_with(json!({"access_type": "narrow", "scopes": ["a:read"]}));
-    expect_admitted(ask(&jeton, "GET", "/a").bearer(&other.key).send());
-    jeton.advance(Duration::from_secs(wait));
-    expect_admitted(get());
-    jeton.advance(Duration::from_mins(1));
-    let tokens: Vec<_> = at_once(8, |_| get().status);
-    assert_eq!(tokens.iter().filter(|status| **status == 200).count(), 5, "{tokens:?}");
-}
-
-#[both_databases]
-fn servers_share_a_limit(jeton: Jeton) {
-    let jeton = with_profile(jeton, &format!("{PROFILE}\n[limits]\nrequests_per_minute = 60\n"));
-    let tenant = jeton.tenant();
-    let key = tenant.api_key_with(json!({"access_type": "narrow", "scopes": ["a:read"]}));
-    let (server, second) = jeton.second();
-    // Each learns of the other at its next heartbeat.
-    std::thread::sleep(Duration::from_secs(5));
-    let clients = [jeton.client(), second];
-    let admitted = at_once(2, |number| {
-        let ask = || {
-            let request = clients[number].get(PATH).header("X-Original-Method", "GET").header("X-Original-URI", "/a");
-            request.bearer(&key.key).send().status
-        };
-        (0..60).filter(|_| ask() == 200).count()
-    });
-    let all: usize = admitted.iter().sum();
-    assert!((54..=66).contains(&all), "60 within 10 %: {admitted:?}");
-    drop(server);
-}
-
-#[both_databases]
-fn the_key_limit_is_exact_under_parallel_creations_on_two_servers(jeton: Jeton) {
-    let jeton = with_profile(jeton, &format!("{PROFILE}\n[limits]\nkeys_per_tenant = 10\n"));
-    let tenant = jeton.tenant();
-    let token = tenant.admin().token().to_owned();
-    let (server, second) = jeton.second();
-    let clients = [jeton.client(), second];
-    let made = at_once(50, |number| {
-        let body = json!({"name": format!("Key {number}"), "access_type": "narrow"});
-        clients[number % 2].post(tenant.path("api-keys")).bearer(&token).json(body)
-    });
-    let created = made.iter().filter(|answer| answer.status == 201).count();
-    assert_eq!(created, 10);
-    for answer in made.into_iter().filter(|answer| answer.status != 201) {
-        answer.expect_problem(409, "api_key_limit_reached");
-    }
-    let listed = tenant.admin().get(tenant.path("api-keys")).items().len();
-    assert_eq!(listed, 10);
-    drop(server);
-}
-
-#[both_databases]
-fn app_identifiers_are_public_names(jeton: Jeton) {
-    let tenant: Tenant = jeton.tenant();
-    let admin = tenant.admin();
-    let made = admin.post(tenant.path("app-identifiers"), json!({"name": "Ice Cream", "platform": "iOS"}));
-    let made = made.expect_status(201).json();
-    assert_eq!((&made["app_id"], &made["platform"]), (&made["id"], &json!("iOS")));
-    let path = tenant.path(&format!("app-identifiers/{}", made["id"].as_str().unwrap()));
-    assert_eq!(admin.get(&path).expect_status(200).json(), made);
-    assert_eq!(admin.get(tenant.path("app-identifiers")).items(), std::slice::from_ref(&made));
-    admin.post(tenant.path("app-identifiers"), json!({"name": "x", "scopes": []})).expect_field("scopes");
-    jeton.tenant().admin().get(&path).expect_problem(403, "tenant_mismatch");
-    let foreign = jeton.tenant();
-    let id = made["id"].as_str().unwrap();
-    foreign.admin().get(foreign.path(&format!("app-identifiers/{id}"))).expect_problem(404, "not_found");
-    admin.delete(&path).expect_status(204);
-    admin.delete(&path).expect_problem(404, "not_found");
-    assert_eq!(jeton.audited("app_identifier"), 2);
 }

@@ -26,6 +26,7 @@ mod login;
 mod management;
 mod metadata;
 mod oauth;
+mod profiles;
 mod races;
 mod refresh;
 mod routes;

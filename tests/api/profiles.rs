@@ -1,0 +1,430 @@
+//! What a profile says of keys, groups, roles, limits and plans, in every door (contract sections 4.2 and 6).
+
+use std::time::Duration;
+
+use jeton_test_macros::both_databases;
+use serde_json::json;
+
+use crate::forward_auth::{PATH, ask, expect_admitted};
+use crate::harness::{Jeton, Tenant, at_once};
+
+/// A product whose rows show what the language can say.
+pub const PROFILE: &str = r#"
+name = "acme"
+[key]
+prefix = "acme_"
+alphabet = "base62"
+[[key.deprecated]]
+query = "api_key"
+enabled = true
+since = 2020-04-01
+sunset = 2099-01-01
+[[key.deprecated]]
+body = "api_key"
+enabled = true
+since = 2020-04-01
+sunset = 2020-05-01
+[tenant]
+locator = "key"
+[roles.clerk]
+management = ["users:write"]
+[scopes]
+"a:read" = { roles = ["member", "clerk"] }
+"a:write" = {}
+[access_types.wide]
+management = true
+[access_types.narrow]
+constraints = ["channels"]
+[[endpoints]]
+method = "GET"
+path = "/a/**"
+scope = "a:read"
+[[endpoints]]
+method = "*"
+path = "/a/Admin/**"
+scope = "a:write"
+[[endpoints]]
+method = "POST"
+path = "/a/{id}"
+access_types = ["wide"]
+[[endpoints]]
+method = "GET"
+path = "/open"
+"#;
+
+pub fn with_profile(jeton: Jeton, text: &str) -> Jeton {
+    let file = jeton.folder().join("acme.toml");
+    std::fs::write(&file, text).unwrap();
+    jeton.with("profile", &file.display().to_string())
+}
+
+#[both_databases]
+fn a_key_manages_only_where_its_access_type_says_so(jeton: Jeton) {
+    let jeton = with_profile(jeton, PROFILE);
+    let tenant = jeton.tenant();
+    let scopes = json!(["api-keys:read", "api-keys:write", "users:write", "a:read"]);
+    let manager = tenant.api_key_with(json!({"access_type": "wide", "scopes": scopes}));
+    let refused = tenant.admin().create_api_key(json!({"access_type": "narrow", "scopes": scopes}));
+    refused.expect_field("scopes");
+    let token = manager.token();
+    let call = |method: &str, path: &str| jeton.client().call(method, tenant.path(path)).bearer(&token);
+    let made =
+        call("POST", "api-keys").json(json!({"name": "Made by a key", "access_type": "narrow", "scopes": ["a:write"]}));
+    assert_eq!(made.expect_status(201).text("created_by"), format!("api-key:{}", manager.id));
+    // Nobody gives more power than they have: neither to a key, nor to a person, nor by taking over another key.
+    let more = json!({"name": "More", "access_type": "wide", "scopes": ["users:read"]});
+    call("POST", "api-keys").json(more).expect_problem(403, "insufficient_scope");
+    let admin = json!({"email": "mallory@example.com", "role": "admin"});
+    call("POST", "users").json(admin).expect_problem(403, "insufficient_scope");
+    let auditor = tenant.api_key_with(json!({"access_type": "wide", "scopes": ["audit:read"]}));
+    call("POST", &format!("api-keys/{}/rotate", auditor.id)).json(json!({})).expect_problem(403, "insufficient_scope");
+    call("POST", &format!("api-keys/{}/rotate", manager.id)).json(json!({"overlap_seconds": 60})).expect_status(201);
+
+    let audit = jeton.get(tenant.path("audit-events")).bearer(&token).send();
+    audit.expect_problem(403, "insufficient_scope");
+    jeton.get("/api/v1/tenants").bearer(&token).send().expect_problem(403, "access_type_not_allowed");
+    jeton.get("/api/v1/auth/me").bearer(&token).send().expect_problem(403, "access_type_not_allowed");
+    let other = jeton.tenant();
+    jeton.get(other.path("api-keys")).bearer(&token).send().expect_problem(403, "tenant_mismatch");
+    tenant.admin().revoke(&manager).expect_status(204);
+    call("GET", "api-keys").send().expect_problem(401, "invalid_token");
+}
+
+#[both_databases]
+fn a_role_of_the_profile_cannot_raise_itself(jeton: Jeton) {
+    let jeton = with_profile(jeton, PROFILE);
+    let tenant = jeton.tenant();
+    let clerk = tenant.user("clerk");
+    let raise = clerk.patch(tenant.path(&format!("users/{}", clerk.id)), json!({"role": "admin"}));
+    raise.expect_problem(403, "insufficient_scope");
+    let friend = json!({"email": "friend@example.com", "role": "member"});
+    clerk.post(tenant.path("users"), friend).expect_status(201);
+    let unknown = json!({"email": "friend2@example.com", "role": "owner"});
+    clerk.post(tenant.path("users"), unknown).expect_field("role");
+}
+
+#[both_databases]
+fn a_group_gives_its_keys_their_rights_and_takes_them_along(jeton: Jeton) {
+    let jeton = with_profile(jeton, PROFILE);
+    let tenant = jeton.tenant();
+    let admin = tenant.admin();
+    let group = |members| admin.post(tenant.path("key-groups"), members);
+    group(json!({"name": "G", "scopes": ["a:read"]})).expect_field("access_type");
+    group(json!({"name": "G", "access_type": "narrow", "scopes": ["b:read"]})).expect_field("scopes");
+    let made = group(json!({"name": "G", "access_type": "narrow", "scopes": ["a:read", "a:write"]})).expect_status(201);
+    let id = made.text("id");
+    let keys = at_once(3, |_| tenant.api_key_with(json!({"group_id": id})));
+    for key in &keys {
+        let (_, jwt) = expect_admitted(ask(&jeton, "GET", "/a/Admin").bearer(&key.key).send());
+        assert_eq!((jwt.text("group_id"), jwt.text("access_type")), (&*id, "narrow"));
+    }
+    let shown = admin.get(keys[0].path()).expect_status(200).json();
+    assert_eq!((&shown["group_id"], &shown["scopes"]), (&json!(id), &json!(["a:read", "a:write"])));
+    let same = admin.create_api_key(json!({"group_id": id, "scopes": ["a:write", "a:read"], "access_type": "narrow"}));
+    same.expect_status(201);
+    admin.create_api_key(json!({"group_id": id, "scopes": ["a:read"]})).expect_field("scopes");
+    admin.create_api_key(json!({"group_id": id, "access_type": "wide"})).expect_field("access_type");
+    admin.create_api_key(json!({"group_id": tenant.id})).expect_field("group_id");
+    jeton.tenant().admin().create_api_key(json!({"group_id": id})).expect_field("group_id");
+
+    admin.delete(tenant.path(&format!("key-groups/{id}"))).expect_status(204);
+    admin.delete(tenant.path(&format!("key-groups/{id}"))).expect_problem(404, "not_found");
+    for key in &keys {
+        key.exchange().expect_problem(401, "invalid_api_key");
+    }
+    admin.create_api_key(json!({"group_id": id})).expect_field("group_id");
+    assert_eq!(jeton.audited("key_group.deleted"), 1);
+}
+
+#[both_databases]
+fn constraints_travel_in_the_token(jeton: Jeton) {
+    let jeton = with_profile(jeton, PROFILE);
+    let tenant = jeton.tenant();
+    let with = |constraints| json!({"access_type": "narrow", "scopes": ["a:read"], "constraints": constraints});
+    let key = tenant.api_key_with(with(json!({"channels": ["email", "sms"]})));
+    let (_, jwt) = expect_admitted(ask(&jeton, "GET", "/a").bearer(&key.key).send());
+    assert_eq!(jwt.claims["constraints"], json!({"channels": ["email", "sms"]}));
+    let rotated = tenant.admin().rotate(&key, json!({})).expect_status(201);
+    assert_eq!(rotated.json()["constraints"], json!({"channels": ["email", "sms"]}));
+    let none = tenant.api_key_with(with(json!({"channels": []})));
+    let (_, jwt) = expect_admitted(ask(&jeton, "GET", "/a").bearer(&none.key).send());
+    assert_eq!(jwt.claims["constraints"], json!(null), "none chosen, all permitted");
+    for bad in [json!({"colours": ["red"]}), json!({"channels": "email"}), json!({"channels": [""]}), json!(["x"])] {
+        tenant.admin().create_api_key(with(bad)).expect_problem(422, "validation_failed");
+    }
+    let wide = json!({"access_type": "wide", "constraints": {"channels": ["email"]}});
+    tenant.admin().create_api_key(wide).expect_field("constraints");
+}
+
+#[both_databases]
+fn the_rate_of_a_key_is_limited(jeton: Jeton) {
+    let jeton = with_profile(jeton, &format!("{PROFILE}\n[limits]\nrequests_per_minute = 5\n"));
+    let tenant = jeton.tenant();
+    let key = tenant.api_key_with(json!({"access_type": "narrow", "scopes": ["a:read"]}));
+    let get = || ask(&jeton, "GET", "/a").bearer(&key.key).send();
+    for left in (0..5).rev() {
+        let (answer, _) = expect_admitted(get());
+        assert_eq!(answer.header("ratelimit-policy"), Some("\"key\";q=5;w=60"));
+        assert!(answer.header("ratelimit").is_some_and(|r| r.starts_with(&format!("\"key\";r={left};t="))), "{left}");
+    }
+    let refused = get().expect_problem(429, "rate_limited");
+    let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=12).contains(&wait), "{wait}");
+    assert_eq!(refused.header("ratelimit").map(|r| r.starts_with("\"key\";r=0;t=")), Some(true));
+    key.exchange().expect_problem(429, "rate_limited");
+    let other = tenant.api_key_with(json!({"access_type": "narrow", "scopes": ["a:read"]}));
+    expect_admitted(ask(&jeton, "GET", "/a").bearer(&other.key).send());
+    jeton.advance(Duration::from_secs(wait));
+    expect_admitted(get());
+    jeton.advance(Duration::from_mins(1));
+    let tokens: Vec<_> = at_once(8, |_| get().status);
+    assert_eq!(tokens.iter().filter(|status| **status == 200).count(), 5, "{tokens:?}");
+}
+
+#[both_databases]
+fn servers_share_a_limit(jeton: Jeton) {
+    let jeton = with_profile(jeton, &format!("{PROFILE}\n[limits]\nrequests_per_minute = 60\n"));
+    let tenant = jeton.tenant();
+    let key = tenant.api_key_with(json!({"access_type": "narrow", "scopes": ["a:read"]}));
+    let (server, second) = jeton.second();
+    // Each learns of the other at its next heartbeat.
+    std::thread::sleep(Duration::from_secs(5));
+    let clients = [jeton.client(), second];
+    let admitted = at_once(2, |number| {
+        let ask = || {
+            let request = clients[number].get(PATH).header("X-Original-Method", "GET").header("X-Original-URI", "/a");
+            request.bearer(&key.key).send().status
+        };
+        (0..60).filter(|_| ask() == 200).count()
+    });
+    let all: usize = admitted.iter().sum();
+    assert!((54..=66).contains(&all), "60 within 10 %: {admitted:?}");
+    drop(server);
+}
+
+#[both_databases]
+fn the_key_limit_is_exact_under_parallel_creations_on_two_servers(jeton: Jeton) {
+    let jeton = with_profile(jeton, &format!("{PROFILE}\n[limits]\nkeys_per_tenant = 10\n"));
+    let tenant = jeton.tenant();
+    let token = tenant.admin().token().to_owned();
+    let (server, second) = jeton.second();
+    let clients = [jeton.client(), second];
+    let made = at_once(50, |number| {
+        let body = json!({"name": format!("Key {number}"), "access_type": "narrow"});
+        clients[number % 2].post(tenant.path("api-keys")).bearer(&token).json(body)
+    });
+    let created = made.iter().filter(|answer| answer.status == 201).count();
+    assert_eq!(created, 10);
+    for answer in made.into_iter().filter(|answer| answer.status != 201) {
+        answer.expect_problem(409, "api_key_limit_reached");
+    }
+    let listed = tenant.admin().get(tenant.path("api-keys")).items().len();
+    assert_eq!(listed, 10);
+    drop(server);
+}
+
+#[both_databases]
+fn app_identifiers_are_public_names(jeton: Jeton) {
+    let tenant: Tenant = jeton.tenant();
+    let admin = tenant.admin();
+    let made = admin.post(tenant.path("app-identifiers"), json!({"name": "Ice Cream", "platform": "iOS"}));
+    let made = made.expect_status(201).json();
+    assert_eq!((&made["app_id"], &made["platform"]), (&made["id"], &json!("iOS")));
+    let path = tenant.path(&format!("app-identifiers/{}", made["id"].as_str().unwrap()));
+    assert_eq!(admin.get(&path).expect_status(200).json(), made);
+    assert_eq!(admin.get(tenant.path("app-identifiers")).items(), std::slice::from_ref(&made));
+    admin.post(tenant.path("app-identifiers"), json!({"name": "x", "scopes": []})).expect_field("scopes");
+    jeton.tenant().admin().get(&path).expect_problem(403, "tenant_mismatch");
+    let foreign = jeton.tenant();
+    let id = made["id"].as_str().unwrap();
+    foreign.admin().get(foreign.path(&format!("app-identifiers/{id}"))).expect_problem(404, "not_found");
+    admin.delete(&path).expect_status(204);
+    admin.delete(&path).expect_problem(404, "not_found");
+    assert_eq!(jeton.audited("app_identifier"), 2);
+}
+
+/// Ids with secrets, read by Basic, which only one access type has.
+const ID_AND_SECRET: &str = r#"
+name = "vault"
+[key]
+prefix = "v_"
+form = "id_and_secret"
+read_from = ["basic"]
+[tenant]
+locator = "key"
+[[endpoints]]
+method = "*"
+path = "/**"
+"#;
+
+#[both_databases]
+fn a_rotation_of_id_and_secret_keeps_the_id(jeton: Jeton) {
+    let jeton = with_profile(jeton, ID_AND_SECRET);
+    let tenant = jeton.tenant();
+    let key = tenant.api_key(["a:b"]);
+    let get = |secret: &str| ask(&jeton, "GET", "/x").basic(&key.id, secret).send();
+    expect_admitted(get(&key.key));
+    ask(&jeton, "GET", "/x").basic(&tenant.id, &key.key).send().expect_problem(401, "invalid_api_key");
+    ask(&jeton, "GET", "/x").basic("", &key.key).send().expect_problem(401, "invalid_api_key");
+    ask(&jeton, "GET", "/x").bearer(&key.key).send().expect_problem(401, "invalid_api_key");
+
+    let rotate = |overlap: u32| {
+        let answer = tenant.admin().rotate(&key, json!({"overlap_seconds": overlap})).expect_status(201);
+        assert_eq!(answer.text("id"), key.id);
+        answer.text("key")
+    };
+    let second = rotate(0);
+    get(&key.key).expect_problem(401, "invalid_api_key");
+    expect_admitted(get(&second));
+    let third = rotate(60);
+    for secret in [&second, &third] {
+        expect_admitted(get(secret));
+    }
+    let fourth = rotate(60);
+    get(&second).expect_problem(401, "invalid_api_key");
+    for secret in [&third, &fourth] {
+        expect_admitted(get(secret));
+    }
+    jeton.advance(Duration::from_secs(61));
+    get(&third).expect_problem(401, "invalid_api_key");
+    expect_admitted(get(&fourth));
+    let hint = tenant.admin().get(key.path()).expect_status(200).text("hint");
+    assert!(fourth.contains(&format!("_{hint}")), "{hint} of {fourth}");
+    let fifth = rotate(60);
+    tenant.admin().revoke(&key).expect_status(204);
+    for secret in [&fourth, &fifth] {
+        get(secret).expect_problem(401, "invalid_api_key");
+    }
+    tenant.admin().rotate(&key, json!({})).expect_problem(409, "api_key_not_active");
+    assert_eq!(tenant.admin().get(tenant.path("api-keys")).items().len(), 1);
+    assert_eq!(jeton.audited("api_key.rotated"), 4);
+}
+
+#[both_databases]
+fn parallel_rotations_of_a_secret_leave_two_that_work(jeton: Jeton) {
+    let jeton = with_profile(jeton, ID_AND_SECRET);
+    let tenant = jeton.tenant();
+    let key = tenant.api_key([]);
+    let admin = tenant.admin();
+    let secrets: Vec<_> =
+        at_once(6, |_| admin.rotate(&key, json!({"overlap_seconds": 60})).expect_status(201).text("key"));
+    let works = |secret: &&String| ask(&jeton, "GET", "/x").basic(&key.id, secret).send().status == 200;
+    assert_eq!(secrets.iter().filter(works).count(), 2);
+    let once = |()| {
+        let path = format!("{}/rotate", key.path());
+        admin.call("POST", path).header("Idempotency-Key", "once").json(json!({})).expect_status(201).json()
+    };
+    assert_eq!(once(()), once(()), "a retry gets the same secret");
+}
+
+#[both_databases]
+fn a_stolen_database_opens_no_secret_of_two(jeton: Jeton) {
+    let jeton = with_profile(jeton, ID_AND_SECRET);
+    let tenant = jeton.tenant();
+    let key = tenant.api_key([]);
+    let second = tenant.admin().rotate(&key, json!({"overlap_seconds": 3600})).expect_status(201).text("key");
+    let stolen = jeton.dump();
+    for secret in [&key.key, &second] {
+        let found = stolen.windows(secret.len()).any(|bytes| bytes == secret.as_bytes());
+        assert!(!found, "neither the secret nor the one before lies in the database");
+    }
+}
+
+#[both_databases]
+fn a_plan_decides_on_keys_and_their_use(jeton: Jeton) {
+    let plans = "[[plans]]\nname = \"free\"\ntitle = \"Free\"\napi_keys = false\n\
+                 [[plans]]\nname = \"pro\"\ntitle = \"Größer\"\nkeys_per_tenant = 2\n";
+    let jeton = with_profile(jeton, &format!("{PROFILE}\n{plans}"));
+    let tenant = jeton.tenant();
+    let body = || json!({"access_type": "narrow", "scopes": ["a:read"]});
+    let required = "API key access requires a Größer plan or higher";
+    tenant.admin().create_api_key(body()).expect_problem(402, "plan_required").expect_detail(required);
+    let group = json!({"name": "G", "access_type": "narrow"});
+    tenant.admin().post(tenant.path("key-groups"), group).expect_problem(402, "plan_required");
+    jeton.cli(["tenant", "set-plan", &tenant.id, "pro"]).expect_code(0);
+    jeton.cli(["tenant", "set-plan", &tenant.id, "huge"]).expect_refusal(1, &["plan", "free, pro"]);
+    let keys = [tenant.api_key_with(body()), tenant.api_key_with(body())];
+    tenant.admin().create_api_key(body()).expect_problem(409, "api_key_limit_reached");
+    expect_admitted(ask(&jeton, "GET", "/a").bearer(&keys[0].key).send());
+    let token = keys[0].token();
+
+    let operator = jeton.operator();
+    let down = operator.patch(format!("/api/v1/tenants/{}", tenant.id), json!({"plan": "free"}));
+    assert_eq!(down.expect_status(200).json()["plan"], "free");
+    let refused = ask(&jeton, "GET", "/a").bearer(&keys[0].key).send().expect_problem(402, "plan_required");
+    let repeated = refused.header("x-auth-problem").unwrap();
+    assert!(repeated.contains("Gr\\u00f6\\u00dfer"), "ASCII in a header: {repeated}");
+    assert_eq!(serde_json::from_str::<serde_json::Value>(repeated).unwrap(), refused.json());
+    ask(&jeton, "GET", "/a").bearer(&token).send().expect_problem(402, "plan_required");
+    keys[0].exchange().expect_problem(402, "plan_required");
+    tenant.admin().rotate(&keys[0], json!({})).expect_problem(402, "plan_required");
+    tenant.admin().revoke(&keys[0]).expect_status(204);
+}
+
+#[both_databases]
+fn the_command_line_makes_keys_as_the_profile_wants_them(jeton: Jeton) {
+    let jeton = jeton.with("profile", "optimove");
+    let tenant = jeton.tenant();
+    let create = |more: &[&str]| {
+        let mut words = vec!["api-key", "create", "--tenant", &tenant.id, "--name", "Nick", "--json"];
+        words.extend_from_slice(more);
+        crate::harness::run(jeton.folder(), jeton.environment(), words, None)
+    };
+    create(&["--type", "admin"]).expect_refusal(1, &["contact_email"]);
+    create(&["--contact-email", "ada@example.com"]).expect_refusal(1, &["access_type", "integrations"]);
+    let email = ["--contact-email", "ada@example.com", "--type"];
+    create(&[&email[..], &["admin", "--constraint", "channels=email"]].concat()).expect_refusal(1, &["constraints"]);
+    create(&[&email[..], &["admin", "--constraint", "channels"]].concat()).expect_refusal(2, &["NAME=VALUE"]);
+    let constrained = ["integrations", "--constraint", "channels=email", "--constraint", "channels=sms"];
+    let made = create(&[&email[..], &constrained].concat()).expect_code(0).json();
+    assert_eq!(made["constraints"], json!({"channels": ["email", "sms"]}));
+    assert!(made["key"].as_str().is_some_and(|key| key.starts_with("opt_live_")));
+
+    let group = |words: &[&str]| crate::harness::run(jeton.folder(), jeton.environment(), words, None);
+    let made =
+        group(&["key-group", "create", "--tenant", &tenant.id, "--name", "G", "--type", "transactional", "--json"]);
+    let id = made.expect_code(0).text("id");
+    create(&["--contact-email", "ada@example.com", "--group", &id]).expect_code(0);
+    let listed = group(&["key-group", "list", "--tenant", &tenant.id, "--json"]).expect_code(0).json();
+    assert_eq!(listed["items"][0]["access_type"], "transactional");
+    group(&["key-group", "delete", &id]).expect_code(0);
+    group(&["key-group", "delete", &id]).expect_refusal(1, &["key-group"]);
+}
+
+#[test]
+fn a_profile_is_checked_and_explained_on_the_command_line() {
+    let jeton = Jeton::on_sqlite();
+    let run = |words: &[&str]| crate::harness::run(jeton.folder(), [], words, None);
+    for profile in ["default", "engium", "engagetrack", "bloomreach", "braze", "optimove"] {
+        let shown = run(&["profile", "check", profile, "--json"]).expect_code(0).json();
+        assert_eq!(shown["name"], profile);
+    }
+    let file = jeton.folder().join("acme.toml");
+    std::fs::write(&file, PROFILE.replace("scope = \"a:write\"", "scope = \"a:wrote\"")).unwrap();
+    let file = file.display().to_string();
+    run(&["profile", "check", &file]).expect_refusal(1, &["acme.toml:", "`endpoints[1].scope`", "a:wrote"]);
+    std::fs::write(&file, PROFILE).unwrap();
+    run(&["profile", "check", &file]).expect_code(0);
+    run(&["profile", "check", "none.toml"]).expect_refusal(1, &["none.toml", "optimove"]);
+
+    let explain =
+        |method: &str, path: &str| run(&["profile", "explain", &file, "--method", method, "--path", path, "--json"]);
+    let met = explain("POST", "/a/7?x=1").expect_code(0).json();
+    assert_eq!(
+        (&met["path"], &met["access_types"], &met["scope"]),
+        (&json!("/a/{id}"), &json!(["wide"]), &json!(null))
+    );
+    let met = explain("GET", "/a/Admin/x").expect_code(0).json();
+    assert_eq!((&met["path"], &met["scope"]), (&json!("/a/Admin/**"), &json!("a:write")));
+    explain("GET", "/b").expect_refusal(1, &["not listed"]);
+    explain("GET", "/a/../b").expect_refusal(1, &["dot segment"]);
+    explain("get", "/a").expect_refusal(1, &["capital letters"]);
+}
+
+#[test]
+fn a_server_does_not_start_with_a_faulty_profile() {
+    let jeton = with_profile(Jeton::on_sqlite(), &PROFILE.replace("prefix = \"acme_\"", "prefix = \"\""));
+    let refused = jeton.cli(["serve"]).expect_refusal(1, &["acme.toml:4", "`key.prefix`"]);
+    assert!(!refused.stderr.contains("panicked"));
+    jeton.cli(["doctor"]).expect_code(1);
+}
