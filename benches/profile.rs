@@ -1,5 +1,7 @@
 //! What a profile costs a request: finding the row of an endpoint table, and recognising a key. `cargo bench`.
 
+#![expect(clippy::expect_used, reason = "a benchmark fails by panicking")]
+
 use std::fmt::Write as _;
 
 use divan::{Bencher, black_box};

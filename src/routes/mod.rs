@@ -51,7 +51,12 @@ macro_rules! routes {
 }
 
 fn table(config: &mut ServiceConfig) {
+    // Paths are looked through in this order: what is asked most stands first. Proxies ask with any method.
+    for path in [forward_auth::PATH.to_owned(), format!("{}/{{original:.*}}", forward_auth::PATH)] {
+        config.route(&path, web::route().to(forward_auth::authorize));
+    }
     routes! { config,
+        "/api/v1/auth/exchange"      => post exchange::exchange;
         "/api/v1/auth/login"         => post login::login;
         "/api/v1/auth/refresh"       => post login::refresh;
         "/api/v1/auth/logout"        => post login::logout;
@@ -60,7 +65,6 @@ fn table(config: &mut ServiceConfig) {
         "/api/v1/auth/sessions"      => get account::sessions;
         "/api/v1/auth/sessions/{id}" => delete account::revoke_session;
         "/api/v1/auth/password"      => post account::change_password;
-        "/api/v1/auth/exchange"      => post exchange::exchange;
 
         "/oauth2/token" => post oauth::token;
 
@@ -97,10 +101,6 @@ fn table(config: &mut ServiceConfig) {
         "/openapi.json" => get openapi::serve;
         "/healthz"      => get health::healthz;
         "/readyz"       => get health::readyz;
-    }
-    // Any method: proxies ask with their own or with the original one.
-    for path in [forward_auth::PATH.to_owned(), format!("{}/{{original:.*}}", forward_auth::PATH)] {
-        config.route(&path, web::route().to(forward_auth::authorize));
     }
     config.default_service(web::to(|| async { Err::<HttpResponse, _>(Refusal::NotFound) }));
 }
