@@ -141,7 +141,7 @@ impl App {
             api_keys: ApiKeyHasher::new(&api_key_secret),
             profile: Arc::clone(&config.profile),
             usage: Usage::default(),
-            limits: RateLimits::new(config.profile.plans.limit_rates()),
+            limits: RateLimits::default(),
             instance: new_id(&random, now)?,
             metrics: Metrics::default(),
             config,
@@ -171,7 +171,7 @@ impl App {
     /// Whether any API key may have a rate limit: only then the servers tell each other that they run.
     #[must_use]
     pub fn limits_rates(&self) -> bool {
-        self.limits.in_use()
+        self.profile.plans.limit_rates()
     }
 
     /// A line for the audit log: `actor` does `action` now.

@@ -13,9 +13,6 @@ use crate::manage;
 /// How often what is counted in memory is written.
 const FLUSH_EVERY: Duration = Duration::from_secs(5);
 
-/// How often the other servers are told that this one runs.
-const HEARTBEAT_EVERY: Duration = Duration::from_secs(2);
-
 /// How often the signing keys are read anew: another server may have made one.
 const RELOAD_EVERY: Duration = Duration::from_secs(10);
 
@@ -39,7 +36,7 @@ impl Background {
         let run = |every, work| tokio::spawn(repeat(Arc::clone(app), every, stopped.clone(), work));
         Self {
             app: Arc::clone(app),
-            whole: [run(FLUSH_EVERY, Work::Flush), run(HEARTBEAT_EVERY, Work::Heartbeat)],
+            whole: [run(FLUSH_EVERY, Work::Flush), run(manage::instances::HEARTBEAT_EVERY, Work::Heartbeat)],
             others: [run(RELOAD_EVERY, Work::Reload), run(SWEEP_EVERY, Work::Sweep)],
             stop,
         }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::domain::Refusal;
+use crate::domain::rate_limit::RateLimitState;
 use crate::domain::refusal::{FieldError, TenantChoice};
 
 /// How long a client waits before it tries again, in seconds, where the server is busy or cut off.
@@ -86,15 +87,15 @@ pub struct Problem<'a> {
     tenants: Option<&'a [TenantChoice]>,
 }
 
-/// Writes a refusal as the answer to the request of this id.
+/// Answers with a refusal and its document.
 #[must_use]
-pub fn problem(refusal: &Refusal, request_id: &str) -> HttpResponse {
+pub fn problem(refusal: &Refusal, document: Vec<u8>) -> HttpResponse {
     let mut answer = builder(refusal.status_and_code().0, Some(refusal));
     if let Some(challenge) = challenge(refusal) {
         answer.insert_header((WWW_AUTHENTICATE, challenge));
     }
     answer.insert_header((CONTENT_TYPE, "application/problem+json"));
-    answer.body(document(refusal, request_id))
+    answer.body(document)
 }
 
 /// A refusal's problem document, in one line.
@@ -122,6 +123,15 @@ pub fn document(refusal: &Refusal, request_id: &str) -> Vec<u8> {
     document.unwrap_or_default()
 }
 
+/// The fields that tell what is left of a rate limit (draft-ietf-httpapi-ratelimit-headers).
+#[must_use]
+pub fn rate_limit_fields(state: &RateLimitState) -> [(&'static str, String); 2] {
+    [
+        ("ratelimit", format!(r#""key";r={};t={}"#, state.remaining, state.reset)),
+        ("ratelimit-policy", format!(r#""key";q={};w=60"#, state.per_minute)),
+    ]
+}
+
 fn builder(status: StatusCode, refusal: Option<&Refusal>) -> HttpResponseBuilder {
     let mut answer = HttpResponse::build(status);
     answer.insert_header((CACHE_CONTROL, "no-store"));
@@ -131,7 +141,7 @@ fn builder(status: StatusCode, refusal: Option<&Refusal>) -> HttpResponseBuilder
         }
         Some(Refusal::RateLimited(state)) => {
             answer.insert_header((RETRY_AFTER, state.retry_after));
-            for field in state.fields() {
+            for field in rate_limit_fields(state) {
                 answer.insert_header(field);
             }
         }
@@ -258,7 +268,7 @@ mod tests {
             || Refusal::RateLimited(RateLimitState { per_minute: 120, remaining: 0, retry_after: 1, reset: 1 });
         let oauth = OAuthError::of(limited(), "invalid_client");
         assert_eq!((oauth.error, oauth.code()), ("temporarily_unavailable", "rate_limited"));
-        for answer in [problem(&limited(), "id"), oauth.error_response()] {
+        for answer in [problem(&limited(), document(&limited(), "id")), oauth.error_response()] {
             assert_eq!(answer.status(), 429);
             for (name, value) in
                 [("retry-after", "1"), ("ratelimit", r#""key";r=0;t=1"#), ("ratelimit-policy", r#""key";q=120;w=60"#)]

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use chrono::TimeDelta;
 
 use crate::domain::rate_limit::{RateLimit, RateLimitState};
 use crate::domain::{ApiKeyId, Refusal, Timestamp};
@@ -14,44 +16,43 @@ const SHARDS: usize = 16;
 /// Keys that a shard holds before it first looks for ones to forget.
 const FEW: usize = 1_024;
 
+/// For how long a refusal of a key is no news after the one before.
+const NEWS: TimeDelta = TimeDelta::minutes(1);
+
 /// How much each API key has used of its limit.
+#[derive(Default)]
 pub struct RateLimits {
-    in_use: bool,
-    servers: AtomicU32,
+    /// How many others share the limits.
+    others: AtomicU32,
     shards: [Mutex<Shard>; SHARDS],
 }
 
-/// The keys of one lock and their theoretical arrival times. One whose time has come has its whole limit again, as if it
-/// had never been seen, and may be forgotten: so there are never more than [`FEW`], or twice as many as were in use at once.
+/// The keys of one lock. One whose time has come has its whole limit again, as if it had never been seen, and may be
+/// forgotten: so there are never more than [`FEW`], or twice as many as were in use at once.
+#[derive(Default)]
 struct Shard {
-    times: HashMap<ApiKeyId, Timestamp>,
-    /// Forget when there are so many.
+    buckets: HashMap<ApiKeyId, Bucket>,
+    /// Forget when there are so many, and more than [`FEW`].
     most: usize,
 }
 
+struct Bucket {
+    /// Its theoretical arrival time.
+    tat: Timestamp,
+    /// When it was last told that the key was refused.
+    told_at: Option<Timestamp>,
+}
+
 impl RateLimits {
-    /// Limits of which nothing is used yet. Where none is ever `in_use`, the servers do not tell each other that they run.
-    #[must_use]
-    pub fn new(in_use: bool) -> Self {
-        let shard = || Mutex::new(Shard { times: HashMap::new(), most: FEW });
-        Self { in_use, servers: AtomicU32::new(1), shards: std::array::from_fn(|_| shard()) }
-    }
-
-    /// Whether any key may have a limit.
-    #[must_use]
-    pub fn in_use(&self) -> bool {
-        self.in_use
-    }
-
     /// How many servers share the limits.
     #[must_use]
     pub fn servers(&self) -> NonZeroU32 {
-        NonZeroU32::new(self.servers.load(Ordering::Relaxed)).unwrap_or(NonZeroU32::MIN)
+        NonZeroU32::MIN.saturating_add(self.others.load(Ordering::Relaxed))
     }
 
     /// From now on so many servers share the limits.
     pub fn set_servers(&self, servers: NonZeroU32) {
-        self.servers.store(servers.get(), Ordering::Relaxed);
+        self.others.store(servers.get() - 1, Ordering::Relaxed);
     }
 
     /// Counts a request with a key against its limit, where it has one, and tells what is left.
@@ -65,30 +66,42 @@ impl RateLimits {
         now: Timestamp,
     ) -> Result<Option<RateLimitState>, Refusal> {
         let Some(per_minute) = limit else { return Ok(None) };
-        // The last byte of a UUID is random in each version that has random ones.
-        let [.., last] = *key.as_bytes();
-        let shard = self.shards.get(usize::from(last) % SHARDS).ok_or(Refusal::Internal)?;
-        let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-        let decision = RateLimit { per_minute }.take(shard.times.get(&key).copied(), now, self.servers());
+        let mut shard = self.shard(key);
+        let tat = shard.buckets.get(&key).map(|bucket| bucket.tat);
+        let decision = RateLimit { per_minute }.take(tat, now, self.servers());
         shard.remember(key, decision.tat, now);
         if decision.allowed { Ok(Some(decision.state)) } else { Err(Refusal::RateLimited(decision.state)) }
     }
-}
 
-impl Default for RateLimits {
-    fn default() -> Self {
-        Self::new(false)
+    /// Whether it is worth telling that a key was refused: once a minute, for a client that does not slow down tells nothing
+    /// new.
+    pub fn is_news(&self, key: ApiKeyId, now: Timestamp) -> bool {
+        let mut shard = self.shard(key);
+        let Some(bucket) = shard.buckets.get_mut(&key) else { return true };
+        let is_news = bucket.told_at.is_none_or(|told_at| now.since(told_at).abs() >= NEWS);
+        if is_news {
+            bucket.told_at = Some(now);
+        }
+        is_news
+    }
+
+    fn shard(&self, key: ApiKeyId) -> MutexGuard<'_, Shard> {
+        // The last byte of a UUID is random in each version that has random ones.
+        let [.., last] = *key.as_bytes();
+        let [first, rest @ ..] = &self.shards;
+        let shard = rest.get(usize::from(last) % SHARDS).unwrap_or(first);
+        shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Shard {
     fn remember(&mut self, key: ApiKeyId, tat: Timestamp, now: Timestamp) {
-        if self.times.len() >= self.most {
-            self.times.retain(|_, tat| *tat > now);
-            self.most = self.times.len().saturating_mul(2).max(FEW);
-            self.times.shrink_to(self.most);
+        if self.buckets.len() >= self.most.max(FEW) {
+            self.buckets.retain(|_, bucket| bucket.tat > now);
+            self.most = self.buckets.len().saturating_mul(2);
+            self.buckets.shrink_to(self.most);
         }
-        self.times.insert(key, tat);
+        self.buckets.entry(key).or_insert(Bucket { tat, told_at: None }).tat = tat;
     }
 }
 
@@ -116,6 +129,16 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_is_news_once_a_minute() {
+        let limits = RateLimits::default();
+        assert!(limits.is_news(key(1), NOW), "of a key that was never seen");
+        limits.take(key(1), NonZeroU32::new(1), NOW).unwrap();
+        let at = |seconds| NOW.plus(TimeDelta::seconds(seconds));
+        let news: Vec<bool> = [0, 1, 59, 60, 61, 121, -600].map(|second| limits.is_news(key(1), at(second))).to_vec();
+        assert_eq!(news, [true, false, false, true, false, true, true]);
+    }
+
+    #[test]
     fn servers_share_a_limit() {
         let limits = RateLimits::default();
         limits.set_servers(NonZeroU32::new(3).unwrap());
@@ -133,7 +156,7 @@ mod tests {
             limits.take(key(number), per_minute, now).unwrap();
         }
         for shard in &limits.shards {
-            assert!(shard.lock().unwrap().times.len() <= FEW);
+            assert!(shard.lock().unwrap().buckets.len() <= FEW);
         }
     }
 }

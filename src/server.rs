@@ -31,6 +31,7 @@ pub async fn serve(config: Config, migrate: Migrate) -> Result<(), StartError> {
     let app = Data::from(App::open(config, migrate).await?);
     manage::signing_keys::ensure_active(&app).await?;
     manage::instances::join(&app).await?;
+    warn_of_untrusted_proxies(&app);
     greet(&app).await?;
 
     let metrics = serve_metrics(&app)?;
@@ -61,6 +62,15 @@ fn listen(key: &'static str, bind: SocketAddr) -> Result<(TcpListener, SocketAdd
     let listener = TcpListener::bind(bind).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok((listener, address))
+}
+
+/// With an endpoint table there are proxies that ask; where none is trusted, every client has its proxy's address.
+fn warn_of_untrusted_proxies(app: &App) {
+    if app.profile.endpoints.iter().next().is_some() && app.config.server.trusted_proxies.is_empty() {
+        tracing::warn!(
+            "`server.trusted_proxies` is empty: to the allow-lists of API keys every client behind a proxy has the proxy's address"
+        );
+    }
 }
 
 /// Settings that are read but do nothing yet: whoever set one must not believe in what is not there.

@@ -21,12 +21,12 @@ const BATCH: usize = 100;
 
 impl Usage {
     /// Counts a token that was issued for a key, and the scopes in it.
-    pub fn success(&self, key: ApiKeyId, scopes: &Scopes, now: Timestamp) {
+    pub fn count_success(&self, key: ApiKeyId, scopes: &Scopes, now: Timestamp) {
         self.counts().entry(key).or_default().success(scopes, now);
     }
 
     /// Counts a refusal of a key that exists, by its code.
-    pub fn refusal(&self, key: ApiKeyId, code: &'static str, now: Timestamp) {
+    pub fn count_refusal(&self, key: ApiKeyId, code: &'static str, now: Timestamp) {
         self.counts().entry(key).or_default().refusal(code, now);
     }
 
@@ -95,9 +95,9 @@ mod tests {
         let usage = Usage::default();
         let many: Scopes = (0..150).map(|n| format!("a:s{n}")).collect::<Vec<_>>().join(" ").parse().unwrap();
         for number in 0..120 {
-            usage.refusal(key(number), "insufficient_scope", Timestamp(0));
+            usage.count_refusal(key(number), "insufficient_scope", Timestamp(0));
         }
-        usage.success(key(60), &many, Timestamp(0));
+        usage.count_success(key(60), &many, Timestamp(0));
         let batches = batches(std::mem::take(&mut *usage.counts()));
         let sizes: Vec<_> = batches.iter().map(Vec::len).collect();
         assert_eq!(sizes, [60, 1, 59]);
@@ -109,8 +109,8 @@ mod tests {
     fn what_is_counted_again_adds_up() {
         let usage = Usage::default();
         let count = |at| {
-            usage.success(key(1), &"a:b c:d".parse().unwrap(), Timestamp(at));
-            usage.refusal(key(1), "tenant_mismatch", Timestamp(at));
+            usage.count_success(key(1), &"a:b c:d".parse().unwrap(), Timestamp(at));
+            usage.count_refusal(key(1), "tenant_mismatch", Timestamp(at));
         };
         count(9);
         let unwritten = std::mem::take(&mut *usage.counts());
@@ -119,8 +119,8 @@ mod tests {
 
         let twice = Usage::default();
         for at in [5, 9] {
-            twice.success(key(1), &"c:d a:b".parse().unwrap(), Timestamp(at));
-            twice.refusal(key(1), "tenant_mismatch", Timestamp(at));
+            twice.count_success(key(1), &"c:d a:b".parse().unwrap(), Timestamp(at));
+            twice.count_refusal(key(1), "tenant_mismatch", Timestamp(at));
         }
         assert_eq!(*usage.counts(), *twice.counts());
     }

@@ -89,7 +89,8 @@ pub async fn run(app: &App, command: Command, output: Output) -> Result<(), CliE
         Command::List { tenant } => {
             tenants::find(app, tenant).await.map_err(missing("tenant"))?;
             let keys = api_keys::list(app, tenant, Page::ALL).await?;
-            let columns = ["id", "name", "hint", "state", "scopes", "expires_at", "last_used_at"];
+            let columns =
+                ["id", "name", "hint", "state", "access_type", "group_id", "scopes", "expires_at", "last_used_at"];
             output.list(keys.items.iter().map(|key| view(key, app.now())), &columns)
         }
         Command::Revoke { id } => {
@@ -145,7 +146,7 @@ fn duration(text: &str) -> Result<TimeDelta, String> {
 
 fn show_once(created: &CreatedApiKey, now: Timestamp, output: Output) -> Result<(), CliError> {
     let shown = with(view(&created.key, now), [("key", json!(created.secret.expose()))]);
-    output.one(shown, &["id", "name", "tenant_id", "scopes", "expires_at", "key"])
+    output.one(shown, &["id", "name", "tenant_id", "access_type", "group_id", "scopes", "expires_at", "key"])
 }
 
 fn view(key: &ApiKey, now: Timestamp) -> Value {

@@ -9,8 +9,7 @@ use super::CliError;
 use super::output::Output;
 use crate::domain::Refusal;
 use crate::domain::original_request::{Ambiguous, Method, RequestPath};
-use crate::domain::word::AccessTypeName;
-use crate::profile::Profile;
+use crate::profile::{BUILT_IN, Profile};
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -18,6 +17,12 @@ pub enum Command {
     Check {
         /// A TOML file, or the name of a built-in profile
         file: PathBuf,
+    },
+    /// Print a built-in profile, to begin one's own with
+    Show {
+        /// Its name
+        #[arg(value_parser = BUILT_IN.map(|(name, _)| name))]
+        name: String,
     },
     /// Tell which row of the endpoint table a request meets, and what it needs
     Explain {
@@ -35,6 +40,10 @@ pub enum Command {
 pub fn run(command: &Command, output: Output) -> Result<(), CliError> {
     match command {
         Command::Check { file } => check(&Profile::load(&file.to_string_lossy())?, output),
+        Command::Show { name } => {
+            let text = BUILT_IN.iter().find(|(known, _)| known == name).map_or("", |(_, text)| text);
+            output.done(json!({ "name": name, "toml": text }), text.trim_end())
+        }
         Command::Explain { file, method, path } => {
             explain(&Profile::load(&file.to_string_lossy())?, method, path, output)
         }
@@ -42,16 +51,22 @@ pub fn run(command: &Command, output: Output) -> Result<(), CliError> {
 }
 
 fn check(profile: &Profile, output: Output) -> Result<(), CliError> {
-    let ways: Vec<String> = profile.ways().map(ToString::to_string).collect();
+    let locations: Vec<String> = profile.locations().map(ToString::to_string).collect();
     let document = json!({
         "name": profile.name,
         "description": profile.description,
-        "keys": ways,
+        "keys": locations,
+        "tenant": profile.locator,
+        "required": profile.required.iter().map(|member| member.as_str()).collect::<Vec<_>>(),
+        "plans": profile.plans.names().collect::<Vec<_>>(),
         "scopes": profile.catalogue().map_or_else(|| json!("any"), |catalogue| json!(catalogue.keys().collect::<Vec<_>>())),
         "access_types": profile.access_types().map(|known| &known.name).collect::<Vec<_>>(),
         "endpoints": profile.endpoints.iter().count(),
     });
-    output.one(document, &["name", "description", "keys", "scopes", "access_types", "endpoints"])
+    output.one(
+        document,
+        &["name", "description", "keys", "tenant", "required", "plans", "scopes", "access_types", "endpoints"],
+    )
 }
 
 fn explain(profile: &Profile, method: &str, path: &str, output: Output) -> Result<(), CliError> {
@@ -62,15 +77,12 @@ fn explain(profile: &Profile, method: &str, path: &str, output: Output) -> Resul
     let found = profile.endpoints.find(method, &path)?;
     let row = found.endpoint;
     let methods: Vec<&str> = row.methods.iter().map(|method| method.as_str()).collect();
-    let types = match &row.access_types {
-        Some(types) => types.iter().map(AccessTypeName::as_str).collect(),
-        None => vec!["any, users too"],
-    };
     let document = json!({
         "methods": methods,
         "path": row.path.to_string(),
         "scope": row.scope,
-        "access_types": types,
+        "access_types": row.access_types,
+        "users": row.access_types.is_none(),
     });
-    output.one(document, &["methods", "path", "scope", "access_types"])
+    output.one(document, &["methods", "path", "scope", "access_types", "users"])
 }

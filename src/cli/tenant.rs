@@ -10,7 +10,7 @@ use crate::domain::page::Page;
 use crate::domain::{Actor, Name, Tenant, TenantId};
 use crate::manage::tenants::{self, NewTenant, TenantChange};
 
-const FIELDS: [&str; 5] = ["id", "name", "state", "plan", "created_at"];
+const FIELDS: [&str; 6] = ["id", "name", "state", "plan", "project_token", "created_at"];
 
 #[derive(Subcommand)]
 pub enum Command {

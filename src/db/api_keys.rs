@@ -13,7 +13,7 @@ columns! {
     /// What [`ApiKey`] is read from: all but the key's hash.
     API_KEY: Columns = api_keys {
         id, tenant_id, name, hint, environment, scopes, allowed_ips, contact_email, replaces, created_at, created_by,
-        expires_at, revoked_at, last_used_at, access_type, group_id, constraints,
+        expires_at, revoked_at, last_used_at, access_type, group_id, constraints, previous_until, secret_changed_at,
     }
 }
 
@@ -39,6 +39,8 @@ pub fn insert(connection: &mut DbConnection, key: &ApiKey, hash: &[u8]) -> Query
             api_keys::access_type.eq(&key.access_type),
             api_keys::group_id.eq(key.group_id),
             api_keys::constraints.eq(&key.constraints),
+            api_keys::previous_until.eq(key.previous_until),
+            api_keys::secret_changed_at.eq(key.secret_changed_at),
         ))
         .execute(connection)
         .map(drop)
@@ -78,44 +80,47 @@ pub fn find_with_tenant(connection: &mut DbConnection, id: ApiKeyId) -> QueryRes
         .optional()
 }
 
-/// Gives a living key another secret; the one that it had works until `previous_until`, where that is given. The one
-/// before that is forgotten. False where the key is revoked.
-pub fn replace_secret(
-    connection: &mut DbConnection,
-    tenant: TenantId,
-    id: ApiKeyId,
-    hash: &[u8],
-    hint: &str,
-    previous_until: Option<Timestamp>,
-) -> QueryResult<bool> {
-    let previous: Option<Vec<u8>> = match previous_until {
-        None => None,
-        Some(_) => api_keys::table.find(id).select(api_keys::key_hash).first(connection).optional()?,
+/// Gives a living key the secret behind `hash`. The one that it had works until `key.previous_until`, where that is given;
+/// the one before that no more. False where the key is revoked.
+pub fn replace_secret(connection: &mut DbConnection, key: &ApiKey, hash: &[u8]) -> QueryResult<bool> {
+    let row = || {
+        let living = api_keys::tenant_id.eq(key.tenant_id).and(api_keys::revoked_at.is_null());
+        diesel::update(api_keys::table.find(key.id)).filter(living)
     };
-    diesel::update(api_keys::table.find(id))
-        .filter(api_keys::tenant_id.eq(tenant).and(api_keys::revoked_at.is_null()))
+    if key.previous_until.is_some() {
+        row().set(api_keys::previous_hash.eq(api_keys::key_hash.nullable())).execute(connection)?;
+    } else {
+        row().set(api_keys::previous_hash.eq(None::<Vec<u8>>)).execute(connection)?;
+    }
+    row()
         .set((
             api_keys::key_hash.eq(hash),
-            api_keys::hint.eq(hint),
-            api_keys::previous_hash.eq(previous),
-            api_keys::previous_until.eq(previous_until),
+            api_keys::hint.eq(&key.hint),
+            api_keys::previous_until.eq(key.previous_until),
+            api_keys::secret_changed_at.eq(key.secret_changed_at),
         ))
         .execute(connection)
         .map(|rows| rows == 1)
 }
 
-/// Revokes all living keys of a group for good; answers how many.
+/// Revokes all living keys of a group for good; answers how many. In the order of their ids, as uses of keys are written:
+/// so neither waits for the other crosswise.
 pub fn revoke_of_group(
     connection: &mut DbConnection,
     tenant: TenantId,
     group: KeyGroupId,
     now: Timestamp,
 ) -> QueryResult<usize> {
-    diesel::update(api_keys::table)
+    let ids: Vec<ApiKeyId> = api_keys::table
         .filter(api_keys::tenant_id.eq(tenant).and(api_keys::group_id.eq(group)))
         .filter(api_keys::revoked_at.is_null())
-        .set(api_keys::revoked_at.eq(now))
-        .execute(connection)
+        .order(api_keys::id.asc())
+        .select(api_keys::id)
+        .load(connection)?;
+    for id in &ids {
+        revoke(connection, tenant, *id, now)?;
+    }
+    Ok(ids.len())
 }
 
 /// Finds a key of a tenant.

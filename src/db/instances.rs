@@ -18,9 +18,12 @@ pub fn note(connection: &mut DbConnection, id: InstanceId, now: Timestamp) -> Qu
     Ok(())
 }
 
-/// How many servers were seen after `since`.
-pub fn count_seen(connection: &mut DbConnection, since: Timestamp) -> QueryResult<i64> {
-    instances::table.filter(instances::seen_at.gt(since)).count().get_result(connection)
+/// How many servers were seen after `since` and before `until`: what was noted by a clock that was ahead counts for nobody.
+pub fn count_seen(connection: &mut DbConnection, since: Timestamp, until: Timestamp) -> QueryResult<i64> {
+    instances::table
+        .filter(instances::seen_at.gt(since).and(instances::seen_at.lt(until)))
+        .count()
+        .get_result(connection)
 }
 
 /// Forgets servers that were not seen after `since`.

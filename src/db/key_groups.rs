@@ -43,16 +43,6 @@ pub fn list(connection: &mut DbConnection, tenant: TenantId, page: Page) -> Quer
         .load(connection)
 }
 
-/// Holds a group until the transaction ends, so that a key that is made in it is made before or after its end, never
-/// between; false where there is no such group.
-pub fn hold(connection: &mut DbConnection, tenant: TenantId, id: KeyGroupId) -> QueryResult<bool> {
-    diesel::update(key_groups::table.find(id))
-        .filter(key_groups::tenant_id.eq(tenant))
-        .set(key_groups::tenant_id.eq(tenant))
-        .execute(connection)
-        .map(|rows| rows == 1)
-}
-
 /// Deletes a group; false where there is no such group.
 pub fn delete(connection: &mut DbConnection, tenant: TenantId, id: KeyGroupId) -> QueryResult<bool> {
     diesel::delete(key_groups::table.find(id))

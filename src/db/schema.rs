@@ -40,6 +40,7 @@ diesel::table! {
         constraints -> Nullable<Text>,
         previous_hash -> Nullable<Binary>,
         previous_until -> Nullable<BigInt>,
+        secret_changed_at -> Nullable<BigInt>,
     }
 }
 

@@ -63,6 +63,29 @@ macro_rules! stored_as_text {
     )+};
 }
 
+/// Text that was checked before it was stored, and is too long to be parsed again for every request.
+macro_rules! stored_as_checked_text {
+    ($($text:ty),+) => {$(
+        impl<DB: Backend> ToSql<Text, DB> for $text
+        where
+            str: ToSql<Text, DB>,
+        {
+            fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, DB>) -> serialize::Result {
+                self.as_str().to_sql(out)
+            }
+        }
+
+        impl<DB: Backend> FromSql<Text, DB> for $text
+        where
+            String: FromSql<Text, DB>,
+        {
+            fn from_sql(bytes: DB::RawValue<'_>) -> deserialize::Result<Self> {
+                String::from_sql(bytes).map(<$text>::stored)
+            }
+        }
+    )+};
+}
+
 /// What is a number in the domain is one in the database.
 macro_rules! stored_as_number {
     ($($number:ident),+) => {$(
@@ -88,4 +111,5 @@ macro_rules! stored_as_number {
 
 stored_as_uuid!(ApiKeyId, AppIdentifierId, AuditEventId, InstanceId, KeyGroupId, SessionId, TenantId, UserId);
 stored_as_number!(Day, Timestamp);
-stored_as_text!(AccessTypeName, Algorithm, Constraints, Email, IpAllowList, KeyState, Name, Role, Scopes);
+stored_as_text!(AccessTypeName, Algorithm, Email, IpAllowList, KeyState, Name, Role);
+stored_as_checked_text!(Constraints, Scopes);

@@ -47,6 +47,10 @@ pub struct ApiKey {
     pub group_id: Option<KeyGroupId>,
     /// What downstream services limit it to; it never changes.
     pub constraints: Option<Constraints>,
+    /// Until when the secret before this one still works, where the format is id + secret.
+    pub previous_until: Option<Timestamp>,
+    /// When it was given its secret, if not when it was made.
+    pub secret_changed_at: Option<Timestamp>,
 }
 
 /// Whether a key may be exchanged. A revoked one never comes back.
@@ -98,6 +102,16 @@ impl ApiKey {
         if self.allowed_ips.admits(from) { Ok(()) } else { Err(Refusal::IpNotAllowed) }
     }
 
+    /// Refuses tokens that were issued for a secret which was replaced since and is dead: whoever has only that has nothing.
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidToken`].
+    pub fn ensure_issued_for_living_secret(&self, issued_at: i64, now: Timestamp) -> Result<(), Refusal> {
+        let is_older = self.secret_changed_at.is_some_and(|changed| issued_at < changed.seconds());
+        let overlaps = self.previous_until.is_some_and(|until| now < until);
+        if is_older && !overlaps { Err(Refusal::InvalidToken) } else { Ok(()) }
+    }
+
     /// How long the key still lives.
     #[must_use]
     pub fn time_left(&self, now: Timestamp) -> TimeDelta {
@@ -129,6 +143,8 @@ mod tests {
             access_type: None,
             group_id: None,
             constraints: None,
+            previous_until: None,
+            secret_changed_at: None,
         }
     }
 

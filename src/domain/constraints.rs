@@ -2,23 +2,22 @@
 //! the key into its tokens; the downstream service, which knows what a channel is, enforces them.
 
 use std::collections::BTreeMap;
-use std::str::FromStr;
 
 use diesel::deserialize::FromSqlRow;
 use diesel::expression::AsExpression;
 use diesel::sql_types::Text;
-use serde::{Deserialize, Serialize};
+use serde::ser::Error as _;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::value::RawValue;
 use utoipa::openapi::{RefOr, Schema};
 
 /// Values that are allowed, by the name of what they limit. A name that is absent limits nothing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, AsExpression, FromSqlRow)]
-#[serde(try_from = "Values", into = "Values")]
+///
+/// Kept as the JSON that databases store and tokens carry, so that neither has to build it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, AsExpression, FromSqlRow)]
+#[serde(try_from = "Values")]
 #[diesel(sql_type = Text)]
-pub struct Constraints {
-    values: Values,
-    /// What is stored.
-    json: String,
-}
+pub struct Constraints(String);
 
 type Values = BTreeMap<String, Vec<String>>;
 
@@ -28,44 +27,58 @@ pub enum InvalidConstraints {
     /// More names or values than a token should carry.
     #[error("must be at most {} names with at most {} values each", Constraints::MOST_NAMES, Constraints::MOST_VALUES)]
     TooMany,
+    /// A token with them would not fit into a header.
+    #[error("must be at most {} bytes of JSON", Constraints::MOST_BYTES)]
+    TooLong,
     /// An empty, long or unprintable text.
     #[error("must have names and values of 1 to 64 printable characters")]
     Malformed,
     /// The same value twice.
     #[error("names the value `{0}` twice")]
     Repeated(String),
-    /// Not JSON: a damaged row.
-    #[error("must be an object of lists")]
-    Json,
 }
 
 impl Constraints {
     /// As many names as one key may have.
     pub const MOST_NAMES: usize = 16;
 
-    /// As many values as a name may have: all of them stand in every token.
+    /// As many values as a name may have.
     pub const MOST_VALUES: usize = 100;
+
+    /// As long as the whole may be: it stands in every token, and proxies read 4 KiB of headers by default.
+    pub const MOST_BYTES: usize = 1_536;
 
     /// Without the names whose list is empty: where nothing is chosen, everything is permitted. None where no name is left.
     #[must_use]
-    pub fn or_none(mut self) -> Option<Self> {
-        self.values.retain(|_, values| !values.is_empty());
-        (!self.values.is_empty()).then(|| Self::of(self.values))
-    }
-
-    fn of(values: Values) -> Self {
-        Self { json: serde_json::to_string(&values).unwrap_or_default(), values }
+    pub fn or_none(self) -> Option<Self> {
+        let mut values = self.values();
+        values.retain(|_, values| !values.is_empty());
+        (!values.is_empty()).then(|| Self::of(&values))
     }
 
     /// The names of what is limited.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.values.keys().map(String::as_str)
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.values().into_keys().collect()
     }
 
     /// The JSON that is stored.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.json
+        &self.0
+    }
+
+    /// What was stored, and is believed.
+    pub(crate) fn stored(json: String) -> Self {
+        Self(json)
+    }
+
+    fn of(values: &Values) -> Self {
+        Self(serde_json::to_string(values).unwrap_or_default())
+    }
+
+    fn values(&self) -> Values {
+        serde_json::from_str(&self.0).unwrap_or_default()
     }
 }
 
@@ -86,15 +99,15 @@ impl TryFrom<Values> for Constraints {
                 return Err(InvalidConstraints::Repeated(value.clone()));
             }
         }
-        Ok(Self::of(map))
+        let constraints = Self::of(&map);
+        if constraints.0.len() > Self::MOST_BYTES { Err(InvalidConstraints::TooLong) } else { Ok(constraints) }
     }
 }
 
-impl FromStr for Constraints {
-    type Err = InvalidConstraints;
-
-    fn from_str(json: &str) -> Result<Self, Self::Err> {
-        serde_json::from_str::<Values>(json).map_err(|_| InvalidConstraints::Json)?.try_into()
+impl Serialize for Constraints {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let json: &RawValue = serde_json::from_str(&self.0).map_err(S::Error::custom)?;
+        json.serialize(serializer)
     }
 }
 
@@ -106,23 +119,22 @@ impl utoipa::PartialSchema for Constraints {
 
 impl utoipa::ToSchema for Constraints {}
 
-impl From<Constraints> for Values {
-    fn from(constraints: Constraints) -> Self {
-        constraints.values
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn parse(json: &str) -> Result<Constraints, serde_json::Error> {
+        serde_json::from_str(json)
+    }
+
     #[test]
     fn what_chooses_nothing_limits_nothing() {
-        let given: Constraints = r#"{"channels":["email"],"attributes":[]}"#.parse().unwrap();
+        let given = parse(r#"{"channels":["email"],"attributes":[]}"#).unwrap();
         let kept = given.or_none().unwrap();
         assert_eq!(kept.as_str(), r#"{"channels":["email"]}"#);
-        assert_eq!(kept.as_str().parse(), Ok(kept.clone()));
-        assert_eq!(r#"{"attributes":[]}"#.parse::<Constraints>().unwrap().or_none(), None);
+        assert_eq!(serde_json::to_string(&kept).unwrap(), kept.as_str());
+        assert_eq!(parse(kept.as_str()).unwrap(), kept);
+        assert_eq!(parse(r#"{"attributes":[]}"#).unwrap().or_none(), None);
     }
 
     #[test]
@@ -130,7 +142,7 @@ mod tests {
         let long = format!(r#"{{"a":["{}"]}}"#, "x".repeat(65));
         let many = format!(r#"{{"a":{}}}"#, serde_json::json!((0..101).map(|n| n.to_string()).collect::<Vec<_>>()));
         for bad in [r#"{"a":[""]}"#, r#"{"":["b"]}"#, r#"{"a":["b","b"]}"#, r#"{"a":"b"}"#, "[]", &long, &many] {
-            assert!(bad.parse::<Constraints>().is_err(), "{bad}");
+            assert!(parse(bad).is_err(), "{bad}");
         }
     }
 }

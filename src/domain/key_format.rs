@@ -129,6 +129,12 @@ fn base62(mut number: u128, width: usize) -> String {
 }
 
 impl ApiKeySecret {
+    /// A key that was written before, perhaps in another format than that of today.
+    #[must_use]
+    pub fn written(text: String) -> Self {
+        Self(text.into())
+    }
+
     /// The plain text, to be hashed or shown once to its owner.
     #[must_use]
     pub fn expose(&self) -> &str {

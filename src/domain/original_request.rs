@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use icu_normalizer::ComposingNormalizerBorrowed;
 use percent_encoding::percent_decode_str;
 
 /// A method that endpoint tables may name. `HEAD` is a `GET` whose answer has no body (RFC 9110 section 9.3.2).
@@ -43,9 +44,12 @@ pub enum Ambiguous {
     /// A character that servers read in different ways.
     #[error("The path of the original request has a character that servers read in different ways")]
     Character,
-    /// `.`, `..`, or nothing between two slashes.
-    #[error("The path of the original request has an empty or a dot segment")]
+    /// `.`, `..`, nothing between two slashes, or what some servers trim to one of them.
+    #[error("The path of the original request has an empty or a dot segment, or one that ends in a dot or a space")]
     Segment,
+    /// Characters that some servers take for others.
+    #[error("The path of the original request is not in Unicode normal form NFKC")]
+    NormalForm,
 }
 
 impl Method {
@@ -105,7 +109,7 @@ impl RequestPath {
         }
         // A slash at the end is the same resource to many servers: it must meet the same rule.
         let trimmed = decoded.strip_suffix('/').unwrap_or(&decoded);
-        if trimmed.split('/').skip(1).any(|segment| matches!(segment, "" | "." | "..")) {
+        if trimmed.split('/').skip(1).any(is_unclear) {
             return Err(Ambiguous::Segment);
         }
         Ok(Self(trimmed.to_owned()))
@@ -123,6 +127,11 @@ impl RequestPath {
     }
 }
 
+/// Some servers trim spaces, and dots at the end; what is left then may be nothing, or a dot segment.
+fn is_unclear(segment: &str) -> bool {
+    segment.is_empty() || segment.ends_with('.') || segment.trim() != segment
+}
+
 /// Decodes once. What would still be encoded then (`%25`), or would divide segments (`%2F`), is read differently by servers
 /// that decode twice or early; so is `;`, at which some cut a segment.
 fn decode(path: &str) -> Result<String, Ambiguous> {
@@ -135,10 +144,20 @@ fn decode(path: &str) -> Result<String, Ambiguous> {
         }
     }
     let decoded = percent_decode_str(path).decode_utf8().map_err(|_| Ambiguous::Encoding)?;
-    if decoded.chars().any(|c| c.is_control() || c.is_whitespace() && c != ' ' || matches!(c, ';' | '\\')) {
+    if decoded.chars().any(|c| c.is_control() || is_invisible(c) || matches!(c, ';' | '\\')) {
         return Err(Ambiguous::Character);
     }
+    // A full-width dot or slash, a Kelvin sign for a K, a letter in two parts: to some servers they are the plain ones.
+    if !decoded.is_ascii() && !ComposingNormalizerBorrowed::new_nfkc().is_normalized(&decoded) {
+        return Err(Ambiguous::NormalForm);
+    }
     Ok(decoded.into_owned())
+}
+
+/// What has no width or changes the direction of text, and spaces but the one that everybody knows.
+fn is_invisible(c: char) -> bool {
+    let has_no_width = matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    has_no_width || c.is_whitespace() && c != ' '
 }
 
 impl fmt::Display for RequestPath {
@@ -160,7 +179,8 @@ mod tests {
             ("/a/b-c_d.e~f", "/a/b-c_d.e~f"),
             ("/a/%62", "/a/b"),
             ("/caf%C3%A9/a%20b", "/café/a b"),
-            ("/a/...", "/a/..."),
+            ("/a/..b", "/a/..b"),
+            ("/%E6%97%A5%E6%9C%AC", "/日本"),
             ("/a/.well-known", "/a/.well-known"),
             ("/users/ada@example.com", "/users/ada@example.com"),
         ] {
@@ -185,6 +205,18 @@ mod tests {
             ("/a/..", Ambiguous::Segment),
             ("/a/%2e%2E/b", Ambiguous::Segment),
             ("/a/.%2e/b", Ambiguous::Segment),
+            ("/a/...", Ambiguous::Segment),
+            ("/a/..%20/b", Ambiguous::Segment),
+            ("/a/%20../b", Ambiguous::Segment),
+            ("/a/b.", Ambiguous::Segment),
+            ("/%EF%BC%8E%EF%BC%8E/a", Ambiguous::NormalForm),
+            ("/a%EF%BC%8Fb", Ambiguous::NormalForm),
+            ("/%E2%80%A5/x", Ambiguous::NormalForm),
+            ("/%E2%84%AAeys", Ambiguous::NormalForm),
+            ("/Cafe%CC%81", Ambiguous::NormalForm),
+            ("/%EF%BB%BF../x", Ambiguous::Character),
+            ("/a%E2%80%8Bb", Ambiguous::Character),
+            ("/a%C2%A0", Ambiguous::Character),
             ("/a%2Fb", Ambiguous::Character),
             ("/a%2fb", Ambiguous::Character),
             ("/a%5Cb", Ambiguous::Character),

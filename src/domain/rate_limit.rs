@@ -78,17 +78,6 @@ impl RateLimit {
     }
 }
 
-impl RateLimitState {
-    /// The names and values of the fields that tell it (draft-ietf-httpapi-ratelimit-headers).
-    #[must_use]
-    pub fn fields(&self) -> [(&'static str, String); 2] {
-        [
-            ("ratelimit", format!(r#""key";r={};t={}"#, self.remaining, self.reset)),
-            ("ratelimit-policy", format!(r#""key";q={};w=60"#, self.per_minute)),
-        ]
-    }
-}
-
 /// Whole seconds, rounded up: whoever waits for so long does not come too early.
 fn seconds(micros: i64) -> u32 {
     u32::try_from(micros.saturating_add(999_999) / 1_000_000).unwrap_or(u32::MAX)
@@ -143,9 +132,6 @@ mod tests {
         let mut bucket = Bucket::new(120);
         let first = bucket.take().state;
         assert_eq!(first, RateLimitState { per_minute: 120, remaining: 119, retry_after: 0, reset: 1 });
-        let [limit, policy] = first.fields();
-        assert_eq!(limit, ("ratelimit", r#""key";r=119;t=1"#.to_owned()));
-        assert_eq!(policy, ("ratelimit-policy", r#""key";q=120;w=60"#.to_owned()));
         bucket.burst();
         let refused = bucket.take().state;
         assert_eq!(refused, RateLimitState { per_minute: 120, remaining: 0, retry_after: 1, reset: 1 });

@@ -82,6 +82,11 @@ impl Scopes {
         Self(Cow::Borrowed(text))
     }
 
+    /// What was stored, and is believed.
+    pub(crate) fn stored(text: String) -> Self {
+        Self(text.into())
+    }
+
     /// One scope.
     #[must_use]
     pub fn one(scope: &Scope) -> Self {

@@ -1,4 +1,4 @@
-//! `Authorization`: Bearer tokens (RFC 6750) and Basic credentials (RFC 7617).
+//! `Authorization`: Bearer tokens (RFC 6750), Basic credentials (RFC 7617), and the scheme `Token` of some products.
 
 use actix_web::HttpRequest;
 use actix_web::http::header::AUTHORIZATION;
@@ -6,32 +6,63 @@ use data_encoding::BASE64;
 
 use crate::domain::Refusal;
 
+/// What the header holds. Schemes count in whatever case they are written (RFC 9110 section 11.1).
+pub enum Authorization<'a> {
+    /// `Bearer TOKEN`.
+    Bearer(&'a str),
+    /// `Token TOKEN`.
+    Token(&'a str),
+    /// `Basic base64(ID:SECRET)`, decoded; empty where it cannot be.
+    Basic(String, String),
+    /// Another scheme, or none.
+    Other,
+}
+
+/// The header, if it was sent.
+///
+/// # Errors
+/// [`Refusal::MalformedRequest`] where it is repeated.
+pub fn of(request: &HttpRequest) -> Result<Option<Authorization<'_>>, Refusal> {
+    let Some(text) = super::header(request.headers(), AUTHORIZATION.as_str())? else { return Ok(None) };
+    let Some((scheme, credentials)) = text.split_once(' ') else { return Ok(Some(Authorization::Other)) };
+    let is = |known: &str| scheme.eq_ignore_ascii_case(known);
+    Ok(Some(match credentials.trim() {
+        token if is("bearer") => Authorization::Bearer(token),
+        token if is("token") => Authorization::Token(token),
+        encoded if is("basic") => {
+            let (id, secret) = decoded(encoded).unwrap_or_default();
+            Authorization::Basic(id, secret)
+        }
+        _ => Authorization::Other,
+    }))
+}
+
 /// The token of `Authorization: Bearer TOKEN`; none where another scheme, or nothing, was sent.
 ///
 /// # Errors
 /// [`Refusal::MalformedRequest`] where the header is repeated.
 pub fn bearer(request: &HttpRequest) -> Result<Option<&str>, Refusal> {
-    Ok(credentials(request, "bearer")?.map(str::trim))
+    Ok(of(request)?.and_then(|authorization| match authorization {
+        Authorization::Bearer(token) => Some(token),
+        _ => None,
+    }))
 }
 
-/// The decoded id and secret of `Authorization: Basic ...`, as OAuth clients encode them (RFC 6749 section 2.3.1).
+/// The id and secret of `Authorization: Basic ...`, as OAuth clients encode them (RFC 6749 section 2.3.1).
 ///
 /// # Errors
 /// [`Refusal::MalformedRequest`] where the header is repeated.
 pub fn basic(request: &HttpRequest) -> Result<Option<(String, String)>, Refusal> {
-    let Some(encoded) = credentials(request, "basic")? else { return Ok(None) };
-    let decoded = BASE64.decode(encoded.trim().as_bytes()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    let pair = decoded.as_deref().and_then(|text| text.split_once(':'));
-    Ok(Some(pair.map(|(id, secret)| (form_decoded(id), form_decoded(secret))).unwrap_or_default()))
+    Ok(of(request)?.and_then(|authorization| match authorization {
+        Authorization::Basic(id, secret) => Some((form_decoded(&id), form_decoded(&secret))),
+        _ => None,
+    }))
 }
 
-/// What stands behind a scheme, in whatever case the scheme is written.
-pub(super) fn credentials<'a>(request: &'a HttpRequest, scheme: &str) -> Result<Option<&'a str>, Refusal> {
-    let header = super::header(request.headers(), AUTHORIZATION.as_str())?;
-    Ok(header
-        .and_then(|text| text.split_once(' '))
-        .filter(|(given, _)| given.eq_ignore_ascii_case(scheme))
-        .map(|p| p.1))
+fn decoded(encoded: &str) -> Option<(String, String)> {
+    let text = String::from_utf8(BASE64.decode(encoded.as_bytes()).ok()?).ok()?;
+    let (id, secret) = text.split_once(':')?;
+    Some((id.to_owned(), secret.to_owned()))
 }
 
 fn form_decoded(text: &str) -> String {

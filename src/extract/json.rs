@@ -1,5 +1,6 @@
 //! JSON bodies: limited, strict, and parsed into domain types (contract sections 4 and 5).
 
+use std::fmt;
 use std::time::Duration;
 
 use actix_web::dev::Payload;
@@ -8,7 +9,8 @@ use actix_web::web::Bytes;
 use actix_web::{FromRequest, HttpRequest};
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use validator::Validate;
 
@@ -87,15 +89,46 @@ pub(super) async fn read_body(request: &HttpRequest, mut payload: Payload) -> Re
     tokio::time::timeout(PATIENCE, whole).await.unwrap_or(Err(Refusal::RequestTimeout))
 }
 
-/// The members of a body that is a JSON object; none where it is anything else, which others may understand.
-pub(crate) async fn optional_object(
-    request: &HttpRequest,
-    payload: Payload,
-) -> Result<Option<serde_json::Map<String, Value>>, Refusal> {
-    if ensure_content_type(request, JSON).is_err() {
-        return Ok(None);
+/// The members of a JSON object, one that comes twice too: a map would keep the last and forget that there was another.
+pub struct Members(Vec<(String, Value)>);
+
+impl Members {
+    /// The members of a body that is a JSON object; none where it is anything else, which others may understand.
+    pub(crate) async fn of_body(request: &HttpRequest, payload: Payload) -> Result<Option<Self>, Refusal> {
+        if ensure_content_type(request, JSON).is_err() {
+            return Ok(None);
+        }
+        Ok(serde_json::from_slice(&read_body(request, payload).await?).ok())
     }
-    Ok(serde_json::from_slice(&read_body(request, payload).await?).ok())
+
+    /// What stands under a name.
+    pub(crate) fn of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Value> {
+        self.0.iter().filter(move |(known, _)| known == name).map(|(_, value)| value)
+    }
+}
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Collect;
+
+        impl<'de> Visitor<'de> for Collect {
+            type Value = Members;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+
+        deserializer.deserialize_map(Collect)
+    }
 }
 
 fn parse<T: DeserializeOwned + Validate>(body: &[u8]) -> Result<T, Refusal> {

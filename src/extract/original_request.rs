@@ -20,7 +20,10 @@ pub struct OriginalRequest {
 const PAIRS: [(&str, &str); 2] = [("x-forwarded-method", "x-forwarded-uri"), ("x-original-method", "x-original-uri")];
 
 /// Headers by which some frameworks take a request for one of another method.
-const OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
+const METHOD_OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
+
+/// Headers by which some frameworks take a request for one of another path.
+const PATH_OVERRIDES: [&str; 2] = ["x-original-url", "x-rewrite-url"];
 
 impl OriginalRequest {
     /// Reads it from one pair of headers, or, as Envoy asks, from this request itself: its method, and what its path has
@@ -46,11 +49,7 @@ impl OriginalRequest {
             let how = "X-Forwarded-Method and X-Forwarded-Uri, or X-Original-Method and X-Original-URI";
             return Err(malformed(format!("The original request must be told once, as {how}")));
         };
-        for name in OVERRIDES {
-            if super::header(request.headers(), name)?.is_some_and(|other| other != *method) {
-                return Err(malformed(format!("{name} names another method")));
-            }
-        }
+        ensure_not_overridden(request, method, target)?;
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let ambiguous = |ambiguous: Ambiguous| malformed(ambiguous.to_string());
         Ok(Self {
@@ -59,6 +58,29 @@ impl OriginalRequest {
             query: query.to_owned(),
         })
     }
+}
+
+/// Refuses what an upstream could take for another request than the one that is judged here. Some servers read `_` in the
+/// name of a header as `-`.
+fn ensure_not_overridden(request: &HttpRequest, method: &str, target: &str) -> Result<(), Refusal> {
+    for (name, value) in request.headers() {
+        let name = name.as_str().replace('_', "-");
+        let agrees = match value.to_str() {
+            _ if !METHOD_OVERRIDES.contains(&&*name) && !PATH_OVERRIDES.contains(&&*name) => true,
+            Ok(value) if METHOD_OVERRIDES.contains(&&*name) => value == method,
+            // Some proxies tell the whole URL here.
+            Ok(value) => value.strip_suffix(target).is_some_and(|origin| origin.is_empty() || is_origin(origin)),
+            Err(_) => false,
+        };
+        if !agrees {
+            return Err(malformed(format!("{name} names another request")));
+        }
+    }
+    Ok(())
+}
+
+fn is_origin(text: &str) -> bool {
+    text.split_once("://").is_some_and(|(_, host)| !host.contains('/'))
 }
 
 fn malformed(what: String) -> Refusal {

@@ -16,7 +16,6 @@ use crate::domain::refusal::Holder;
 use crate::domain::scope::Lacking;
 use crate::domain::{Actor, Member, Refusal, Scopes, SessionId, TenantId};
 use crate::grants;
-use crate::grants::admission::admit;
 use crate::grants::bearer::Bearer;
 use crate::profile::roles::OPERATOR_SCOPE;
 
@@ -95,7 +94,7 @@ impl<S: RequiredScope + 'static> FromRequest for InTenant<S> {
         let request = request.clone();
         Box::pin(async move {
             let caller = authenticate(&request).await?;
-            caller.ensure_may_manage(app(&request)?)?;
+            caller.bearer.ensure_may_manage(app(&request)?, &caller.actor)?;
             let tenant: TenantId =
                 request.match_info().get("tenant_id").and_then(|id| id.parse().ok()).ok_or(Refusal::NotFound)?;
             if caller.tenant() != tenant {
@@ -153,17 +152,6 @@ impl Caller {
             Bearer::ApiKey { .. } => Holder::ApiKey,
         };
         Err(holder.lacks(Lacking(scope.to_owned())))
-    }
-
-    /// Users may, within their scopes; of API keys only those whose access type says so, under the rules of every use.
-    fn ensure_may_manage(&self, app: &App) -> Result<(), Refusal> {
-        match &self.bearer {
-            Bearer::User { .. } => Ok(()),
-            Bearer::ApiKey { key, .. } if !app.profile.may_manage(key.access_type.as_ref()) => {
-                Err(Refusal::ManagementNotAllowed)
-            }
-            Bearer::ApiKey { key, tenant, .. } => admit(app, key, tenant, None, self.actor.ip, app.now()).map(drop),
-        }
     }
 
     fn signed_in(self) -> Result<SignedIn, Refusal> {

@@ -9,17 +9,19 @@ use crate::domain::api_key::ApiKey;
 use crate::domain::key_format::ApiKeySecret;
 use crate::domain::rate_limit::RateLimitState;
 use crate::domain::{Actor, ApiKeyId, Refusal, Scopes, Tenant, TenantId, Timestamp};
-use crate::profile::ways::KeyWay;
+use crate::profile::key_location::{KeyForm, KeyLocation};
 
 /// An API key as it was presented.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct PresentedKey {
     /// The key; none where what was presented does not even look like one.
     pub secret: Option<ApiKeySecret>,
     /// The id that was presented with it; it must be the key's.
     pub id: Option<ApiKeyId>,
-    /// The way in which it was presented, where only keys of some access types are read in that way.
-    pub way: Option<KeyWay>,
+    /// Where it stood, where only keys of some access types are read there.
+    pub location: Option<KeyLocation>,
+    /// Whether it stood where its id should have stood beside it, if it has one.
+    pub lacks_id: bool,
 }
 
 /// Finds the key that was presented, applies `rules` to it, and remembers what came of it.
@@ -34,19 +36,20 @@ pub async fn with_key<T>(
     presented: &PresentedKey,
     client: &Actor,
     now: Timestamp,
-    rules: impl FnOnce(&ApiKey, &Tenant) -> Result<(T, Scopes), Refusal>,
+    rules: impl FnOnce(ApiKey, Tenant) -> Result<(T, Scopes), Refusal>,
 ) -> Result<T, Refusal> {
     let Some((key, tenant)) = find(app, presented, now).await? else {
         note_refusal(app, client, None, &Refusal::InvalidApiKey, now)?;
         return Err(Refusal::InvalidApiKey);
     };
-    match rules(&key, &tenant) {
+    let (id, tenant_id) = (key.id, key.tenant_id);
+    match presented.ensure_it_is(app, &key).and_then(|()| rules(key, tenant)) {
         Ok((done, scopes)) => {
-            app.usage.success(key.id, &scopes, now);
+            app.usage.count_success(id, &scopes, now);
             Ok(done)
         }
         Err(refusal) => {
-            note_refusal(app, client, Some(&key), &refusal, now)?;
+            note_refusal(app, client, Some((id, tenant_id)), &refusal, now)?;
             Err(refusal)
         }
     }
@@ -74,32 +77,15 @@ pub fn admit(
     app.limits.take(key.id, limits.requests_per_minute, now)
 }
 
-async fn find(app: &App, presented: &PresentedKey, now: Timestamp) -> Result<Option<(ApiKey, Tenant)>, Refusal> {
-    let Some(secret) = &presented.secret else { return Ok(None) };
-    let hash = app.api_keys.hash(secret);
-    let found: Option<(ApiKey, Tenant)> = app
-        .db
-        .read(move |connection| {
-            match api_keys::find_by_hash(connection, &hash)? {
-                None => api_keys::find_by_previous_hash(connection, &hash, now),
-                found => Ok(found),
-            }
-            .map_err(Refusal::from)
-        })
-        .await?;
-    Ok(found.filter(|(key, _)| {
-        let is_its_id = presented.id.is_none_or(|id| id == key.id);
-        let read_from = app.profile.read_from(key.access_type.as_ref());
-        is_its_id && presented.way.as_ref().is_none_or(|way| read_from.contains(way))
-    }))
-}
-
-/// A refused key leaves a line in the log. Nobody waits for it: whoever floods us with bad keys waits for no disk, and
-/// costs others none of theirs.
-fn note_refusal(
+/// Remembers that a key, or a token of it, was refused: it is counted for the key, and leaves a line in the log. Nobody
+/// waits for that line: whoever floods us with bad keys waits for no disk, and costs others none of theirs.
+///
+/// # Errors
+/// [`Refusal::Internal`] without randomness.
+pub fn note_refusal(
     app: &App,
     client: &Actor,
-    key: Option<&ApiKey>,
+    key: Option<(ApiKeyId, TenantId)>,
     refusal: &Refusal,
     now: Timestamp,
 ) -> Result<(), Refusal> {
@@ -107,10 +93,39 @@ fn note_refusal(
         return Ok(());
     }
     let mut event = app.event(client, "api_key.refused", now)?.outcome(refusal.code());
-    if let Some(key) = key {
-        app.usage.refusal(key.id, refusal.code(), now);
-        event = event.by(Who::ApiKey(key.id)).tenant(key.tenant_id).target("api-key", key.id);
+    if let Some((id, tenant)) = key {
+        app.usage.count_refusal(id, refusal.code(), now);
+        // A client that does not slow down would fill the log with one and the same line.
+        if matches!(refusal, Refusal::RateLimited(_)) && !app.limits.is_news(id, now) {
+            return Ok(());
+        }
+        event = event.by(Who::ApiKey(id)).tenant(tenant).target("api-key", id);
     }
     app.db.write_behind(move |connection| Ok(audit::record(connection, &event)?));
     Ok(())
+}
+
+impl PresentedKey {
+    /// Refuses a key that was presented with another's id, or without its own, or where keys of its access type are not
+    /// read; one whose access type is gone from the profile too.
+    fn ensure_it_is(&self, app: &App, key: &ApiKey) -> Result<(), Refusal> {
+        let access_type = key.access_type.as_ref();
+        let is_known = access_type.is_none() || app.profile.access_type(access_type).is_some();
+        let is_its_id = self.id.is_none_or(|id| id == key.id);
+        let has_its_id = !self.lacks_id || app.profile.form(access_type) == KeyForm::Token;
+        let read_from = app.profile.read_from(access_type);
+        let is_read_there = self.location.as_ref().is_none_or(|location| read_from.contains(location));
+        if is_known && is_its_id && has_its_id && is_read_there { Ok(()) } else { Err(Refusal::InvalidApiKey) }
+    }
+}
+
+async fn find(app: &App, presented: &PresentedKey, now: Timestamp) -> Result<Option<(ApiKey, Tenant)>, Refusal> {
+    let Some(secret) = &presented.secret else { return Ok(None) };
+    let (hash, two_secrets) = (app.api_keys.hash(secret), app.profile.has_ids_and_secrets());
+    app.db
+        .read(move |connection| match api_keys::find_by_hash(connection, &hash)? {
+            None if two_secrets => Ok(api_keys::find_by_previous_hash(connection, &hash, now)?),
+            found => Ok(found),
+        })
+        .await
 }

@@ -3,11 +3,12 @@
 //! Downstream services verify offline and would accept a token until it expires. We look: a token whose session or key died
 //! a moment ago opens nothing here any more.
 
+use super::admission::{admit, note_refusal};
 use crate::app::App;
 use crate::db::{api_keys, sessions};
 use crate::domain::api_key::ApiKey;
 use crate::domain::session::Session;
-use crate::domain::{Member, Refusal, Scopes, SessionId, Tenant, Timestamp};
+use crate::domain::{Actor, Member, Refusal, Scopes, SessionId, Tenant, Timestamp};
 use crate::tokens::claims::Claims;
 
 /// Whom a token speaks for, and what it may still do.
@@ -30,6 +31,27 @@ pub enum Bearer {
         /// What the token may do.
         scopes: Scopes,
     },
+}
+
+impl Bearer {
+    /// Users may call management, within their scopes; of API keys only those whose access type says so, under the rules of
+    /// every use of a key.
+    ///
+    /// # Errors
+    /// [`Refusal::ManagementNotAllowed`]; see [`admit`].
+    pub fn ensure_may_manage(&self, app: &App, client: &Actor) -> Result<(), Refusal> {
+        let Self::ApiKey { key, tenant, .. } = self else { return Ok(()) };
+        let now = app.now();
+        let rules = if app.profile.may_manage(key.access_type.as_ref()) {
+            admit(app, key, tenant, None, client.ip, now).map(drop)
+        } else {
+            Err(Refusal::ManagementNotAllowed)
+        };
+        if let Err(refusal) = &rules {
+            note_refusal(app, client, Some((key.id, tenant.id)), refusal, now)?;
+        }
+        rules
+    }
 }
 
 /// Accepts an access token.
@@ -65,6 +87,7 @@ async fn api_key(app: &App, claims: Claims, now: Timestamp) -> Result<Bearer, Re
     if key.tenant_id != claims.tenant_id || key.ensure_usable(now).is_err() {
         return Err(Refusal::InvalidToken);
     }
+    key.ensure_issued_for_living_secret(claims.iat, now)?;
     tenant.ensure_active()?;
     Ok(Bearer::ApiKey { scopes: claims.scope.and(&key.scopes), key: Box::new(key), tenant: Box::new(tenant) })
 }

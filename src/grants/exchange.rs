@@ -42,14 +42,15 @@ pub struct Exchanged {
 /// A [`Refusal`], in the order in which the rules stand here.
 pub async fn exchange(app: &App, request: ExchangeRequest) -> Result<Exchanged, Refusal> {
     let now = app.now();
-    with_key(app, &request.key, &request.client, now, |key, tenant| {
-        let rate = admit(app, key, tenant, request.tenant, request.client.ip, now)?;
-        let scopes = key.scopes.narrow(request.scopes.as_ref()).map_err(|lacking| Holder::ApiKey.lacks(lacking))?;
-        let lifetime = app.config.tokens.exchange_lifetime(request.lifetime)?.min(key.time_left(now));
+    let ExchangeRequest { key: presented, tenant: named, scopes, audience, lifetime, client } = request;
+    with_key(app, &presented, &client, now, |key, tenant| {
+        let rate = admit(app, &key, &tenant, named, client.ip, now)?;
+        let scopes = key.scopes.narrow(scopes.as_ref()).map_err(|lacking| Holder::ApiKey.lacks(lacking))?;
+        let lifetime = app.config.tokens.exchange_lifetime(lifetime)?.min(key.time_left(now));
         let token = app.issuer.access_token(Grant {
-            audience: request.audience.clone(),
+            audience,
             scopes: scopes.clone(),
-            tenant_id: key.tenant_id,
+            tenant_id: tenant.id,
             issued_at: now,
             lifetime,
             subject: Subject::api_key(key),

@@ -1,17 +1,15 @@
-//! Forward auth: a proxy asks whether a request may pass, and with which token (contract 4.4).
+//! Forward auth: a proxy asks whether a request may pass, and with which token (contract 4.4; ADR 8).
 //!
 //! An API key is exchanged for a token with the one scope that the endpoint needs. A token of ours is passed on as it is.
 
-use super::admission::{PresentedKey, admit, with_key};
+use super::admission::{PresentedKey, admit, note_refusal, with_key};
 use super::bearer::{self, Bearer};
 use crate::app::App;
 use crate::domain::api_key::ApiKey;
 use crate::domain::original_request::{Method, RequestPath};
 use crate::domain::rate_limit::RateLimitState;
 use crate::domain::refusal::Holder;
-use crate::domain::{Actor, Refusal, Scopes, Tenant, TenantId, Timestamp};
-use crate::profile::TenantLocator;
-use crate::profile::endpoints::Match;
+use crate::domain::{AccessTypeName, Actor, Refusal, Scopes, Tenant, TenantId, Timestamp};
 use crate::tokens::claims::{Grant, Subject};
 
 /// A request that somebody sent to a proxy.
@@ -39,7 +37,7 @@ pub enum Credential {
 
 /// What the proxy passes on to the upstream.
 #[derive(Debug)]
-pub struct Admission {
+pub struct Authorized {
     /// The access token.
     pub jwt: String,
     /// The tenant that it speaks for.
@@ -52,37 +50,18 @@ pub struct Admission {
     pub rate: Option<RateLimitState>,
 }
 
-/// Admits a request, or says why not.
+/// Lets a request pass, or says why not.
 ///
 /// # Errors
-/// A [`Refusal`], in the order in which the rules stand here.
-pub async fn authorize(app: &App, request: ForwardRequest) -> Result<Admission, Refusal> {
+/// A [`Refusal`], in the order in which the rules stand in each of the two.
+pub async fn authorize(app: &App, request: ForwardRequest) -> Result<Authorized, Refusal> {
     let now = app.now();
-    if app.profile.locator == TenantLocator::Header && request.tenant.is_none() {
-        return Err(Refusal::TenantRequired(Vec::new()));
-    }
     match &request.credential {
         Credential::ApiKey(presented) => {
-            let rules = |key: &ApiKey, tenant: &Tenant| exchange(app, &request, key, tenant, now);
-            with_key(app, presented, &request.client, now, rules).await
+            with_key(app, presented, &request.client, now, |key, tenant| exchange(app, &request, key, &tenant, now))
+                .await
         }
-        Credential::AccessToken(jwt) => match bearer::accept(app, jwt, now).await? {
-            Bearer::User { member, scopes, .. } => {
-                ensure_named(&request, member.tenant.id)?;
-                let endpoint = find_endpoint(app, &request, &member.tenant)?;
-                endpoint.endpoint.ensure_access_type(None)?;
-                ensure_scope(&endpoint, &scopes, Holder::AccessToken)?;
-                let subject = member.user.id.to_string();
-                Ok(Admission { jwt: jwt.clone(), tenant: member.tenant.id, subject, scopes, rate: None })
-            }
-            Bearer::ApiKey { key, tenant, scopes } => {
-                let rate = admit(app, &key, &tenant, request.tenant, request.client.ip, now)?;
-                let endpoint = find_endpoint(app, &request, &tenant)?;
-                endpoint.endpoint.ensure_access_type(key.access_type.as_ref())?;
-                ensure_scope(&endpoint, &scopes, Holder::ApiKey)?;
-                Ok(Admission { jwt: jwt.clone(), tenant: tenant.id, subject: key.id.to_string(), scopes, rate })
-            }
-        },
+        Credential::AccessToken(jwt) => pass_on(app, &request, jwt, now).await,
     }
 }
 
@@ -90,43 +69,75 @@ pub async fn authorize(app: &App, request: ForwardRequest) -> Result<Admission, 
 fn exchange(
     app: &App,
     request: &ForwardRequest,
-    key: &ApiKey,
+    key: ApiKey,
     tenant: &Tenant,
     now: Timestamp,
-) -> Result<(Admission, Scopes), Refusal> {
-    let rate = admit(app, key, tenant, request.tenant, request.client.ip, now)?;
-    let endpoint = find_endpoint(app, request, tenant)?;
-    endpoint.endpoint.ensure_access_type(key.access_type.as_ref())?;
-    let scopes = ensure_scope(&endpoint, &key.scopes, Holder::ApiKey)?;
+) -> Result<(Authorized, Scopes), Refusal> {
+    let rate = admit(app, &key, tenant, request.tenant, request.client.ip, now)?;
+    let scopes = ensure_endpoint(app, request, tenant, key.access_type.as_ref(), &key.scopes, Holder::ApiKey)?;
+    let (subject, lifetime) = (key.id.to_string(), app.config.tokens.exchange_ttl.min(key.time_left(now)));
     let token = app.issuer.access_token(Grant {
         audience: None,
         scopes: scopes.clone(),
         tenant_id: tenant.id,
         issued_at: now,
-        lifetime: app.config.tokens.exchange_ttl.min(key.time_left(now)),
+        lifetime,
         subject: Subject::api_key(key),
     })?;
-    let admission =
-        Admission { jwt: token.jwt, tenant: tenant.id, subject: key.id.to_string(), scopes: scopes.clone(), rate };
-    Ok((admission, scopes))
+    Ok((Authorized { jwt: token.jwt, tenant: tenant.id, subject, scopes: scopes.clone(), rate }, scopes))
 }
 
-fn ensure_named(request: &ForwardRequest, tenant: TenantId) -> Result<(), Refusal> {
-    if request.tenant.is_none_or(|named| named == tenant) { Ok(()) } else { Err(Refusal::TenantMismatch) }
+/// The token is passed on as long as what it rests on lives, and within the rules of today.
+async fn pass_on(app: &App, request: &ForwardRequest, jwt: &str, now: Timestamp) -> Result<Authorized, Refusal> {
+    match bearer::accept(app, jwt, now).await? {
+        Bearer::User { member, scopes, .. } => {
+            if request.tenant.is_some_and(|named| named != member.tenant.id) {
+                return Err(Refusal::TenantMismatch);
+            }
+            ensure_endpoint(app, request, &member.tenant, None, &scopes, Holder::AccessToken)?;
+            let subject = member.user.id.to_string();
+            Ok(Authorized { jwt: jwt.to_owned(), tenant: member.tenant.id, subject, scopes, rate: None })
+        }
+        Bearer::ApiKey { key, tenant, scopes } => {
+            let rules = || {
+                let rate = admit(app, &key, &tenant, request.tenant, request.client.ip, now)?;
+                ensure_endpoint(app, request, &tenant, key.access_type.as_ref(), &scopes, Holder::ApiKey)?;
+                Ok(rate)
+            };
+            match rules() {
+                Ok(rate) => {
+                    let subject = key.id.to_string();
+                    Ok(Authorized { jwt: jwt.to_owned(), tenant: tenant.id, subject, scopes, rate })
+                }
+                Err(refusal) => {
+                    note_refusal(app, &request.client, Some((key.id, tenant.id)), &refusal, now)?;
+                    Err(refusal)
+                }
+            }
+        }
+    }
 }
 
-/// The row of the table, where the tenant that the path names is the credential's: data is asked for by the path, so that
-/// is what must agree (security 21).
-fn find_endpoint<'a>(app: &'a App, request: &'a ForwardRequest, tenant: &Tenant) -> Result<Match<'a>, Refusal> {
+/// What the endpoint needs of those scopes that are held. The tenant that its path names must be the credential's: data is
+/// asked for by the path, so that is what must agree (security 21).
+fn ensure_endpoint(
+    app: &App,
+    request: &ForwardRequest,
+    tenant: &Tenant,
+    access_type: Option<&AccessTypeName>,
+    held: &Scopes,
+    holder: Holder,
+) -> Result<Scopes, Refusal> {
     let found = app.profile.endpoints.find(request.method, &request.path)?;
-    let id_agrees =
-        found.value("tenant_id").is_none_or(|named| named.parse().is_ok_and(|named: TenantId| named == tenant.id));
-    let token_agrees = found.value("project_token").is_none_or(|named| named == tenant.project_token);
-    if id_agrees && token_agrees { Ok(found) } else { Err(Refusal::TenantMismatch) }
-}
-
-fn ensure_scope(endpoint: &Match<'_>, held: &Scopes, holder: Holder) -> Result<Scopes, Refusal> {
-    let needed = endpoint.endpoint.scope.as_ref().map_or(Scopes::NONE, Scopes::one);
+    // In the one spelling that everybody has for it, not in every one that can be parsed.
+    let is_tenant = |named: &str| named.eq_ignore_ascii_case(&tenant.id.to_string());
+    let names_it = found.value("tenant_id").is_none_or(is_tenant)
+        && found.value("project_token").is_none_or(|named| named == tenant.project_token);
+    if !names_it {
+        return Err(Refusal::TenantMismatch);
+    }
+    found.endpoint.ensure_access_type(access_type)?;
+    let needed = found.endpoint.scope.as_ref().map_or(Scopes::NONE, Scopes::one);
     held.narrow(Some(&needed)).map_err(|lacking| holder.lacks(lacking))
 }
 

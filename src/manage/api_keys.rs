@@ -16,11 +16,11 @@ use crate::domain::ip_allow_list::IpAllowList;
 use crate::domain::key_format::ApiKeySecret;
 use crate::domain::page::{Page, Paged};
 use crate::domain::{AccessTypeName, Actor, ApiKeyId, Email, KeyGroupId, Name, Refusal, Scopes, TenantId, Timestamp};
-use crate::profile::WantedKey;
 use crate::profile::roles::management_in;
+use crate::profile::{RequiredMember, WantedKey};
 
 pub use self::rotation::{LONGEST_OVERLAP, rotate};
-use self::store::Draft;
+use self::store::{Draft, earlier_answer};
 
 /// A key that somebody wants.
 #[derive(Clone, Debug, Serialize)]
@@ -82,6 +82,9 @@ pub async fn create(
 ) -> Result<CreatedApiKey, Refusal> {
     let now = app.now();
     let request = idempotency::request_hash(&("create", &new));
+    if let Some(answer) = earlier_answer(app, by, tenant, idempotency.as_ref(), &request).await? {
+        return Ok(answer);
+    }
     let new = new.in_its_group(app, tenant).await?;
     let scopes = new.scopes.clone().unwrap_or_default();
     app.profile.ensure_key(&new.wanted(&scopes))?;
@@ -95,7 +98,7 @@ pub async fn create(
     draft
         .store(app, event, keep, move |connection, stored| {
             ensure_future(expires_at, now)?;
-            key_groups::hold(connection, tenant, group)?;
+            key_groups::ensure_there(connection, tenant, group)?;
             stored.insert(connection)
         })
         .await
@@ -122,7 +125,7 @@ pub async fn revoke(app: &App, by: &Actor, tenant: TenantId, id: ApiKeyId) -> Re
 /// Changes what may be changed of a key.
 ///
 /// # Errors
-/// [`Refusal::NotFound`].
+/// [`Refusal::NotFound`]; a contact that is taken away where the profile requires one.
 pub async fn change(
     app: &App,
     by: &Actor,
@@ -130,6 +133,9 @@ pub async fn change(
     id: ApiKeyId,
     change: ApiKeyChange,
 ) -> Result<ApiKey, Refusal> {
+    if change.contact_email == Change::Clear && app.profile.required.contains(&RequiredMember::ContactEmail) {
+        return Err(Refusal::invalid(RequiredMember::ContactEmail.as_str(), "is required"));
+    }
     let event = app.event(by, "api_key.changed", app.now())?.tenant(tenant).target("api-key", id);
     app.db
         .write(move |connection| {

@@ -45,13 +45,20 @@ impl FromStr for IdempotencyKey {
     }
 }
 
+impl IdempotencyKey {
+    /// One person's key is not another's: nobody reads a secret by guessing keys.
+    fn hash(&self, by: Who) -> Hash {
+        sha256(format!("{by} {}", self.0).as_bytes())
+    }
+}
+
 /// What a request is, so that another one under the same key is told apart.
 pub fn request_hash(request: &impl Serialize) -> Hash {
     sha256(&serde_json::to_vec(request).unwrap_or_default())
 }
 
 impl Keep {
-    /// Encrypts `answer`. One person's key is not another's: nobody reads a secret by guessing keys.
+    /// Encrypts `answer`.
     pub(super) fn new(
         app: &App,
         tenant: TenantId,
@@ -64,7 +71,7 @@ impl Keep {
         let sealed_answer = app.secrets.seal(&purpose(tenant), answer)?;
         Ok(Self {
             tenant,
-            key_hash: sha256(format!("{by} {}", key.0).as_bytes()),
+            key_hash: key.hash(by),
             record: Record { request_hash, sealed_answer, expires_at: now.plus(KEPT_FOR) },
             now,
         })
@@ -75,18 +82,45 @@ impl Keep {
     /// # Errors
     /// [`Refusal::IdempotencyConflict`] where another request was answered under the same key.
     pub(super) fn earlier_or_keep(self, connection: &mut DbConnection) -> Result<Option<Vec<u8>>, Refusal> {
-        match idempotency::find(connection, self.tenant, &self.key_hash)? {
-            Some(earlier) if earlier.expires_at > self.now => {
-                if earlier.request_hash == self.record.request_hash {
-                    return Ok(Some(earlier.sealed_answer));
-                }
-                return Err(Refusal::IdempotencyConflict);
+        if let Some(earlier) = idempotency::find(connection, self.tenant, &self.key_hash)? {
+            if let Some(answer) = earlier_answer(earlier, &self.record.request_hash, self.now)? {
+                return Ok(Some(answer));
             }
-            Some(_) => idempotency::delete(connection, self.tenant, &self.key_hash)?,
-            None => {}
+            idempotency::delete(connection, self.tenant, &self.key_hash)?;
         }
         idempotency::insert(connection, self.tenant, &self.key_hash, &self.record, self.now)?;
         Ok(None)
+    }
+}
+
+/// The answer that was given before, encrypted, if one was.
+///
+/// # Errors
+/// [`Refusal::IdempotencyConflict`] where another request was answered under the same key.
+pub(super) async fn earlier(
+    app: &App,
+    tenant: TenantId,
+    key: &IdempotencyKey,
+    by: Who,
+    request_hash: &Hash,
+) -> Result<Option<Vec<u8>>, Refusal> {
+    let (key_hash, request_hash, now) = (key.hash(by), request_hash.clone(), app.now());
+    app.db
+        .read(move |connection| match idempotency::find(connection, tenant, &key_hash)? {
+            Some(earlier) => earlier_answer(earlier, &request_hash, now),
+            None => Ok(None),
+        })
+        .await
+}
+
+fn earlier_answer(earlier: Record, request_hash: &Hash, now: Timestamp) -> Result<Option<Vec<u8>>, Refusal> {
+    if earlier.expires_at <= now {
+        return Ok(None);
+    }
+    if earlier.request_hash == *request_hash {
+        Ok(Some(earlier.sealed_answer))
+    } else {
+        Err(Refusal::IdempotencyConflict)
     }
 }
 

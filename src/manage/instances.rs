@@ -1,6 +1,7 @@
 //! The servers on one database count each other, so that each lets through its share of a rate limit (ADR 6).
 
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use chrono::TimeDelta;
 
@@ -8,9 +9,12 @@ use crate::app::App;
 use crate::db::{Db, DbError, instances};
 use crate::domain::{InstanceId, Timestamp};
 
+/// How often the other servers are told that this one runs.
+pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(2);
+
 /// A server that was not seen for so long no longer counts. It is a few heartbeats, and some seconds by which the clocks of
 /// two machines may differ.
-const ALIVE: TimeDelta = TimeDelta::seconds(8);
+const ALIVE: TimeDelta = TimeDelta::seconds(4 * HEARTBEAT_EVERY.as_secs().cast_signed());
 
 /// For how long one that was not seen is remembered.
 const REMEMBERED: TimeDelta = TimeDelta::minutes(1);
@@ -44,7 +48,7 @@ async fn heartbeat(db: &Db, id: InstanceId, now: Timestamp) -> Result<NonZeroU32
         .write(move |connection| {
             instances::note(connection, id, now)?;
             instances::forget_unseen(connection, now.plus(-REMEMBERED))?;
-            instances::count_seen(connection, now.plus(-ALIVE)).map_err(DbError::from)
+            instances::count_seen(connection, now.plus(-ALIVE), now.plus(ALIVE)).map_err(DbError::from)
         })
         .await?;
     Ok(u32::try_from(count).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN))
@@ -78,9 +82,10 @@ mod tests {
         assert_eq!(seen(one, 50).await, 2, "still");
         assert_eq!(seen(one, 60).await, 1, "the other has been away for more than 8 seconds");
         assert_eq!(seen(two, 62).await, 2, "and is back");
-        // A clock that jumps ahead forgets the others until they are heard of again.
+        // A clock that jumps ahead forgets the others until they are heard of again, and counts for none of them meanwhile.
         assert_eq!(seen(two, 9_000).await, 1);
-        assert_eq!(seen(one, 64).await, 2);
+        assert_eq!(seen(one, 64).await, 1);
+        assert_eq!(seen(two, 65).await, 2);
         db.write(move |connection| instances::delete(connection, two).map_err(DbError::from)).await.unwrap();
         assert_eq!(seen(one, 66).await, 1);
         std::fs::remove_dir_all(folder).unwrap();

@@ -1,5 +1,7 @@
 //! Key groups: sets of API keys with the same rights (contract section 4.2).
 
+use std::sync::Arc;
+
 use crate::app::App;
 use crate::db::{DbConnection, api_keys, audit, key_groups, tenants};
 use crate::domain::key_group::KeyGroup;
@@ -34,11 +36,11 @@ pub async fn create(app: &App, by: &Actor, tenant: TenantId, new: NewKeyGroup) -
     let created_by = by.who.to_string();
     let group = KeyGroup { id, tenant_id: tenant, name, access_type, scopes, created_at: now, created_by };
     let event = app.event(by, "key_group.created", now)?.tenant(tenant).target("key-group", id);
-    let (made, plans) = (group.clone(), app.profile.plans.clone());
+    let (made, profile) = (group.clone(), Arc::clone(&app.profile));
     app.db
         .write(move |connection| {
             let tenant = tenants::hold(connection, tenant)?.ok_or(Refusal::NotFound)?;
-            plans.ensure_api_keys(tenant.plan.as_deref())?;
+            profile.plans.ensure_api_keys(tenant.plan.as_deref())?;
             key_groups::insert(connection, &made)?;
             Ok::<_, Refusal>(audit::record(connection, &event)?)
         })
@@ -48,6 +50,9 @@ pub async fn create(app: &App, by: &Actor, tenant: TenantId, new: NewKeyGroup) -
 
 /// Deletes a group and revokes its keys for good.
 ///
+/// The tenant's row is held, as by whoever makes or rotates a key: each of its keys is made before, and then revoked, or
+/// after, and then refused.
+///
 /// # Errors
 /// [`Refusal::NotFound`].
 pub async fn delete(app: &App, by: &Actor, tenant: TenantId, id: KeyGroupId) -> Result<(), Refusal> {
@@ -55,6 +60,7 @@ pub async fn delete(app: &App, by: &Actor, tenant: TenantId, id: KeyGroupId) -> 
     let event = app.event(by, "key_group.deleted", now)?.tenant(tenant).target("key-group", id);
     app.db
         .write(move |connection| {
+            tenants::hold(connection, tenant)?.ok_or(Refusal::NotFound)?;
             if !key_groups::delete(connection, tenant, id)? {
                 return Err(Refusal::NotFound);
             }
@@ -92,10 +98,14 @@ pub async fn list(app: &App, tenant: TenantId, page: Page) -> Result<Paged<KeyGr
     Ok(page.of(groups, |group| group.id.uuid()))
 }
 
-/// Holds the group of a new key until it is stored.
-pub(super) fn hold(connection: &mut DbConnection, tenant: TenantId, group: Option<KeyGroupId>) -> Result<(), Refusal> {
+/// Refuses a new key whose group is gone meanwhile; the caller holds the tenant's row.
+pub(super) fn ensure_there(
+    connection: &mut DbConnection,
+    tenant: TenantId,
+    group: Option<KeyGroupId>,
+) -> Result<(), Refusal> {
     match group {
-        Some(id) if !key_groups::hold(connection, tenant, id)? => Err(unknown()),
+        Some(id) if key_groups::find(connection, tenant, id)?.is_none() => Err(unknown()),
         _ => Ok(()),
     }
 }

@@ -1,5 +1,7 @@
 //! Users and their memberships.
 
+use std::sync::Arc;
+
 use data_encoding::BASE32_NOPAD;
 use diesel::Connection;
 use secrecy::SecretString;
@@ -10,6 +12,7 @@ use crate::domain::audit::AuditEvent;
 use crate::domain::page::{Page, Paged};
 use crate::domain::password::Password;
 use crate::domain::{Actor, Email, Member, Refusal, Role, SessionId, TenantId, Timestamp, User, UserId};
+use crate::profile::Profile;
 use crate::profile::roles::management_in;
 use crate::tokens::password_hasher::{Policy, Verdict};
 
@@ -106,8 +109,10 @@ fn find_or_insert(connection: &mut DbConnection, fresh: User, hash: &str) -> Res
 pub async fn change_role(app: &App, by: &Actor, tenant: TenantId, user: UserId, role: Role) -> Result<Member, Refusal> {
     ensure_role(app, by, &role)?;
     let event = app.event(by, "user.role_changed", app.now())?.tenant(tenant).target("user", user);
+    let (by, profile) = (by.clone(), Arc::clone(&app.profile));
     app.db
         .write(move |connection| {
+            ensure_not_above(connection, &by, &profile, tenant, user)?;
             if !memberships::set_role(connection, tenant, user, &role)? {
                 return Err(Refusal::NotFound);
             }
@@ -120,12 +125,14 @@ pub async fn change_role(app: &App, by: &Actor, tenant: TenantId, user: UserId, 
 /// Ends a membership, and the user's sessions in that tenant with it.
 ///
 /// # Errors
-/// [`Refusal::NotFound`].
+/// [`Refusal::NotFound`]; [`Refusal::InsufficientScope`] for a member who may more than who asks.
 pub async fn remove(app: &App, by: &Actor, tenant: TenantId, user: UserId) -> Result<(), Refusal> {
     let now = app.now();
     let event = app.event(by, "user.removed", now)?.tenant(tenant).target("user", user);
+    let (by, profile) = (by.clone(), Arc::clone(&app.profile));
     app.db
         .write(move |connection| {
+            ensure_not_above(connection, &by, &profile, tenant, user)?;
             if !memberships::delete(connection, tenant, user)? {
                 return Err(Refusal::NotFound);
             }
@@ -271,6 +278,18 @@ pub async fn memberships_of(app: &App, user: UserId) -> Result<Vec<Member>, Refu
 pub async fn list(app: &App, page: Page) -> Result<Paged<User>, Refusal> {
     let found = app.db.read(move |connection| users::list(connection, page).map_err(Refusal::from)).await?;
     Ok(page.of(found, |user| user.id.uuid()))
+}
+
+/// Refuses to touch a member who may manage more than who asks: with `users:write` alone nobody unseats an administrator.
+fn ensure_not_above(
+    connection: &mut DbConnection,
+    by: &Actor,
+    profile: &Profile,
+    tenant: TenantId,
+    user: UserId,
+) -> Result<(), Refusal> {
+    let member = memberships::find(connection, tenant, user)?.ok_or(Refusal::NotFound)?;
+    by.ensure_may_give(&management_in(&profile.roles.scopes(&member.role, false)))
 }
 
 fn ensure_role(app: &App, by: &Actor, role: &Role) -> Result<(), Refusal> {

@@ -1,6 +1,6 @@
 //! Access types: the presets that API keys are created with.
 
-use super::ways::{KeyForm, KeyWay};
+use super::key_location::{KeyForm, KeyLocation};
 use crate::domain::word::AccessTypeName;
 
 /// A preset of a profile. Which scopes and endpoints it opens stands with those.
@@ -17,5 +17,5 @@ pub struct AccessType {
     /// What its keys are to their holders.
     pub form: KeyForm,
     /// Where its keys are read.
-    pub read_from: Vec<KeyWay>,
+    pub read_from: Vec<KeyLocation>,
 }

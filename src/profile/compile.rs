@@ -13,9 +13,9 @@ use super::access_type::AccessType;
 use super::endpoints::{Endpoint, EndpointTable};
 use super::error::{Fault, Key, Step};
 use super::file::{AccessTypeRow, DeprecatedRow, EndpointRow, LimitsTable, Methods, PlanRow, ProfileFile, ScopeRow};
+use super::key_location::{DeprecatedLocation, KeyForm, KeyLocation, OldLocation};
 use super::plans::{Limits, Plan, Plans};
 use super::roles::{MANAGEMENT, OPERATOR_SCOPE, Roles};
-use super::ways::{DeprecatedPlace, DeprecatedWay, KeyForm, KeyWay};
 use super::{Profile, ProfileError, ScopeInfo, TenantLocator};
 use crate::domain::original_request::Method;
 use crate::domain::word::{AccessTypeName, Role};
@@ -61,7 +61,7 @@ fn profile(file: ProfileFile) -> Result<Profile, Fault> {
         return Err(Key::of("key").name("environments").fault("must name one environment at least"));
     }
     ensure_distinct(&key.environments, || Key::of("key").name("environments"))?;
-    ensure_ways(&key.read_from, key.form, &Key::of("key"))?;
+    ensure_locations(&key.read_from, key.form, &Key::of("key"))?;
 
     let access_types = access_types
         .into_iter()
@@ -81,6 +81,7 @@ fn profile(file: ProfileFile) -> Result<Profile, Fault> {
             alphabet: key.alphabet,
         },
         required: key.required,
+        locations: locations(&key.read_from, &access_types),
         form: key.form,
         read_from: key.read_from,
         name,
@@ -102,13 +103,16 @@ fn ensure_distinct<T: PartialEq>(items: &[T], at: impl FnOnce() -> Key) -> Resul
 }
 
 /// A secret that has an id is recognised by both: only Basic carries both.
-fn ensure_ways(ways: &[KeyWay], form: KeyForm, at: &Key) -> Result<(), Fault> {
+fn ensure_locations(locations: &[KeyLocation], form: KeyForm, at: &Key) -> Result<(), Fault> {
     let key = || at.clone().name("read_from");
-    ensure_distinct(ways, key)?;
-    if ways.is_empty() {
-        return Err(key().fault("must name one way at least"));
+    ensure_distinct(locations, key)?;
+    if locations.is_empty() {
+        return Err(key().fault("must name one location at least"));
     }
-    match (form, ways.iter().position(|way| (*way == KeyWay::Basic) != (form == KeyForm::IdAndSecret))) {
+    match (
+        form,
+        locations.iter().position(|location| (*location == KeyLocation::Basic) != (form == KeyForm::IdAndSecret)),
+    ) {
         (_, None) => Ok(()),
         (KeyForm::IdAndSecret, Some(place)) => {
             Err(key().position(place).fault("must be `basic`: an id and a secret are read by HTTP Basic"))
@@ -123,16 +127,28 @@ fn access_type(
     name: &str,
     row: AccessTypeRow,
     form: KeyForm,
-    read_from: &[KeyWay],
+    read_from: &[KeyLocation],
 ) -> Result<(AccessTypeName, AccessType), Fault> {
     let at = || Key::of("access_types").name(name);
     let form = row.form.unwrap_or(form);
     let read_from = row.read_from.unwrap_or_else(|| read_from.to_vec());
-    ensure_ways(&read_from, form, &at())?;
+    ensure_locations(&read_from, form, &at())?;
     ensure_distinct(&row.constraints, || at().name("constraints"))?;
     let name: AccessTypeName = parse(name, at)?;
     let AccessTypeRow { description, management, constraints, .. } = row;
     Ok((name.clone(), AccessType { name, description, management, constraints, form, read_from }))
+}
+
+/// Where keys are read: where there are access types every key has one, and the profile's own locations are none.
+fn locations(read_from: &[KeyLocation], access_types: &BTreeMap<AccessTypeName, AccessType>) -> Vec<KeyLocation> {
+    let mut all: Vec<KeyLocation> = Vec::new();
+    let of_types = access_types.values().flat_map(|known| &known.read_from);
+    for location in of_types.chain(read_from.iter().filter(|_| access_types.is_empty())) {
+        if !all.contains(location) {
+            all.push(location.clone());
+        }
+    }
+    all
 }
 
 type Held = BTreeMap<Role, Vec<Scope>>;
@@ -233,13 +249,13 @@ fn compile_plans(rows: Vec<PlanRow>, limits: LimitsTable) -> Result<Plans, Fault
     Ok(Plans { plans, without: Limits::new(limits.keys_per_tenant, limits.requests_per_minute) })
 }
 
-fn deprecated(rows: Vec<DeprecatedRow>) -> Result<Vec<DeprecatedWay>, Fault> {
-    let mut ways = Vec::new();
+fn deprecated(rows: Vec<DeprecatedRow>) -> Result<Vec<DeprecatedLocation>, Fault> {
+    let mut locations = Vec::new();
     for (position, row) in rows.into_iter().enumerate() {
         let at = || Key::of("key").name("deprecated").position(position);
-        let place = match (row.query, row.body) {
-            (Some(name), None) => DeprecatedPlace::Query(name),
-            (None, Some(name)) => DeprecatedPlace::Body(name),
+        let location = match (row.query, row.body) {
+            (Some(name), None) => OldLocation::Query(name),
+            (None, Some(name)) => OldLocation::Body(name),
             _ => return Err(at().fault("must have either `query` or `body`")),
         };
         let since = midnight(row.since, || at().name("since"))?;
@@ -248,10 +264,10 @@ fn deprecated(rows: Vec<DeprecatedRow>) -> Result<Vec<DeprecatedWay>, Fault> {
             return Err(at().name("sunset").fault("must come after `since`"));
         }
         if row.enabled {
-            ways.push(DeprecatedWay { place, since, sunset });
+            locations.push(DeprecatedLocation { location, since, sunset });
         }
     }
-    Ok(ways)
+    Ok(locations)
 }
 
 /// The beginning of a day, UTC.

@@ -62,6 +62,9 @@ struct Node {
 type ByMethod = [Option<usize>; Method::LISTED.len()];
 
 impl EndpointTable {
+    /// As many rows as a table may have: each is compared with each at the start.
+    pub const MOST_ROWS: usize = 5_000;
+
     /// Compiles the rows.
     ///
     /// # Errors
@@ -140,7 +143,7 @@ impl Node {
         let mut node = self;
         for segment in &row.path.segments {
             node = match segment {
-                Segment::Literal(text) => node.literals.entry(text.to_ascii_lowercase().into()).or_default(),
+                Segment::Literal(text) => node.literals.entry(text.to_lowercase().into()).or_default(),
                 Segment::Parameter(_) => node.parameter.get_or_insert_default(),
             };
         }
@@ -158,11 +161,9 @@ impl Node {
         let Some(segment) = rest.next() else {
             return row(&self.here).or_else(|| row(&self.below));
         };
-        let literal = if segment.bytes().any(|b| b.is_ascii_uppercase()) {
-            self.literals.get(segment.to_ascii_lowercase().as_str())
-        } else {
-            self.literals.get(segment)
-        };
+        let is_lower = segment.bytes().all(|b| b.is_ascii() && !b.is_ascii_uppercase());
+        let literal =
+            if is_lower { self.literals.get(segment) } else { self.literals.get(segment.to_lowercase().as_str()) };
         let below_literal = literal.and_then(|node| node.find(&mut rest.clone(), slot));
         let below_parameter = || self.parameter.as_ref().and_then(|node| node.find(&mut rest.clone(), slot));
         below_literal.or_else(below_parameter).or_else(|| row(&self.below))

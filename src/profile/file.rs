@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use toml::value::Datetime;
 
-use super::ways::{KeyForm, KeyWay};
+use super::key_location::{KeyForm, KeyLocation};
 use crate::domain::key_format::{Alphabet, Environment, KeyPrefix};
 
 /// A whole file.
@@ -44,7 +44,7 @@ pub(super) struct KeyTable {
     #[serde(default)]
     pub form: KeyForm,
     #[serde(default = "bearer")]
-    pub read_from: Vec<KeyWay>,
+    pub read_from: Vec<KeyLocation>,
     #[serde(default)]
     pub required: Vec<RequiredMember>,
     #[serde(default)]
@@ -82,7 +82,7 @@ pub(super) struct TenantTable {
 }
 
 /// Where a request to the product's API names its tenant.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TenantLocator {
     /// In the header `X-Tenant-ID`, on every call.
@@ -125,7 +125,7 @@ pub(super) struct AccessTypeRow {
     #[serde(default)]
     pub constraints: Vec<String>,
     pub form: Option<KeyForm>,
-    pub read_from: Option<Vec<KeyWay>>,
+    pub read_from: Option<Vec<KeyLocation>>,
 }
 
 #[derive(Clone, Copy, Default, Deserialize)]
@@ -167,8 +167,8 @@ fn live_and_test() -> Vec<Environment> {
     ["live", "test"].iter().filter_map(|name| name.parse().ok()).collect()
 }
 
-fn bearer() -> Vec<KeyWay> {
-    vec![KeyWay::Bearer]
+fn bearer() -> Vec<KeyLocation> {
+    vec![KeyLocation::Bearer]
 }
 
 fn yes() -> bool {

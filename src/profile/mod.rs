@@ -5,12 +5,13 @@ mod compile;
 pub mod endpoints;
 mod error;
 mod file;
+pub mod key_location;
 pub mod pattern;
 pub mod plans;
 pub mod roles;
-pub mod ways;
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::Path;
 
 use crate::domain::constraints::Constraints;
@@ -23,9 +24,9 @@ use self::access_type::AccessType;
 use self::endpoints::EndpointTable;
 pub use self::error::ProfileError;
 pub use self::file::{RequiredMember, TenantLocator};
+use self::key_location::{DeprecatedLocation, KeyForm, KeyHeader, KeyLocation};
 use self::plans::Plans;
 use self::roles::{INTROSPECT, MANAGEMENT, Roles};
-use self::ways::{DeprecatedWay, KeyForm, KeyWay};
 
 /// The profiles that are built in: their names and their files.
 pub const BUILT_IN: [(&str, &str); 6] = [
@@ -56,9 +57,10 @@ pub struct Profile {
     pub endpoints: EndpointTable,
     /// What a new key must have besides its name.
     pub required: Vec<RequiredMember>,
-    deprecated: Vec<DeprecatedWay>,
+    deprecated: Vec<DeprecatedLocation>,
     form: KeyForm,
-    read_from: Vec<KeyWay>,
+    read_from: Vec<KeyLocation>,
+    locations: Vec<KeyLocation>,
     access_types: BTreeMap<AccessTypeName, AccessType>,
     /// None: any well-formed scope may be given to a key.
     catalogue: Option<BTreeMap<String, ScopeInfo>>,
@@ -104,7 +106,7 @@ impl Profile {
             return compile::compile(text, Path::new(&format!("profiles/{name}.toml")));
         }
         let path = Path::new(named);
-        let text = std::fs::read_to_string(path).map_err(|error| ProfileError::Unreadable {
+        let text = read(path).map_err(|error| ProfileError::Unreadable {
             path: path.to_owned(),
             error,
             built_in: BUILT_IN.map(|(name, _)| name).join(", "),
@@ -137,19 +139,32 @@ impl Profile {
 
     /// Where a key of this access type is read.
     #[must_use]
-    pub fn read_from(&self, access_type: Option<&AccessTypeName>) -> &[KeyWay] {
+    pub fn read_from(&self, access_type: Option<&AccessTypeName>) -> &[KeyLocation] {
         self.access_type(access_type).map_or(&self.read_from, |known| &known.read_from)
     }
 
-    /// Every way in which some key is read.
-    pub fn ways(&self) -> impl Iterator<Item = &KeyWay> {
-        self.read_from.iter().chain(self.access_types.values().flat_map(|known| &known.read_from))
+    /// Every location in which some key is read, each once.
+    pub fn locations(&self) -> impl Iterator<Item = &KeyLocation> {
+        self.locations.iter()
     }
 
-    /// The old ways to present a key that are still read at `now`.
+    /// The old locations of keys that are still read at `now`.
+    pub fn deprecated_locations(&self, now: Timestamp) -> impl Iterator<Item = &DeprecatedLocation> {
+        self.deprecated.iter().filter(move |old| now < old.sunset)
+    }
+
+    /// The headers of their own in which some key is read, each once.
+    pub fn key_headers(&self) -> impl Iterator<Item = &KeyHeader> {
+        self.locations.iter().filter_map(|location| match location {
+            KeyLocation::Header(header) => Some(header),
+            _ => None,
+        })
+    }
+
+    /// Whether some keys have two secrets for a while.
     #[must_use]
-    pub fn deprecated_ways(&self, now: Timestamp) -> Vec<DeprecatedWay> {
-        self.deprecated.iter().filter(|way| now < way.sunset).cloned().collect()
+    pub fn has_ids_and_secrets(&self) -> bool {
+        self.form == KeyForm::IdAndSecret || self.access_types.values().any(|known| known.form == KeyForm::IdAndSecret)
     }
 
     /// Whether the tokens of keys of this access type may call management.
@@ -175,8 +190,8 @@ impl Profile {
     pub fn ensure_key(&self, wanted: &WantedKey<'_>) -> Result<(), Refusal> {
         self.ensure_rights(wanted.access_type, wanted.scopes)?;
         let allowed = self.access_type(wanted.access_type).map_or(&[] as &[String], |known| &known.constraints);
-        let mut names = wanted.constraints.into_iter().flat_map(Constraints::names);
-        if let Some(unknown) = names.find(|name| !allowed.iter().any(|known| known == name)) {
+        let names = wanted.constraints.map(Constraints::names).unwrap_or_default();
+        if let Some(unknown) = names.iter().find(|name| !allowed.contains(name)) {
             let message = match allowed {
                 [] => "are not offered for this kind of key".to_owned(),
                 names => format!("have no `{unknown}`; there are {}", names.join(", ")),
@@ -219,6 +234,17 @@ impl Profile {
             _ => Ok(()),
         }
     }
+}
+
+/// Reads a file of at most 1 MiB: a profile is written by people.
+fn read(path: &Path) -> std::io::Result<String> {
+    const MOST: u64 = 1 << 20;
+    let mut text = String::new();
+    let read = std::fs::File::open(path)?.take(MOST + 1).read_to_string(&mut text)?;
+    if u64::try_from(read).is_ok_and(|read| read > MOST) {
+        return Err(std::io::Error::other("it is larger than 1 MiB"));
+    }
+    Ok(text)
 }
 
 impl RequiredMember {

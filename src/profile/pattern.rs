@@ -4,6 +4,8 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
+use crate::domain::original_request::RequestPath;
+
 /// A path with parameters, and perhaps all that lies below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathPattern {
@@ -37,12 +39,18 @@ pub enum InvalidPattern {
     /// A `**` in the middle.
     #[error("has `*` elsewhere than in `**` at its end")]
     Star,
+    /// Deeper than any API.
+    #[error("has more than {} segments", PathPattern::MOST_SEGMENTS)]
+    Deep,
     /// The same parameter twice.
     #[error("names the parameter `{0}` twice")]
     Repeated(String),
 }
 
 impl PathPattern {
+    /// As deep as a path of the table may be.
+    pub const MOST_SEGMENTS: usize = 64;
+
     /// Whether the pattern has a parameter of this name.
     #[must_use]
     pub fn has_parameter(&self, name: &str) -> bool {
@@ -97,7 +105,7 @@ impl Segment {
     /// Letters count alike in both cases: to some servers they are, and then one path would meet two rules.
     fn overlaps(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Literal(one), Self::Literal(other)) => one.eq_ignore_ascii_case(other),
+            (Self::Literal(one), Self::Literal(other)) => one.to_lowercase() == other.to_lowercase(),
             _ => true,
         }
     }
@@ -115,6 +123,9 @@ impl FromStr for PathPattern {
             return Ok(Self { segments: Vec::new(), and_below });
         }
         let rest = path.strip_prefix('/').filter(|rest| !rest.ends_with('/')).ok_or(InvalidPattern::Form)?;
+        if rest.split('/').count() > Self::MOST_SEGMENTS {
+            return Err(InvalidPattern::Deep);
+        }
         let segments = rest.split('/').map(Segment::from_str).collect::<Result<Vec<_>, _>>()?;
         let names: Vec<&String> = segments.iter().filter_map(Segment::parameter).collect();
         match names.iter().enumerate().find(|(index, name)| names.iter().take(*index).any(|earlier| earlier == *name)) {
@@ -150,13 +161,13 @@ impl FromStr for Segment {
         if text.contains(['{', '}']) {
             return Err(InvalidPattern::Parameter(text.to_owned()));
         }
-        // A table is written as people read paths: decoded. What a request cannot have would never match.
-        let cannot_be =
-            |c: char| c.is_control() || c.is_whitespace() && c != ' ' || matches!(c, ';' | '\\' | '%' | '?' | '#');
-        if matches!(text, "" | "." | "..") || text.contains(cannot_be) {
-            return Err(InvalidPattern::Segment(text.to_owned()));
+        // A table is written as people read paths: decoded. What no request can have would never match.
+        let encoded = percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC);
+        let read = RequestPath::parse(&format!("/{encoded}"));
+        if read.is_ok_and(|path| path.as_str().strip_prefix('/') == Some(text)) && !text.is_empty() {
+            return Ok(Self::Literal(text.to_owned()));
         }
-        Ok(Self::Literal(text.to_owned()))
+        Err(InvalidPattern::Segment(text.to_owned()))
     }
 }
 

@@ -74,16 +74,21 @@ impl Plans {
         self.plans.iter().find(|plan| plan.api_keys)
     }
 
+    /// The names of the plans, in rising order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.plans.iter().map(|plan| plan.name.as_str())
+    }
+
     /// Refuses a plan that is none.
     ///
     /// # Errors
     /// A field error that names the plans.
     pub fn ensure_known(&self, plan: Option<&str>) -> Result<(), Refusal> {
         let Some(plan) = plan else { return Ok(()) };
-        if self.plans.iter().any(|known| known.name == plan) {
+        if self.names().any(|known| known == plan) {
             return Ok(());
         }
-        let names = self.plans.iter().map(|plan| plan.name.as_str()).collect::<Vec<_>>().join(", ");
+        let names = self.names().collect::<Vec<_>>().join(", ");
         Err(Refusal::invalid(
             "plan",
             if names.is_empty() {

@@ -12,7 +12,8 @@ pub const MANAGEMENT: [&str; 6] =
 /// The scope that every profile lets every API key hold: it opens no data of a tenant.
 pub const INTROSPECT: &str = "tokens:introspect";
 
-/// The scope that makes a user an operator: server-wide, given by the command line only, in no role and for no key.
+/// The scope that makes a user an operator: server-wide, given by the command line only, in no role. A key that an open
+/// catalogue lets have it opens nothing with it here: operators are users.
 pub const OPERATOR_SCOPE: &str = "tenants:write";
 
 /// What each role holds.

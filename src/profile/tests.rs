@@ -104,10 +104,10 @@ fn a_fault_is_told_with_file_line_and_key() {
         let (line, told) = told.split_once(": ").unwrap();
         assert!(told.starts_with(&format!("`{key}`: ")), "{key} is named: {error}");
         assert!(told.contains(says), "it says {says}: {error}");
-        let line = text.lines().nth(line.parse::<usize>().unwrap() - 1).unwrap();
-        let last = key.rsplit(['.', '"']).find(|part| !part.is_empty()).unwrap().split('[').next().unwrap();
-        let stands = line.contains(last) || wrong.lines().any(|wrong| line.contains(wrong)) || line.contains("[[");
-        assert!(stands, "line `{line}` for {error}");
+        let at = text.lines().nth(line.parse::<usize>().unwrap() - 1).unwrap();
+        // What is at fault stands where it was changed, but for the path that does not name the tenant.
+        let fault = if key == "endpoints[0].path" { "path = \"/a/**\"" } else { wrong };
+        assert!(fault.lines().any(|fault| at.contains(fault)), "line `{at}` has `{fault}`: {error}");
     }
     let overlapping = format!("{}\n[[endpoints]]\nmethod = \"GET\"\npath = \"/a/**\"\n", sound());
     let error = read(&overlapping).map(|_| ()).unwrap_err();
@@ -138,7 +138,7 @@ fn a_key_gets_what_its_access_type_may_have() {
     let none = IpAllowList::default();
     let ensure = |access_type: &str, scopes: &str, constraints: Option<&str>| {
         let access_type: Option<AccessTypeName> = access_type.parse().ok();
-        let constraints: Option<Constraints> = constraints.map(|json| json.parse().unwrap());
+        let constraints: Option<Constraints> = constraints.map(|json| serde_json::from_str(json).unwrap());
         profile.ensure_key(&WantedKey {
             access_type: access_type.as_ref(),
             scopes: &scopes.parse().unwrap(),

@@ -9,12 +9,12 @@ use utoipa::ToSchema;
 use validator::Validate;
 
 use crate::app::App;
-use crate::domain::rate_limit::RateLimitState;
 use crate::domain::{Refusal, Scopes, TenantId};
+use crate::error::rate_limit_fields;
 use crate::extract::client::Client;
 use crate::extract::credential::presented_key;
 use crate::extract::json::OptionalJson;
-use crate::extract::tenant::named_tenant;
+use crate::extract::tenant::tenant;
 use crate::grants::exchange::{self as grant, ExchangeRequest, Exchanged};
 use crate::profile::TenantLocator;
 use crate::tokens::issuer::AccessToken;
@@ -64,10 +64,7 @@ pub async fn exchange(
     Client(client): Client,
     OptionalJson(body): OptionalJson<ExchangeBody>,
 ) -> Result<HttpResponse, Refusal> {
-    let tenant = named_tenant(&request)?;
-    if tenant.is_none() && app.profile.locator != TenantLocator::Key {
-        return Err(Refusal::TenantRequired(Vec::new()));
-    }
+    let tenant = tenant(&request, app.profile.locator != TenantLocator::Key)?;
     let request = ExchangeRequest {
         key: presented_key(&request, &app)?,
         tenant,
@@ -83,7 +80,7 @@ pub async fn exchange(
 pub(super) fn exchanged(Exchanged { token, rate }: Exchanged) -> HttpResponse {
     let mut answer = HttpResponse::Ok();
     answer.insert_header((CACHE_CONTROL, "no-store"));
-    for field in rate.iter().flat_map(RateLimitState::fields) {
+    for field in rate.iter().flat_map(rate_limit_fields) {
         answer.insert_header(field);
     }
     answer.json(ExchangeAnswer::from(token))

@@ -7,18 +7,19 @@ use actix_web::http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderName, HeaderVa
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use chrono::{DateTime, Utc};
-use serde_json::{Map, Value};
 
+use super::method_not_allowed;
 use crate::app::App;
-use crate::domain::rate_limit::RateLimitState;
 use crate::domain::{Refusal, Timestamp};
+use crate::error::rate_limit_fields;
 use crate::extract::client::Client;
 use crate::extract::credential::{Elsewhere, Presented};
-use crate::extract::json::optional_object;
+use crate::extract::json::Members;
 use crate::extract::original_request::OriginalRequest;
-use crate::extract::tenant::{X_TENANT_ID, named_tenant};
-use crate::grants::forward_auth::{self as grant, Admission, ForwardRequest};
-use crate::profile::ways::{DeprecatedPlace, DeprecatedWay};
+use crate::extract::tenant::{X_TENANT_ID, tenant};
+use crate::grants::forward_auth::{self as grant, Authorized, ForwardRequest};
+use crate::profile::TenantLocator;
+use crate::profile::key_location::{DeprecatedLocation, OldLocation};
 
 /// The path, behind which Envoy appends that of the original request.
 pub const PATH: &str = "/api/v1/auth/forward";
@@ -51,17 +52,16 @@ pub async fn authorize(
 ) -> Result<HttpResponse, Refusal> {
     ensure_proxy(&request, &app)?;
     if request.method() == HttpMethod::TRACE {
-        return Err(Refusal::MethodNotAllowed);
+        return Ok(method_not_allowed(&["get", "post", "put", "patch", "delete", "options"]));
     }
-    let original = OriginalRequest::of(&request, PATH)?;
-    let ways = app.profile.deprecated_ways(app.now());
-    let body = body(&request, &ways, payload).await?;
-    let elsewhere = Elsewhere { ways: &ways, query: &original.query, body: body.as_ref() };
-    let Presented { credential, deprecated } = Presented::of(&request, &app, &elsewhere)?;
-    let tenant = named_tenant(&request)?;
-    let request = ForwardRequest { credential, method: original.method, path: original.path, tenant, client };
-    let admission = grant::authorize(&app, request).await?;
-    Ok(admitted(admission, deprecated.as_ref()))
+    let OriginalRequest { method, path, query } = OriginalRequest::of(&request, PATH)?;
+    let tenant = tenant(&request, app.profile.locator == TenantLocator::Header)?;
+    let now = app.now();
+    let body = body(&request, &app, payload, now).await?;
+    let elsewhere = Elsewhere { query: &query, body: body.as_ref() };
+    let Presented { credential, deprecated } = Presented::of(&request, &app, &elsewhere, now)?;
+    let authorized = grant::authorize(&app, ForwardRequest { credential, method, path, tenant, client }).await?;
+    Ok(answer(authorized, deprecated))
 }
 
 /// Whoever asks is told what a key may do, and is believed about the original request.
@@ -72,17 +72,13 @@ fn ensure_proxy(request: &HttpRequest, app: &App) -> Result<(), Refusal> {
 }
 
 /// The body is read where a key may stand in it, and the proxy sends it along.
-async fn body(
-    request: &HttpRequest,
-    ways: &[DeprecatedWay],
-    payload: Payload,
-) -> Result<Option<Map<String, Value>>, Refusal> {
-    let may_have_key = ways.iter().any(|way| matches!(way.place, DeprecatedPlace::Body(_)));
-    if may_have_key { optional_object(request, payload.into_inner()).await } else { Ok(None) }
+async fn body(request: &HttpRequest, app: &App, payload: Payload, now: Timestamp) -> Result<Option<Members>, Refusal> {
+    let may_have_key = app.profile.deprecated_locations(now).any(|old| matches!(old.location, OldLocation::Body(_)));
+    if may_have_key { Members::of_body(request, payload.into_inner()).await } else { Ok(None) }
 }
 
-fn admitted(admission: Admission, deprecated: Option<&DeprecatedWay>) -> HttpResponse {
-    let Admission { jwt, tenant, subject, scopes, rate } = admission;
+fn answer(authorized: Authorized, deprecated: Option<&DeprecatedLocation>) -> HttpResponse {
+    let Authorized { jwt, tenant, subject, scopes, rate } = authorized;
     let mut answer = HttpResponse::Ok();
     answer
         .insert_header((CACHE_CONTROL, "no-store"))
@@ -90,23 +86,30 @@ fn admitted(admission: Admission, deprecated: Option<&DeprecatedWay>) -> HttpRes
         .insert_header((X_TENANT_ID, tenant.to_string()))
         .insert_header(("x-auth-subject", subject))
         .insert_header(("x-auth-scope", scopes.as_str().to_owned()));
-    for field in rate.iter().flat_map(RateLimitState::fields) {
+    for field in rate.iter().flat_map(rate_limit_fields) {
         answer.insert_header(field);
     }
-    if let Some(way) = deprecated {
-        mark_deprecated(&mut answer, way);
+    if let Some(old) = deprecated {
+        mark_deprecated(&mut answer, old);
     }
     answer.finish()
 }
 
-fn mark_deprecated(answer: &mut HttpResponseBuilder, way: &DeprecatedWay) {
+fn mark_deprecated(answer: &mut HttpResponseBuilder, old: &DeprecatedLocation) {
     let http_date = |time: Timestamp| DateTime::<Utc>::from(time).format("%a, %d %b %Y %H:%M:%S GMT").to_string();
-    answer.insert_header(("deprecation", format!("@{}", way.since.seconds())));
-    answer.insert_header(("sunset", http_date(way.sunset)));
+    answer.insert_header(("deprecation", format!("@{}", old.since.seconds())));
+    answer.insert_header(("sunset", http_date(old.sunset)));
 }
 
-/// Repeats a refusal's status and document in the headers of its answer.
-pub fn repeat_in_headers(answer: &mut HttpResponse, document: &[u8]) {
+/// Whether a proxy asks.
+#[must_use]
+pub fn is_asked(request: &HttpRequest) -> bool {
+    request.path().strip_prefix(PATH).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// A problem document as a header: ASCII on one line, with JSON's own escapes for the rest.
+#[must_use]
+pub fn in_header(document: &[u8]) -> Option<HeaderValue> {
     let text = String::from_utf8_lossy(document);
     let mut plain = String::with_capacity(text.len());
     for c in text.chars() {
@@ -114,15 +117,17 @@ pub fn repeat_in_headers(answer: &mut HttpResponse, document: &[u8]) {
             plain.push(c);
             continue;
         }
-        // A header is ASCII on one line: JSON has its own escapes for the rest.
         for unit in c.encode_utf16(&mut [0; 2]) {
             // Writing to a `String` does not fail.
             let _ = write!(plain, "\\u{unit:04x}");
         }
     }
+    HeaderValue::try_from(plain).ok()
+}
+
+/// Repeats a refusal's status and document in the headers of its answer.
+pub fn repeat_in_headers(answer: &mut HttpResponse, problem: HeaderValue) {
     let status = HeaderValue::from(answer.status().as_u16());
-    if let Ok(problem) = HeaderValue::from_str(&plain) {
-        answer.headers_mut().insert(X_AUTH_STATUS, status);
-        answer.headers_mut().insert(X_AUTH_PROBLEM, problem);
-    }
+    answer.headers_mut().insert(X_AUTH_STATUS, status);
+    answer.headers_mut().insert(X_AUTH_PROBLEM, problem);
 }

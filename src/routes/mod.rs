@@ -51,10 +51,6 @@ macro_rules! routes {
 }
 
 fn table(config: &mut ServiceConfig) {
-    // Paths are looked through in this order: what is asked most stands first. Proxies ask with any method.
-    for path in [forward_auth::PATH.to_owned(), format!("{}/{{original:.*}}", forward_auth::PATH)] {
-        config.route(&path, web::route().to(forward_auth::authorize));
-    }
     routes! { config,
         "/api/v1/auth/exchange"      => post exchange::exchange;
         "/api/v1/auth/login"         => post login::login;
@@ -118,13 +114,13 @@ pub fn application(
     >,
 > {
     let cors = cors(&app.config);
+    // Outside CORS: a preflight that is forwarded here is a request like any other, and not answered before it is judged.
+    let forward = web::scope(forward_auth::PATH)
+        .service(web::resource(["", "/{original:.*}"]).to(forward_auth::authorize))
+        .wrap(from_fn(problems::render));
     // The last one wrapped is the outermost: it sees every request first and every answer last.
-    ActixApp::new()
-        .app_data(app)
-        .configure(table)
-        .wrap(from_fn(problems::render))
-        .wrap(cors)
-        .wrap(from_fn(observe::observe))
+    let others = web::scope("").configure(table).wrap(from_fn(problems::render)).wrap(cors);
+    ActixApp::new().app_data(app).service(forward).service(others).wrap(from_fn(observe::observe))
 }
 
 /// Cross-origin calls with credentials, from exactly the origins that were configured (security 23).

@@ -120,7 +120,7 @@ async fn exchange(
 ) -> Result<HttpResponse, OAuthError> {
     let refused = |refusal| OAuthError::of(refusal, word);
     let request = ExchangeRequest {
-        key: PresentedKey { secret: app.profile.key_format.read(key), id: key_id, way: None },
+        key: PresentedKey { secret: app.profile.key_format.read(key), id: key_id, ..PresentedKey::default() },
         tenant: named_tenant(request).map_err(refused)?,
         scopes: scopes(&mut form)?,
         audience: form.take("audience"),

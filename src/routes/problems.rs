@@ -43,9 +43,11 @@ fn refusal_in(response: &ServiceResponse, id: &str) -> Option<(&'static str, act
         _ => None,
     };
     let refusal = ours.or(framework.as_ref())?;
-    let mut answer = error::problem(refusal, id);
-    if response.request().path().starts_with(forward_auth::PATH) {
-        forward_auth::repeat_in_headers(&mut answer, &error::document(refusal, id));
+    let document = error::document(refusal, id);
+    let repeated = forward_auth::is_asked(response.request()).then(|| forward_auth::in_header(&document)).flatten();
+    let mut answer = error::problem(refusal, document);
+    if let Some(problem) = repeated {
+        forward_auth::repeat_in_headers(&mut answer, problem);
     }
     Some((refusal.code(), answer))
 }

@@ -122,14 +122,9 @@ impl Subject {
 
     /// The subject of a key's tokens.
     #[must_use]
-    pub fn api_key(key: &ApiKey) -> Self {
-        Self::ApiKey {
-            id: key.id.uuid(),
-            environment: key.environment.clone(),
-            access_type: key.access_type.clone(),
-            group_id: key.group_id,
-            constraints: key.constraints.clone(),
-        }
+    pub fn api_key(key: ApiKey) -> Self {
+        let ApiKey { id, environment, access_type, group_id, constraints, .. } = key;
+        Self::ApiKey { id: id.uuid(), environment, access_type, group_id, constraints }
     }
 }
 

@@ -5,6 +5,7 @@ DROP TABLE app_identifiers;
 DROP TABLE key_groups;
 DROP INDEX api_keys_group_id;
 DROP INDEX api_keys_previous_hash;
+ALTER TABLE api_keys DROP COLUMN secret_changed_at;
 ALTER TABLE api_keys DROP COLUMN previous_until;
 ALTER TABLE api_keys DROP COLUMN previous_hash;
 ALTER TABLE api_keys DROP COLUMN constraints;

@@ -6,6 +6,7 @@ ALTER TABLE api_keys ADD COLUMN constraints TEXT;
 -- Where the format is id + secret a rotation keeps the row: the secret before this one, and until when it works.
 ALTER TABLE api_keys ADD COLUMN previous_hash BLOB;
 ALTER TABLE api_keys ADD COLUMN previous_until BIGINT;
+ALTER TABLE api_keys ADD COLUMN secret_changed_at BIGINT;
 CREATE UNIQUE INDEX api_keys_previous_hash ON api_keys (previous_hash) WHERE previous_hash IS NOT NULL;
 CREATE INDEX api_keys_group_id ON api_keys (group_id) WHERE group_id IS NOT NULL;
 

@@ -3,16 +3,15 @@
 
 use chrono::TimeDelta;
 
-use super::store::{Draft, Stored};
+use super::store::{Draft, Stored, earlier_answer};
 use super::{CreatedApiKey, NewApiKey, find};
 use crate::app::App;
 use crate::db::{DbConnection, api_keys};
-use crate::domain::actor::Who;
 use crate::domain::api_key::{ApiKey, ApiKeyState};
 use crate::domain::{Actor, ApiKeyId, Refusal, TenantId, Timestamp};
 use crate::manage::idempotency::{self, IdempotencyKey};
+use crate::profile::key_location::KeyForm;
 use crate::profile::roles::management_in;
-use crate::profile::ways::KeyForm;
 
 /// The longest that a rotated key may live on beside its successor.
 pub const LONGEST_OVERLAP: TimeDelta = TimeDelta::days(30);
@@ -35,16 +34,20 @@ pub async fn rotate(
         let most = LONGEST_OVERLAP.num_seconds();
         return Err(Refusal::invalid("overlap_seconds", format!("must be 0 to {most}")));
     }
+    let request = idempotency::request_hash(&("rotate", id, overlap.num_seconds()));
+    if let Some(answer) = earlier_answer(app, by, tenant, idempotency.as_ref(), &request).await? {
+        return Ok(answer);
+    }
     let old = find(app, tenant, id).await?;
-    // A new secret is the key's rights in another hand: nobody gets more of them than they have.
-    if app.profile.may_manage(old.access_type.as_ref()) && by.who != Who::ApiKey(id) {
+    // A new secret is the key's rights in another hand, which may hold a token with fewer of them: even its own.
+    if app.profile.may_manage(old.access_type.as_ref()) {
         by.ensure_may_give(&management_in(&old.scopes))?;
     }
-    let request = idempotency::request_hash(&("rotate", id, overlap.num_seconds()));
     let mut draft = Draft::new(app, by, tenant, NewApiKey::like(&old), now)?;
     let keeps_id = app.profile.form(old.access_type.as_ref()) == KeyForm::IdAndSecret;
     let details = if keeps_id {
-        draft.key = ApiKey { hint: draft.key.hint, ..old };
+        let previous_until = (!overlap.is_zero()).then(|| now.plus(overlap));
+        draft.key = ApiKey { hint: draft.key.hint, previous_until, secret_changed_at: Some(now), ..old };
         "secret replaced".to_owned()
     } else {
         draft.key.replaces = Some(id);
@@ -59,7 +62,7 @@ pub async fn rotate(
                 return Err(Refusal::ApiKeyNotActive);
             }
             if keeps_id {
-                return replace_secret(connection, &stored, now, overlap);
+                return replace_secret(connection, &stored);
             }
             end(connection, &old, now, overlap)?;
             stored.insert(connection)
@@ -68,15 +71,8 @@ pub async fn rotate(
 }
 
 /// Two secrets of a key work at most, for as long as they overlap: of three the oldest dies.
-fn replace_secret(
-    connection: &mut DbConnection,
-    stored: &Stored<'_>,
-    now: Timestamp,
-    overlap: TimeDelta,
-) -> Result<(), Refusal> {
-    let (tenant, id) = (stored.tenant.id, stored.key.id);
-    let until = (!overlap.is_zero()).then(|| now.plus(overlap));
-    let replaced = api_keys::replace_secret(connection, tenant, id, stored.hash, &stored.key.hint, until)?;
+fn replace_secret(connection: &mut DbConnection, stored: &Stored<'_>) -> Result<(), Refusal> {
+    let replaced = api_keys::replace_secret(connection, stored.key, stored.hash)?;
     if replaced { Ok(()) } else { Err(Refusal::ApiKeyNotActive) }
 }
 

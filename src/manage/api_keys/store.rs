@@ -1,6 +1,7 @@
 //! How a key gets its row: drafted, stored in one transaction with its audit row, and answered once.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -55,6 +56,8 @@ impl Draft {
             access_type: new.access_type,
             group_id: new.group_id,
             constraints: new.constraints,
+            previous_until: None,
+            secret_changed_at: None,
         };
         Ok(Self { key, secret })
     }
@@ -84,25 +87,25 @@ impl Draft {
         change: impl FnOnce(&mut DbConnection, Stored<'_>) -> Result<(), Refusal> + Send + 'static,
     ) -> Result<CreatedApiKey, Refusal> {
         let Self { key, secret } = self;
-        let (id, hash, new, plans) =
-            (key.tenant_id, app.api_keys.hash(&secret), key.clone(), app.profile.plans.clone());
+        let (id, hash, new, profile) =
+            (key.tenant_id, app.api_keys.hash(&secret), key.clone(), Arc::clone(&app.profile));
         let earlier = app
             .db
             .write(move |connection| {
                 let tenant = tenants::hold(connection, id)?.ok_or(Refusal::NotFound)?;
-                plans.ensure_api_keys(tenant.plan.as_deref())?;
                 if let Some(keep) = keep
                     && let Some(answer) = keep.earlier_or_keep(connection)?
                 {
                     return Ok(Some(answer));
                 }
-                change(connection, Stored { tenant: &tenant, key: &new, hash: &hash, plans: &plans })?;
+                profile.plans.ensure_api_keys(tenant.plan.as_deref())?;
+                change(connection, Stored { tenant: &tenant, key: &new, hash: &hash, plans: &profile.plans })?;
                 audit::record(connection, &event)?;
                 Ok::<_, Refusal>(None)
             })
             .await?;
         match earlier {
-            Some(sealed) => Answer::open(app, id, &sealed),
+            Some(sealed) => open_answer(app, id, &sealed),
             None => Ok(CreatedApiKey { key, secret, replayed: false }),
         }
     }
@@ -126,11 +129,22 @@ struct Answer<'a> {
     secret: Cow<'a, str>,
 }
 
-impl Answer<'_> {
-    fn open(app: &App, tenant: TenantId, sealed: &[u8]) -> Result<CreatedApiKey, Refusal> {
-        let opened = idempotency::open(app, tenant, sealed)?;
-        let Answer { key, secret } = serde_json::from_slice(&opened).map_err(|_| Refusal::Internal)?;
-        let secret = app.profile.key_format.read(&secret).ok_or(Refusal::Internal)?;
-        Ok(CreatedApiKey { key: key.into_owned(), secret, replayed: true })
-    }
+/// The answer that was given to the same request, if it was: nothing that has changed since is a reason to refuse it now.
+pub(super) async fn earlier_answer(
+    app: &App,
+    by: &Actor,
+    tenant: TenantId,
+    given: Option<&IdempotencyKey>,
+    request: &idempotency::Hash,
+) -> Result<Option<CreatedApiKey>, Refusal> {
+    let Some(given) = given else { return Ok(None) };
+    let sealed = idempotency::earlier(app, tenant, given, by.who, request).await?;
+    sealed.map(|sealed| open_answer(app, tenant, &sealed)).transpose()
+}
+
+fn open_answer(app: &App, tenant: TenantId, sealed: &[u8]) -> Result<CreatedApiKey, Refusal> {
+    let opened = idempotency::open(app, tenant, sealed)?;
+    let Answer { key, secret } = serde_json::from_slice(&opened).map_err(|_| Refusal::Internal)?;
+    let secret = ApiKeySecret::written(secret.into_owned());
+    Ok(CreatedApiKey { key: key.into_owned(), secret, replayed: true })
 }

@@ -1,8 +1,7 @@
-//! The ways in which a product's clients present their API keys.
+//! Where a product's clients put their API keys.
 
 use std::fmt;
 
-use actix_web::http::header::HeaderName;
 use serde::Deserialize;
 
 use crate::domain::Timestamp;
@@ -21,7 +20,7 @@ pub enum KeyForm {
 /// Where a request has its key.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum KeyWay {
+pub enum KeyLocation {
     /// `Authorization: Bearer KEY` (RFC 6750).
     Bearer,
     /// `Authorization: Token KEY`.
@@ -29,24 +28,24 @@ pub enum KeyWay {
     /// `Authorization: Basic base64(id:KEY)` (RFC 7617).
     Basic,
     /// A header of its own.
-    Header(OwnHeader),
+    Header(KeyHeader),
 }
 
-/// The name of a header that has the key and nothing else.
+/// The name of a header that has the key and nothing else, in lower case.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct OwnHeader(HeaderName);
+pub struct KeyHeader(String);
 
 /// What was given cannot be such a header.
 #[derive(Debug, thiserror::Error)]
 #[error("must be the name of a header that means nothing else, like X-API-Key")]
 pub struct InvalidHeader;
 
-/// A way of old that is still read for a while: keys in URLs and bodies end up in logs (ASVS 14.2.1).
+/// A location of old that is still read for a while: keys in URLs and bodies end up in logs (ASVS 14.2.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeprecatedWay {
+pub struct DeprecatedLocation {
     /// Where.
-    pub place: DeprecatedPlace,
+    pub location: OldLocation,
     /// Since when it is deprecated: the field `Deprecation` (RFC 9745).
     pub since: Timestamp,
     /// From when on it is not read any more: the field `Sunset` (RFC 8594).
@@ -55,44 +54,74 @@ pub struct DeprecatedWay {
 
 /// Where a key was presented in the old days.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DeprecatedPlace {
+pub enum OldLocation {
     /// A parameter of the query.
     Query(String),
     /// A member of a JSON body.
     Body(String),
 }
 
-impl OwnHeader {
+impl KeyHeader {
     /// The header.
     #[must_use]
-    pub fn name(&self) -> &HeaderName {
+    pub fn name(&self) -> &str {
         &self.0
     }
 }
 
-impl TryFrom<String> for OwnHeader {
+impl TryFrom<String> for KeyHeader {
     type Error = InvalidHeader;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        /// Headers that proxies, browsers or Jeton read for something else.
-        const TAKEN: [&str; 10] = [
+        /// Headers that proxies, browsers or Jeton read for something else, and perhaps log.
+        const TAKEN: [&str; 24] = [
             "authorization",
             "connection",
-            "content-length",
-            "content-type",
             "cookie",
+            "date",
+            "expect",
+            "forwarded",
+            "from",
             "host",
+            "idempotency-key",
+            "keep-alive",
             "origin",
+            "pragma",
+            "range",
+            "referer",
+            "te",
+            "trailer",
             "transfer-encoding",
-            "x-forwarded-for",
+            "upgrade",
+            "user-agent",
+            "via",
+            "x-real-ip",
+            "x-request-id",
+            "x-rewrite-url",
             "x-tenant-id",
         ];
-        let name = HeaderName::try_from(text).map_err(|_| InvalidHeader)?;
-        if TAKEN.contains(&name.as_str()) { Err(InvalidHeader) } else { Ok(Self(name)) }
+        const TAKEN_FAMILIES: [&str; 11] = [
+            "accept",
+            "access-control-",
+            "cache-",
+            "content-",
+            "if-",
+            "proxy-",
+            "sec-",
+            "x-auth-",
+            "x-forwarded-",
+            "x-http-",
+            "x-original-",
+        ];
+        let name = text.to_ascii_lowercase();
+        let is_plain =
+            !name.is_empty() && name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        let is_taken = TAKEN.contains(&&*name) || TAKEN_FAMILIES.iter().any(|family| name.starts_with(family));
+        if is_plain && !is_taken { Ok(Self(name)) } else { Err(InvalidHeader) }
     }
 }
 
-impl fmt::Display for KeyWay {
+impl fmt::Display for KeyLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bearer => f.write_str("Authorization: Bearer KEY"),
