@@ -23,6 +23,11 @@ sunset = 2099-01-01
 body = "api_key"
 enabled = true
 since = 2020-04-01
+sunset = 2099-01-01
+[[key.deprecated]]
+body = "old_key"
+enabled = true
+since = 2020-04-01
 sunset = 2020-05-01
 [tenant]
 locator = "key"
@@ -78,7 +83,13 @@ fn a_key_manages_only_where_its_access_type_says_so(jeton: Jeton) {
     call("POST", "users").json(admin).expect_problem(403, "insufficient_scope");
     let auditor = tenant.api_key_with(json!({"access_type": "wide", "scopes": ["audit:read"]}));
     call("POST", &format!("api-keys/{}/rotate", auditor.id)).json(json!({})).expect_problem(403, "insufficient_scope");
-    call("POST", &format!("api-keys/{}/rotate", manager.id)).json(json!({"overlap_seconds": 60})).expect_status(201);
+    let own = |token: &str| {
+        let path = tenant.path(&format!("api-keys/{}/rotate", manager.id));
+        jeton.post(path).bearer(token).json(json!({"overlap_seconds": 60}))
+    };
+    let narrowed = manager.exchange_for(json!({"scope": "api-keys:write"})).expect_tokens().text("access_token");
+    own(&narrowed).expect_problem(403, "insufficient_scope");
+    own(&token).expect_status(201);
 
     let audit = jeton.get(tenant.path("audit-events")).bearer(&token).send();
     audit.expect_problem(403, "insufficient_scope");
@@ -99,6 +110,9 @@ fn a_role_of_the_profile_cannot_raise_itself(jeton: Jeton) {
     raise.expect_problem(403, "insufficient_scope");
     let friend = json!({"email": "friend@example.com", "role": "member"});
     clerk.post(tenant.path("users"), friend).expect_status(201);
+    let admin = tenant.path(&format!("users/{}", tenant.admin().id));
+    clerk.patch(&admin, json!({"role": "member"})).expect_problem(403, "insufficient_scope");
+    clerk.delete(&admin).expect_problem(403, "insufficient_scope");
     let unknown = json!({"email": "friend2@example.com", "role": "owner"});
     clerk.post(tenant.path("users"), unknown).expect_field("role");
 }
@@ -152,6 +166,15 @@ fn constraints_travel_in_the_token(jeton: Jeton) {
     for bad in [json!({"colours": ["red"]}), json!({"channels": "email"}), json!({"channels": [""]}), json!(["x"])] {
         tenant.admin().create_api_key(with(bad)).expect_problem(422, "validation_failed");
     }
+    let values = |number: usize| (0..number).map(|n| format!("channel-{n:03}")).collect::<Vec<_>>();
+    let most = tenant.api_key_with(with(json!({"channels": values(100)})));
+    let admitted = ask(&jeton, "GET", "/a").bearer(&most.key).send().expect_status(200);
+    let header = admitted.header("authorization").unwrap();
+    assert!(header.len() < 3_072, "a token fits into the headers that proxies read: {}", header.len());
+    expect_admitted(ask(&jeton, "GET", "/a").bearer(&header["Bearer ".len()..]).send());
+    tenant.admin().create_api_key(with(json!({"channels": values(101)}))).expect_problem(422, "validation_failed");
+    let long: Vec<String> = (0..30).map(|n| format!("{n:02}{}", "é".repeat(62))).collect();
+    tenant.admin().create_api_key(with(json!({"channels": long}))).expect_problem(422, "validation_failed");
     let wide = json!({"access_type": "wide", "constraints": {"channels": ["email"]}});
     tenant.admin().create_api_key(wide).expect_field("constraints");
 }
@@ -167,11 +190,16 @@ fn the_rate_of_a_key_is_limited(jeton: Jeton) {
         assert_eq!(answer.header("ratelimit-policy"), Some("\"key\";q=5;w=60"));
         assert!(answer.header("ratelimit").is_some_and(|r| r.starts_with(&format!("\"key\";r={left};t="))), "{left}");
     }
+    let audited = jeton.audited("rate_limited");
+    get().expect_problem(429, "rate_limited");
+    get().expect_problem(429, "rate_limited");
     let refused = get().expect_problem(429, "rate_limited");
     let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=12).contains(&wait), "{wait}");
     assert_eq!(refused.header("ratelimit").map(|r| r.starts_with("\"key\";r=0;t=")), Some(true));
     key.exchange().expect_problem(429, "rate_limited");
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(jeton.audited("rate_limited") - audited, 1, "one line a minute, not one a request");
     let other = tenant.api_key_with(json!({"access_type": "narrow", "scopes": ["a:read"]}));
     expect_admitted(ask(&jeton, "GET", "/a").bearer(&other.key).send());
     jeton.advance(Duration::from_secs(wait));
@@ -427,4 +455,89 @@ fn a_server_does_not_start_with_a_faulty_profile() {
     let refused = jeton.cli(["serve"]).expect_refusal(1, &["acme.toml:4", "`key.prefix`"]);
     assert!(!refused.stderr.contains("panicked"));
     jeton.cli(["doctor"]).expect_code(1);
+}
+
+#[both_databases]
+fn a_group_that_is_deleted_takes_every_key_along(jeton: Jeton) {
+    let jeton = with_profile(jeton, PROFILE);
+    let tenant = jeton.tenant();
+    let admin = tenant.admin();
+    for _ in 0..10 {
+        let group = json!({"name": "G", "access_type": "narrow", "scopes": ["a:read"]});
+        let group = admin.post(tenant.path("key-groups"), group).expect_status(201).text("id");
+        let key = tenant.api_key_with(json!({"group_id": group}));
+        let answers = at_once(6, |number| match number {
+            0 => admin.delete(tenant.path(&format!("key-groups/{group}"))).expect_status(204),
+            1 | 2 => admin.create_api_key(json!({"group_id": group})),
+            _ => admin.rotate(&key, json!({"overlap_seconds": 60})),
+        });
+        for made in answers.iter().filter(|answer| answer.status == 201) {
+            ask(&jeton, "GET", "/a").bearer(&made.text("key")).send().expect_problem(401, "invalid_api_key");
+        }
+    }
+}
+
+#[both_databases]
+fn an_answer_is_given_again_whatever_has_changed_since(jeton: Jeton) {
+    let jeton = with_profile(jeton, PROFILE);
+    let tenant = jeton.tenant();
+    let admin = tenant.admin();
+    let group = json!({"name": "G", "access_type": "narrow", "scopes": ["a:read"]});
+    let group = admin.post(tenant.path("key-groups"), group).expect_status(201).text("id");
+    let create = || {
+        let call = admin.call("POST", tenant.path("api-keys")).header("Idempotency-Key", "once");
+        call.json(json!({"name": "In a group", "group_id": group})).expect_status(201).json()
+    };
+    let first = create();
+    admin.delete(tenant.path(&format!("key-groups/{group}"))).expect_status(204);
+    assert_eq!(create(), first);
+    std::fs::write(jeton.folder().join("acme.toml"), PROFILE.replace("\"acme_\"", "\"new_\"")).unwrap();
+    jeton.restart();
+    assert_eq!(create(), first, "in the format of then");
+}
+
+#[both_databases]
+fn what_the_profile_requires_cannot_be_taken_away(jeton: Jeton) {
+    let jeton = jeton.with("profile", "optimove");
+    let tenant = jeton.tenant();
+    let key = tenant.api_key_with(json!({"access_type": "admin", "contact_email": "ada@example.com"}));
+    let admin = tenant.admin();
+    admin.patch(key.path(), json!({"contact_email": null})).expect_field("contact_email");
+    admin.patch(key.path(), json!({"contact_email": "eve@example.com"})).expect_status(200);
+}
+
+#[both_databases]
+fn a_token_of_a_secret_that_is_dead_opens_nothing_here(jeton: Jeton) {
+    let text = ID_AND_SECRET.replace("[tenant]", "[access_types.all]\nmanagement = true\n[tenant]");
+    let jeton = with_profile(jeton, &text);
+    let tenant = jeton.tenant();
+    let key = tenant.api_key_with(json!({"access_type": "all", "scopes": ["api-keys:read"]}));
+    let token = key.token();
+    jeton.advance(Duration::from_secs(2));
+    let rotate =
+        |overlap: u32| tenant.admin().rotate(&key, json!({"overlap_seconds": overlap})).expect_status(201).text("key");
+    let list = |token: &str| jeton.get(tenant.path("api-keys")).bearer(token).send();
+    let forward = |token: &str| ask(&jeton, "GET", "/x").bearer(token).send();
+    let second = rotate(60);
+    list(&token).expect_status(200);
+    jeton.advance(Duration::from_secs(61));
+    list(&token).expect_problem(401, "invalid_token");
+    forward(&token).expect_problem(401, "invalid_token");
+    let fresh = key.forged(second).token();
+    list(&fresh).expect_status(200);
+    jeton.advance(Duration::from_secs(2));
+    rotate(0);
+    list(&fresh).expect_problem(401, "invalid_token");
+}
+
+#[both_databases]
+fn what_an_access_type_gave_goes_with_it(jeton: Jeton) {
+    let jeton = with_profile(jeton, PROFILE);
+    let tenant = jeton.tenant();
+    let key = tenant.api_key_with(json!({"access_type": "narrow", "scopes": ["a:read"]}));
+    expect_admitted(ask(&jeton, "GET", "/a").bearer(&key.key).send());
+    std::fs::write(jeton.folder().join("acme.toml"), PROFILE.replace("[access_types.narrow]", "[access_types.other]"))
+        .unwrap();
+    jeton.restart();
+    ask(&jeton, "GET", "/a").bearer(&key.key).send().expect_problem(401, "invalid_api_key");
 }
