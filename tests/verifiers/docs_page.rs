@@ -5,7 +5,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::{harness::Jeton, verifier::leave_out};
+use crate::harness::{Jeton, leave_out};
 
 #[test]
 fn the_page_lists_the_operations_of_the_document() {

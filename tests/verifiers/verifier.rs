@@ -1,7 +1,7 @@
 //! The programs of `examples/verify`, as a downstream service would use them.
 
 use std::{
-    env, fs,
+    fs,
     io::Write,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -9,6 +9,8 @@ use std::{
 };
 
 use serde_json::Value;
+
+use crate::harness::leave_out;
 
 #[expect(dead_code, reason = "its `main` is for people")]
 #[path = "../../examples/verify/rust/src/main.rs"]
@@ -40,15 +42,6 @@ impl Verifier {
             Self::Program { runner, text } => run(runner, text, issuer, audience, token),
         }
     }
-}
-
-/// Says what is left out where it is seen, whatever becomes of the test's output.
-///
-/// # Panics
-/// In CI, where nothing is left out.
-pub fn leave_out(what: &str, remedy: &str) {
-    assert!(env::var("CI").as_deref() != Ok("true"), "missing: {what}; {remedy}");
-    drop(writeln!(std::io::stderr(), "\n!!! LEFT OUT: {what}. To have it tested: {remedy}\n"));
 }
 
 fn python() -> Option<Verifier> {

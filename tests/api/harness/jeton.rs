@@ -217,9 +217,16 @@ impl Jeton {
     /// A new tenant.
     #[track_caller]
     pub fn tenant(&self) -> Tenant {
+        self.tenant_with(&[])
+    }
+
+    /// A new tenant, with these flags of the command line besides.
+    #[track_caller]
+    pub fn tenant_with(&self, flags: &[&str]) -> Tenant {
         self.start();
         let name = unique("Tenant");
-        let made = self.cli(["tenant", "create", "--name", &name, "--json"]).expect_code(0);
+        let arguments = [&["tenant", "create", "--name", &name, "--json"], flags].concat();
+        let made = cli::run(self.folder(), self.environment(), arguments, None).expect_code(0);
         Tenant::new(self, made.text("id"), name)
     }
 

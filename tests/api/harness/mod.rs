@@ -35,6 +35,31 @@ pub fn at_once<T: Send>(times: usize, call: impl Fn(usize) -> T + Sync) -> Vec<T
     })
 }
 
+/// Says what is left out where it is seen, whatever becomes of the test's output.
+///
+/// # Panics
+/// In CI, where nothing is left out.
+pub fn leave_out(what: &str, remedy: &str) {
+    use std::io::Write;
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "missing: {what}; {remedy}");
+    // Not by `eprintln!`, whose output the test runner keeps from a test that passes.
+    drop(writeln!(std::io::stderr(), "\n!!! LEFT OUT: {what}. To have it tested: {remedy}\n"));
+}
+
+/// A port that nothing listens on, for a program that cannot choose one itself. It lies below those that the system
+/// gives out, so that nobody gets it meanwhile.
+pub fn free_port() -> u16 {
+    use std::{net::TcpListener, sync::Mutex};
+    static LAST: Mutex<Option<u16>> = Mutex::new(None);
+    let mut last = LAST.lock().expect("nobody panics with it");
+    let range = 20_000..32_000;
+    let begin = last.unwrap_or_else(|| 20_000 + u16::try_from(std::process::id() * 97 % 12_000).expect("it is small"));
+    let ports = range.clone().cycle().skip(usize::from(begin - range.start) + 1).take(range.len());
+    let port = ports.into_iter().find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    *last = port;
+    port.expect("a free port")
+}
+
 /// A name that no other test of this process uses.
 pub fn unique(name: &str) -> String {
     use std::sync::atomic::{AtomicU32, Ordering};
