@@ -132,7 +132,8 @@ impl Kind {
 /// Copies files, with other addresses in them. Each of these stands somewhere in the folder.
 fn copy(from: &Path, to: &Path, places: &[(&str, &str)]) {
     fs::create_dir_all(to).expect("the test's folder is writable");
-    let files: Vec<_> = fs::read_dir(from).expect("the example is there").flatten().collect();
+    let files = fs::read_dir(from).expect("the example is there").flatten();
+    let files: Vec<_> = files.filter(|file| file.path().is_file()).collect();
     let texts: Vec<_> = files.iter().map(|file| fs::read_to_string(file.path()).expect("text")).collect();
     for (printed, _) in places {
         assert!(texts.iter().any(|text| text.contains(printed)), "`{printed}` stands in {}", from.display());
@@ -153,7 +154,8 @@ fn search_path() -> std::ffi::OsString {
 }
 
 fn log(folder: &Path) -> String {
-    fs::read_to_string(folder.join("proxy.log")).unwrap_or_default()
+    let said = ["proxy.log", "error.log"].map(|file| fs::read_to_string(folder.join(file)).unwrap_or_default());
+    said.concat()
 }
 
 fn examples() -> PathBuf {
