@@ -29,8 +29,11 @@ fn nothing_passes_while_jeton_is_away(jeton: Jeton) {
         product.refuses(product.get(data(&tenant, "goals")), 503, "unavailable");
         product.refuses(product.post(data(&tenant, "goals")).bearer(&key.key).with_body("x"), 503, "unavailable");
 
+        assert!(product.get("/.well-known/jwks.json").send().status >= 500, "nor does anything of Jeton's own");
+
         jeton.start();
         product.admits(call());
+        product.get("/.well-known/jwks.json").send().expect_status(200);
     }
 }
 
