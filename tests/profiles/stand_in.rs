@@ -7,6 +7,8 @@ use crate::{
 
 /// What Jeton says to the API, whatever the client sent.
 const SAID: [&str; 4] = ["authorization", "x-tenant-id", "x-auth-subject", "x-auth-scope"];
+/// What it says to the client of an admitted request.
+const TOLD: [&str; 4] = ["ratelimit", "ratelimit-policy", "deprecation", "sunset"];
 /// What belongs to one connection, and is written anew for the next.
 const HOP: [&str; 4] = ["host", "connection", "content-length", "transfer-encoding"];
 /// What Jeton says to proxies alone.
@@ -38,7 +40,10 @@ pub fn start(jeton: &str, upstream: &str) -> Listening {
         }
         let mut headers = SAID.map(|name| (name, said.header(name).unwrap_or_default())).to_vec();
         headers.push(("x-api-key", ""));
-        reply(&pass(&upstream, &request, &headers))
+        let mut reply = reply(&pass(&upstream, &request, &headers));
+        let told = TOLD.iter().filter_map(|name| Some(((*name).to_owned(), said.header(name)?.to_owned())));
+        reply.headers.extend(told);
+        reply
     })
 }
 
