@@ -63,7 +63,9 @@ fn nothing_leaks_while_jeton_goes(jeton: Jeton) {
                     call(path, &key.key);
                 });
             }
-            thread::sleep(Duration::from_millis(100));
+            while statuses.lock().expect("nobody panics with it").len() < 40 {
+                thread::sleep(Duration::from_millis(1));
+            }
             let ended = jeton.stop();
             gone.store(true, Ordering::Relaxed);
             assert!(ended.success(), "it ends well");
