@@ -2,7 +2,7 @@
 
 mod errors;
 
-use std::{process::Command, time::Duration};
+use std::time::Duration;
 
 use jeton_test_macros::both_databases;
 use serde_json::json;
@@ -147,12 +147,10 @@ fn the_free_plan_uses_no_keys(jeton: Jeton) {
 fn the_command_of_the_page_works_as_printed(jeton: Jeton) {
     let (product, tenant) = engagetrack(jeton);
     let key = tenant.api_key(["sites:read"]);
-    let url = format!("http://{}{}", product.address(), data(&tenant, "sites"));
     let bearer = format!("Authorization: Bearer {}", key.key);
 
-    let output = Command::new("curl").args(["-sS", &url, "-H", &bearer]).output().expect("curl is there");
+    let printed = product.curl(&data(&tenant, "sites"), &["-H", &bearer]);
 
-    let printed: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(printed["target"], data(&tenant, "sites"));
 }
 

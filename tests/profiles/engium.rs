@@ -1,6 +1,6 @@
 //! The page "Authentication" of `engium`, sentence by sentence.
 
-use std::{process::Command, time::Duration};
+use std::time::Duration;
 
 use jeton_test_macros::both_databases;
 use serde_json::{Value, json};
@@ -87,18 +87,18 @@ fn the_commands_of_the_page_work_as_printed(jeton: Jeton) {
     let (key, admin) = (tenant.api_key(EVERYTHING), tenant.admin());
     let bookings = |bearer: &str| {
         let (authorization, id) = (format!("Authorization: Bearer {bearer}"), format!("X-Tenant-ID: {}", tenant.id));
-        curl(&product, BOOKINGS, &["-H", &authorization, "-H", &id])
+        product.curl(BOOKINGS, &["-H", &authorization, "-H", &id])
     };
 
     assert_eq!(bookings(&key.key)["upstream"], 200, "option A");
 
     let json = ["-H", "Content-Type: application/json", "-d"];
     let body = format!(r#"{{"email":"{}","password":"{}"}}"#, admin.email, admin.password);
-    let login = curl(&product, "/api/v1/auth/login", &[&["-X", "POST"], &json[..], &[&body]].concat());
+    let login = product.curl("/api/v1/auth/login", &[&["-X", "POST"], &json[..], &[&body]].concat());
     assert_eq!(bookings(text(&login, "access_token"))["upstream"], 200, "option B");
 
     let body = format!(r#"{{"refresh_token":"{}"}}"#, text(&login, "refresh_token"));
-    let refresh = curl(&product, "/api/v1/auth/refresh", &[&["-X", "POST"], &json[..], &[&body]].concat());
+    let refresh = product.curl("/api/v1/auth/refresh", &[&["-X", "POST"], &json[..], &[&body]].concat());
     assert_eq!(bookings(text(&refresh, "access_token"))["upstream"], 200, "refreshed");
 }
 
@@ -260,15 +260,6 @@ fn a_refresh_token_lives_for_30_days(jeton: Jeton) {
 
     product.jeton.advance(Duration::from_secs(30 * 24 * 60 * 60 + 1));
     refresh(second.text("refresh_token")).expect_problem(401, "invalid_refresh_token");
-}
-
-/// The JSON that the command prints.
-#[track_caller]
-fn curl(product: &Product, path: &str, arguments: &[&str]) -> Value {
-    let url = format!("http://{}{path}", product.address());
-    let output = Command::new("curl").arg("-sS").arg(url).args(arguments).output().expect("curl is there");
-    let printed = String::from_utf8_lossy(&output.stdout);
-    serde_json::from_str(&printed).unwrap_or_else(|error| panic!("JSON ({error}): {printed}"))
 }
 
 #[track_caller]

@@ -1,5 +1,9 @@
 //! A product whole: an API behind nginx, and Jeton with the product's profile beside it.
 
+use std::process::Command;
+
+use serde_json::Value;
+
 use crate::{
     harness::{Answer, Client, Jeton, Jwt, Request, Tenant},
     http::{Listening, Received},
@@ -78,6 +82,15 @@ impl Product {
 
     pub fn post(&self, path: impl AsRef<str>) -> Request {
         self.client.post(path)
+    }
+
+    /// The JSON that `curl` prints with these arguments.
+    #[track_caller]
+    pub fn curl(&self, path: &str, arguments: &[&str]) -> Value {
+        let url = format!("http://{}{path}", self.address());
+        let output = Command::new("curl").arg("-sS").arg(url).args(arguments).output().expect("curl is there");
+        let printed = String::from_utf8_lossy(&output.stdout);
+        serde_json::from_str(&printed).unwrap_or_else(|error| panic!("JSON ({error}): {printed}"))
     }
 
     /// Bytes as they are, down a connection of their own.
