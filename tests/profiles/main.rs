@@ -7,6 +7,7 @@
     reason = "a test fails by panicking, and owns the server that it talks to"
 )]
 
+mod bloomreach;
 mod engagetrack;
 mod engium;
 #[expect(dead_code, unused_imports, reason = "it is made for `tests/api`, which uses all of it")]
