@@ -8,6 +8,7 @@
 )]
 
 mod bloomreach;
+mod braze;
 mod engagetrack;
 mod engium;
 #[expect(dead_code, unused_imports, reason = "it is made for `tests/api`, which uses all of it")]

@@ -1,6 +1,6 @@
 //! A product whole: an API behind nginx, and Jeton with the product's profile beside it.
 
-use std::process::Command;
+use std::{fs, path::Path, process::Command};
 
 use serde_json::Value;
 
@@ -46,6 +46,18 @@ impl Product {
             let front = stand_in::start(&address_of(&jeton), upstream.address());
             Self::of(Front::StandIn(front), upstream, jeton)
         })
+    }
+
+    /// The same with a copy of a built-in profile that says `to` wherever it said `from`, as its operator may change it.
+    #[track_caller]
+    pub fn changed(jeton: Jeton, profile: &str, from: &str, to: &str) -> Self {
+        let name = format!("{profile}.toml");
+        let built_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("profiles").join(&name);
+        let text = fs::read_to_string(built_in).expect("it is built in");
+        assert!(text.contains(from), "`{from}` stands in {name}");
+        let copy = jeton.folder().join(name);
+        fs::write(&copy, text.replace(from, to)).expect("the test's folder is writable");
+        Self::start(jeton, &copy.display().to_string())
     }
 
     /// The same behind a certain proxy; none where the machine does not have it.
