@@ -15,6 +15,7 @@ mod engium;
 #[path = "../api/harness/mod.rs"]
 mod harness;
 mod http;
+mod optimove;
 mod product;
 mod proxies;
 mod proxy;
