@@ -174,6 +174,19 @@ fn a_key_has_a_nickname_and_a_contact(jeton: Jeton) {
     assert_eq!((&*made.text("name"), &*made.text("contact_email")), ("Acme Push", "ada@example.com"));
 }
 
+/// Both are there for as long as the key is.
+#[both_databases]
+fn a_key_keeps_a_nickname_and_a_contact(jeton: Jeton) {
+    let (_, tenant) = optimove(jeton);
+    let (admin, key) = (tenant.admin(), key_of(&tenant, "admin"));
+    let other = json!({"name": "Acme SMS", "contact_email": "grace@example.com"});
+    let changed = admin.patch(key.path(), other).expect_status(200);
+    assert_eq!((&*changed.text("name"), &*changed.text("contact_email")), ("Acme SMS", "grace@example.com"));
+
+    admin.patch(key.path(), json!({"name": ""})).expect_field("name");
+    admin.patch(key.path(), json!({"contact_email": null})).expect_field("contact_email");
+}
+
 /// > Select an Access Type ... There are three options for Access Type
 #[both_databases]
 fn a_key_has_one_of_three_access_types(jeton: Jeton) {
