@@ -36,6 +36,8 @@ pub struct MeAnswer {
 pub struct MembershipAnswer {
     id: TenantId,
     name: Name,
+    /// The tenant's public name in URLs.
+    project_token: String,
     role: Role,
     /// The same as `role`, as tokens carry it.
     roles: Vec<Role>,
@@ -134,7 +136,8 @@ pub async fn change_password(
 
 impl From<Member> for MembershipAnswer {
     fn from(member: Member) -> Self {
-        Self { id: member.tenant.id, name: member.tenant.name, roles: vec![member.role.clone()], role: member.role }
+        let Member { tenant, role, .. } = member;
+        Self { id: tenant.id, name: tenant.name, project_token: tenant.project_token, roles: vec![role.clone()], role }
     }
 }
 

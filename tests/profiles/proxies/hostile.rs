@@ -108,6 +108,7 @@ fn a_client_does_not_ask_for_itself(jeton: Jeton) {
 
         spoofed("GET", &goals, "DELETE", &funnels).send();
         spoofed("GET", &goals, "GET", &funnels).send();
+        spoofed("GET", &goals, "GET", &goals).send();
         for request in product.upstream.requests() {
             assert_eq!((&*request.method, &*request.target), ("GET", &*goals));
             for name in spoofs.iter().chain(&methods) {
