@@ -1,6 +1,7 @@
 //! How domain types stand in columns, once for both databases.
 
 use std::error::Error;
+use std::str::FromStr;
 
 use diesel::backend::Backend;
 use diesel::deserialize::{self, FromSql};
@@ -39,9 +40,9 @@ macro_rules! stored_as_uuid {
     )+};
 }
 
-/// Whatever has a text form is stored in it, and parsed again on the way out.
+/// Whatever has a text form is stored in it, and read back from it by this function.
 macro_rules! stored_as_text {
-    ($($text:ty),+) => {$(
+    ($read:expr; $($text:ty),+) => {$(
         impl<DB: Backend> ToSql<Text, DB> for $text
         where
             str: ToSql<Text, DB>,
@@ -56,31 +57,7 @@ macro_rules! stored_as_text {
             String: FromSql<Text, DB>,
         {
             fn from_sql(bytes: DB::RawValue<'_>) -> deserialize::Result<Self> {
-                let text = String::from_sql(bytes)?;
-                text.parse().map_err(|error| Box::new(error) as Box<dyn Error + Send + Sync>)
-            }
-        }
-    )+};
-}
-
-/// Text that was checked before it was stored, and is too long to be parsed again for every request.
-macro_rules! stored_as_checked_text {
-    ($($text:ty),+) => {$(
-        impl<DB: Backend> ToSql<Text, DB> for $text
-        where
-            str: ToSql<Text, DB>,
-        {
-            fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, DB>) -> serialize::Result {
-                self.as_str().to_sql(out)
-            }
-        }
-
-        impl<DB: Backend> FromSql<Text, DB> for $text
-        where
-            String: FromSql<Text, DB>,
-        {
-            fn from_sql(bytes: DB::RawValue<'_>) -> deserialize::Result<Self> {
-                String::from_sql(bytes).map(<$text>::stored)
+                $read(String::from_sql(bytes)?)
             }
         }
     )+};
@@ -111,5 +88,11 @@ macro_rules! stored_as_number {
 
 stored_as_uuid!(ApiKeyId, AppIdentifierId, AuditEventId, InstanceId, KeyGroupId, SessionId, TenantId, UserId);
 stored_as_number!(Day, Timestamp);
-stored_as_text!(AccessTypeName, Algorithm, Email, IpAllowList, KeyState, Name, Role);
-stored_as_checked_text!(Constraints, Scopes);
+stored_as_text!(|text: String| parsed(&text); AccessTypeName, Algorithm, Email, IpAllowList, KeyState, Name, Role);
+// Checked before they were stored, and too long to be checked again for every request.
+stored_as_text!(|text| Ok(Constraints::stored(text)); Constraints);
+stored_as_text!(|text| Ok(Scopes::stored(text)); Scopes);
+
+fn parsed<T: FromStr<Err: Error + Send + Sync + 'static>>(text: &str) -> deserialize::Result<T> {
+    text.parse().map_err(|error| Box::new(error) as Box<dyn Error + Send + Sync>)
+}

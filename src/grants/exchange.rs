@@ -4,9 +4,10 @@ use chrono::TimeDelta;
 
 use super::admission::{PresentedKey, admit, with_key};
 use crate::app::App;
+use crate::domain::api_key::ApiKey;
 use crate::domain::rate_limit::RateLimitState;
 use crate::domain::refusal::Holder;
-use crate::domain::{Actor, Refusal, Scopes, TenantId};
+use crate::domain::{Actor, Refusal, Scopes, TenantId, Timestamp};
 use crate::tokens::claims::{Grant, Subject};
 use crate::tokens::issuer::AccessToken;
 
@@ -46,16 +47,29 @@ pub async fn exchange(app: &App, request: ExchangeRequest) -> Result<Exchanged, 
     with_key(app, &presented, &client, now, |key, tenant| {
         let rate = admit(app, &key, &tenant, named, client.ip, now)?;
         let scopes = key.scopes.narrow(scopes.as_ref()).map_err(|lacking| Holder::ApiKey.lacks(lacking))?;
-        let lifetime = app.config.tokens.exchange_lifetime(lifetime)?.min(key.time_left(now));
-        let token = app.issuer.access_token(Grant {
-            audience,
-            scopes: scopes.clone(),
-            tenant_id: tenant.id,
-            issued_at: now,
-            lifetime,
-            subject: Subject::api_key(key),
-        })?;
+        let lifetime = app.config.tokens.exchange_lifetime(lifetime)?;
+        let token = token_of_key(app, key, scopes.clone(), audience, lifetime, now)?;
         Ok((Exchanged { token, rate }, scopes))
     })
     .await
+}
+
+/// An access token of a key, which never outlives the key.
+pub(super) fn token_of_key(
+    app: &App,
+    key: ApiKey,
+    scopes: Scopes,
+    audience: Option<String>,
+    lifetime: TimeDelta,
+    now: Timestamp,
+) -> Result<AccessToken, Refusal> {
+    let (tenant_id, lifetime) = (key.tenant_id, lifetime.min(key.time_left(now)));
+    app.issuer.access_token(Grant {
+        audience,
+        scopes,
+        tenant_id,
+        issued_at: now,
+        lifetime,
+        subject: Subject::api_key(key),
+    })
 }

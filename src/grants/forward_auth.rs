@@ -4,13 +4,13 @@
 
 use super::admission::{PresentedKey, admit, note_refusal, with_key};
 use super::bearer::{self, Bearer};
+use super::exchange::token_of_key;
 use crate::app::App;
 use crate::domain::api_key::ApiKey;
 use crate::domain::original_request::{Method, RequestPath};
 use crate::domain::rate_limit::RateLimitState;
 use crate::domain::refusal::Holder;
 use crate::domain::{AccessTypeName, Actor, Refusal, Scopes, Tenant, TenantId, Timestamp};
-use crate::tokens::claims::{Grant, Subject};
 
 /// A request that somebody sent to a proxy.
 #[derive(Debug)]
@@ -75,15 +75,8 @@ fn exchange(
 ) -> Result<(Authorized, Scopes), Refusal> {
     let rate = admit(app, &key, tenant, request.tenant, request.client.ip, now)?;
     let scopes = ensure_endpoint(app, request, tenant, key.access_type.as_ref(), &key.scopes, Holder::ApiKey)?;
-    let (subject, lifetime) = (key.id.to_string(), app.config.tokens.exchange_ttl.min(key.time_left(now)));
-    let token = app.issuer.access_token(Grant {
-        audience: None,
-        scopes: scopes.clone(),
-        tenant_id: tenant.id,
-        issued_at: now,
-        lifetime,
-        subject: Subject::api_key(key),
-    })?;
+    let subject = key.id.to_string();
+    let token = token_of_key(app, key, scopes.clone(), None, app.config.tokens.exchange_ttl, now)?;
     Ok((Authorized { jwt: token.jwt, tenant: tenant.id, subject, scopes: scopes.clone(), rate }, scopes))
 }
 
