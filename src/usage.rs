@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::db::usage::{self, KeyUsage};
+use crate::db::usage;
 use crate::db::{Db, DbError};
+use crate::domain::usage::UsageCounts;
 use crate::domain::{ApiKeyId, Scopes, Timestamp};
 
 /// Counts that are not written yet. A key is counted under only after it was found, so there are no more of them than
@@ -13,7 +14,7 @@ use crate::domain::{ApiKeyId, Scopes, Timestamp};
 pub struct Usage(Mutex<Counts>);
 
 /// In the order of the keys' ids: two servers that write the same ones never wait for each other crosswise.
-type Counts = BTreeMap<ApiKeyId, KeyUsage>;
+type Counts = BTreeMap<ApiKeyId, UsageCounts>;
 
 /// Rows that are written at a time, but for those of one key: other writers get their turn in between, and over a network
 /// a batch is done long before anyone gives it up.
@@ -22,12 +23,12 @@ const BATCH: usize = 100;
 impl Usage {
     /// Counts a token that was issued for a key, and the scopes in it.
     pub fn count_success(&self, key: ApiKeyId, scopes: &Scopes, now: Timestamp) {
-        self.counts().entry(key).or_default().success(scopes, now);
+        self.counts().entry(key).or_default().count_success(scopes, now);
     }
 
     /// Counts a refusal of a key that exists, by its code.
     pub fn count_refusal(&self, key: ApiKeyId, code: &'static str, now: Timestamp) {
-        self.counts().entry(key).or_default().refusal(code, now);
+        self.counts().entry(key).or_default().count_refusal(code, now);
     }
 
     /// Writes what was counted; what cannot be written is counted again. It must not be dropped half way: nobody could say
@@ -47,7 +48,7 @@ impl Usage {
         Ok(())
     }
 
-    fn count_again(&self, unwritten: impl Iterator<Item = (ApiKeyId, KeyUsage)>) {
+    fn count_again(&self, unwritten: impl Iterator<Item = (ApiKeyId, UsageCounts)>) {
         let mut counts = self.counts();
         for (key, usage) in unwritten {
             counts.entry(key).or_default().merge(usage);
@@ -59,7 +60,7 @@ impl Usage {
     }
 }
 
-type Batch = Vec<(ApiKeyId, KeyUsage)>;
+type Batch = Vec<(ApiKeyId, UsageCounts)>;
 
 fn batches(counts: Counts) -> Vec<Batch> {
     let mut batches: Vec<Batch> = Vec::new();

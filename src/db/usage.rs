@@ -1,25 +1,13 @@
 //! Tables `api_key_usage` and `api_key_scope_usage`: how often API keys were exchanged or refused, day by day.
 
-use std::collections::BTreeMap;
-
 use diesel::dsl::{max, sql};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Text};
 
 use super::schema::{api_key_scope_usage, api_key_usage};
 use super::{DbConnection, DbError, api_keys};
-use crate::domain::{ApiKeyId, Day, Scopes, Timestamp};
-
-/// The outcome of an exchange that was no refusal.
-pub const SUCCESS: &str = "success";
-
-/// What was counted of a key: rows in the order in which they are written, on every server alike.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct KeyUsage {
-    last_used_at: Option<Timestamp>,
-    outcomes: BTreeMap<(Day, &'static str), i64>,
-    scopes: BTreeMap<Day, BTreeMap<String, i64>>,
-}
+use crate::domain::usage::UsageCounts;
+use crate::domain::{ApiKeyId, Day};
 
 /// How often a day ended so.
 pub type OutcomeRow = (Day, String, i64);
@@ -27,52 +15,8 @@ pub type OutcomeRow = (Day, String, i64);
 /// How often a scope was used, and when last.
 pub type ScopeRow = (String, i64, Day);
 
-impl KeyUsage {
-    /// Counts a token with these scopes.
-    pub fn success(&mut self, scopes: &Scopes, now: Timestamp) {
-        self.last_used_at = self.last_used_at.max(Some(now));
-        self.count(SUCCESS, now);
-        let counts = self.scopes.entry(now.into()).or_default();
-        for scope in scopes.iter() {
-            match counts.get_mut(scope) {
-                Some(times) => *times += 1,
-                None => drop(counts.insert(scope.to_owned(), 1)),
-            }
-        }
-    }
-
-    /// Counts a refusal with this code.
-    pub fn refusal(&mut self, code: &'static str, now: Timestamp) {
-        self.count(code, now);
-    }
-
-    /// Adds what was counted elsewhere.
-    pub fn merge(&mut self, other: Self) {
-        self.last_used_at = self.last_used_at.max(other.last_used_at);
-        for (outcome, times) in other.outcomes {
-            *self.outcomes.entry(outcome).or_default() += times;
-        }
-        for (day, scopes) in other.scopes {
-            let counts = self.scopes.entry(day).or_default();
-            for (scope, times) in scopes {
-                *counts.entry(scope).or_default() += times;
-            }
-        }
-    }
-
-    /// How many rows are to be written.
-    #[must_use]
-    pub fn rows(&self) -> usize {
-        self.outcomes.len() + self.scopes.values().map(BTreeMap::len).sum::<usize>()
-    }
-
-    fn count(&mut self, outcome: &'static str, now: Timestamp) {
-        *self.outcomes.entry((now.into(), outcome)).or_default() += 1;
-    }
-}
-
 /// Adds what was counted of a key, whole or not at all; nothing where the key is gone, which is no error.
-pub fn add(connection: &mut DbConnection, key: ApiKeyId, usage: &KeyUsage) -> Result<(), DbError> {
+pub fn add(connection: &mut DbConnection, key: ApiKeyId, usage: &UsageCounts) -> Result<(), DbError> {
     // A savepoint: the key that is gone must not take its neighbours' counts with it.
     match connection.transaction(|connection| add_rows(connection, key, usage)).map_err(DbError::from) {
         Err(DbError::Gone) => Ok(()),
@@ -80,7 +24,7 @@ pub fn add(connection: &mut DbConnection, key: ApiKeyId, usage: &KeyUsage) -> Re
     }
 }
 
-fn add_rows(connection: &mut DbConnection, key: ApiKeyId, usage: &KeyUsage) -> QueryResult<()> {
+fn add_rows(connection: &mut DbConnection, key: ApiKeyId, usage: &UsageCounts) -> QueryResult<()> {
     for ((day, outcome), times) in &usage.outcomes {
         upsert(connection, ADD_OUTCOME, key, *day, outcome, *times)?;
     }

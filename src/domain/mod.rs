@@ -25,6 +25,7 @@ pub mod session;
 pub mod signing_key;
 pub mod tenant;
 pub mod timestamp;
+pub mod usage;
 pub mod user;
 pub mod word;
 

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::app::App;
-use crate::db::usage::{self, OutcomeRow, SUCCESS, ScopeRow};
+use crate::db::usage::{self, OutcomeRow, ScopeRow};
 use crate::db::{DbError, api_keys};
 use crate::domain::api_key::ApiKey;
+use crate::domain::usage::SUCCESS;
 use crate::domain::{ApiKeyId, Day, Refusal, TenantId};
 
 /// How often a key was exchanged, and how often refused, by the codes of the refusals.
