@@ -17,6 +17,7 @@ use super::key_location::{DeprecatedLocation, KeyForm, KeyLocation, OldLocation}
 use super::plans::{Limits, Plan, Plans};
 use super::roles::{MANAGEMENT, OPERATOR_SCOPE, Roles};
 use super::{Profile, ProfileError, ScopeInfo, TenantLocator};
+use crate::domain::key_format::KeyFormat;
 use crate::domain::original_request::Method;
 use crate::domain::word::{AccessTypeName, Role};
 use crate::domain::{Scope, Scopes, Timestamp};
@@ -69,17 +70,13 @@ fn profile(file: ProfileFile) -> Result<Profile, Fault> {
         .collect::<Result<BTreeMap<_, _>, _>>()?;
     let mut held = declared_roles(roles)?;
     let catalogue = scopes.map(|rows| catalogue(rows, &access_types, &mut held)).transpose()?;
-    let profile = Profile {
+    Ok(Profile {
         roles: Roles(held.into_iter().map(|(role, scopes)| together(role, &scopes)).collect::<Result<_, _>>()?),
         plans: compile_plans(plans, limits)?,
         deprecated: deprecated(key.deprecated)?,
         endpoints: compile_endpoints(endpoints, tenant.locator, catalogue.as_ref(), &access_types)?,
         locator: tenant.locator,
-        key_format: crate::domain::key_format::KeyFormat {
-            prefix: key.prefix,
-            environments: key.environments,
-            alphabet: key.alphabet,
-        },
+        key_format: KeyFormat { prefix: key.prefix, environments: key.environments, alphabet: key.alphabet },
         required: key.required,
         locations: locations(&key.read_from, &access_types),
         form: key.form,
@@ -88,8 +85,7 @@ fn profile(file: ProfileFile) -> Result<Profile, Fault> {
         description,
         access_types,
         catalogue,
-    };
-    Ok(profile)
+    })
 }
 
 fn parse<T: FromStr<Err: Display>>(text: &str, at: impl FnOnce() -> Key) -> Result<T, Fault> {
