@@ -6,7 +6,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::CliError;
-use super::output::Output;
+use super::output::{Output, with};
 use crate::domain::Refusal;
 use crate::domain::original_request::{Ambiguous, Method, RequestPath};
 use crate::profile::{BUILT_IN, Profile};
@@ -84,5 +84,7 @@ fn explain(profile: &Profile, method: &str, path: &str, output: Output) -> Resul
         "access_types": row.access_types,
         "users": row.access_types.is_none(),
     });
-    output.one(document, &["methods", "path", "scope", "access_types", "users"])
+    let everyone = row.access_types.is_none() && !output.json;
+    let shown = if everyone { with(document, [("access_types", json!("any"))]) } else { document };
+    output.one(shown, &["methods", "path", "scope", "access_types", "users"])
 }

@@ -6,6 +6,8 @@
 use std::fmt;
 
 use icu_normalizer::ComposingNormalizerBorrowed;
+use icu_properties::props::DefaultIgnorableCodePoint;
+use icu_properties::{CodePointSetData, CodePointSetDataBorrowed};
 use percent_encoding::percent_decode_str;
 
 /// A method that endpoint tables may name. `HEAD` is a `GET` whose answer has no body (RFC 9110 section 9.3.2).
@@ -132,6 +134,9 @@ fn is_unclear(segment: &str) -> bool {
     segment.is_empty() || segment.ends_with('.') || segment.trim() != segment
 }
 
+/// What is not shown, such as joiners and marks of direction, and may be dropped by whoever reads it.
+const DEFAULT_IGNORABLE: CodePointSetDataBorrowed<'static> = CodePointSetData::new::<DefaultIgnorableCodePoint>();
+
 /// Decodes once. What would still be encoded then (`%25`), or would divide segments (`%2F`), is read differently by servers
 /// that decode twice or early; so is `;`, at which some cut a segment.
 fn decode(path: &str) -> Result<String, Ambiguous> {
@@ -144,6 +149,7 @@ fn decode(path: &str) -> Result<String, Ambiguous> {
         }
     }
     let decoded = percent_decode_str(path).decode_utf8().map_err(|_| Ambiguous::Encoding)?;
+    let is_invisible = |c: char| !c.is_ascii() && (DEFAULT_IGNORABLE.contains(c) || c.is_whitespace());
     if decoded.chars().any(|c| c.is_control() || is_invisible(c) || matches!(c, ';' | '\\')) {
         return Err(Ambiguous::Character);
     }
@@ -152,12 +158,6 @@ fn decode(path: &str) -> Result<String, Ambiguous> {
         return Err(Ambiguous::NormalForm);
     }
     Ok(decoded.into_owned())
-}
-
-/// What has no width or changes the direction of text, and spaces but the one that everybody knows.
-fn is_invisible(c: char) -> bool {
-    let has_no_width = matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-    has_no_width || c.is_whitespace() && c != ' '
 }
 
 impl fmt::Display for RequestPath {
@@ -216,6 +216,9 @@ mod tests {
             ("/Cafe%CC%81", Ambiguous::NormalForm),
             ("/%EF%BB%BF../x", Ambiguous::Character),
             ("/a%E2%80%8Bb", Ambiguous::Character),
+            ("/a%CD%8Fb", Ambiguous::Character),
+            ("/a%E2%80%AEb", Ambiguous::Character),
+            ("/a%F3%A0%81%A1b", Ambiguous::Character),
             ("/a%C2%A0", Ambiguous::Character),
             ("/a%2Fb", Ambiguous::Character),
             ("/a%2fb", Ambiguous::Character),

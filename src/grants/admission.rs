@@ -110,12 +110,15 @@ impl PresentedKey {
     /// read; one whose access type is gone from the profile too.
     fn ensure_it_is(&self, app: &App, key: &ApiKey) -> Result<(), Refusal> {
         let access_type = key.access_type.as_ref();
-        let is_known = access_type.is_none() || app.profile.access_type(access_type).is_some();
         let is_its_id = self.id.is_none_or(|id| id == key.id);
         let has_its_id = !self.lacks_id || app.profile.form(access_type) == KeyForm::Token;
         let read_from = app.profile.read_from(access_type);
         let is_read_there = self.location.as_ref().is_none_or(|location| read_from.contains(location));
-        if is_known && is_its_id && has_its_id && is_read_there { Ok(()) } else { Err(Refusal::InvalidApiKey) }
+        if app.profile.knows(key) && is_its_id && has_its_id && is_read_there {
+            Ok(())
+        } else {
+            Err(Refusal::InvalidApiKey)
+        }
     }
 }
 

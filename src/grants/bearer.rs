@@ -84,7 +84,7 @@ async fn api_key(app: &App, claims: Claims, now: Timestamp) -> Result<Bearer, Re
     let found: Option<(ApiKey, Tenant)> =
         app.db.read(move |connection| api_keys::find_with_tenant(connection, id).map_err(Refusal::from)).await?;
     let (key, tenant) = found.ok_or(Refusal::InvalidToken)?;
-    if key.tenant_id != claims.tenant_id || key.ensure_usable(now).is_err() {
+    if key.tenant_id != claims.tenant_id || !app.profile.knows(&key) || key.ensure_usable(now).is_err() {
         return Err(Refusal::InvalidToken);
     }
     key.ensure_issued_for_living_secret(claims.iat, now)?;

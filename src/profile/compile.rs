@@ -284,6 +284,10 @@ fn compile_endpoints(
     catalogue: Option<&BTreeMap<String, ScopeInfo>>,
     access_types: &BTreeMap<AccessTypeName, AccessType>,
 ) -> Result<EndpointTable, Fault> {
+    if rows.len() > EndpointTable::MOST_ROWS {
+        let most = EndpointTable::MOST_ROWS;
+        return Err(Key::of("endpoints").fault(format!("has more than {most} rows: use parameters and `**`")));
+    }
     let row =
         |(position, row)| endpoint(row, &Key::of("endpoints").position(position), locator, catalogue, access_types);
     let endpoints: Vec<Endpoint> = rows.into_iter().enumerate().map(row).collect::<Result<_, _>>()?;

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::Path;
 
+use crate::domain::api_key::ApiKey;
 use crate::domain::constraints::Constraints;
 use crate::domain::ip_allow_list::IpAllowList;
 use crate::domain::key_format::KeyFormat;
@@ -165,6 +166,12 @@ impl Profile {
     #[must_use]
     pub fn has_ids_and_secrets(&self) -> bool {
         self.form == KeyForm::IdAndSecret || self.access_types.values().any(|known| known.form == KeyForm::IdAndSecret)
+    }
+
+    /// Whether a key is one of this profile: what an access type gave goes with it.
+    #[must_use]
+    pub fn knows(&self, key: &ApiKey) -> bool {
+        key.access_type.as_ref().is_none_or(|name| self.access_types.contains_key(name))
     }
 
     /// Whether the tokens of keys of this access type may call management.

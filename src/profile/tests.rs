@@ -112,6 +112,10 @@ fn a_fault_is_told_with_file_line_and_key() {
     let overlapping = format!("{}\n[[endpoints]]\nmethod = \"GET\"\npath = \"/a/**\"\n", sound());
     let error = read(&overlapping).map(|_| ()).unwrap_err();
     assert!(error.contains("`endpoints[2]`: overlaps with endpoints[0] (/a/**)"), "{error}");
+    let row = "[[endpoints]]\nmethod = \"GET\"\npath = \"/r";
+    let rows: Vec<String> = (0..=EndpointTable::MOST_ROWS).map(|number| format!("{row}{number}\"\n")).collect();
+    let error = read(&[sound(), rows.concat()].concat()).map(|_| ()).unwrap_err();
+    assert!(error.contains("`endpoints`: has more than 5000 rows"), "{error}");
     let error = read("name = ").map(|_| ()).unwrap_err();
     assert!(error.starts_with("acme.toml:1: "), "{error}");
     let old = "\n[[key.deprecated]]\nquery = \"k\"\nsince = 2020-01-01\nsunset = 2019-01-01\n\n[tenant]";

@@ -536,8 +536,10 @@ fn what_an_access_type_gave_goes_with_it(jeton: Jeton) {
     let tenant = jeton.tenant();
     let key = tenant.api_key_with(json!({"access_type": "narrow", "scopes": ["a:read"]}));
     expect_admitted(ask(&jeton, "GET", "/a").bearer(&key.key).send());
+    let token = key.token();
     std::fs::write(jeton.folder().join("acme.toml"), PROFILE.replace("[access_types.narrow]", "[access_types.other]"))
         .unwrap();
     jeton.restart();
     ask(&jeton, "GET", "/a").bearer(&key.key).send().expect_problem(401, "invalid_api_key");
+    ask(&jeton, "GET", "/a").bearer(&token).send().expect_problem(401, "invalid_token");
 }
