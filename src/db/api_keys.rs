@@ -46,8 +46,22 @@ pub fn insert(connection: &mut DbConnection, key: &ApiKey, hash: &[u8]) -> Query
         .map(drop)
 }
 
+/// Finds a key and its tenant by the hash of a secret that works: where keys may have two, also of the one before the last
+/// rotation.
+pub fn find_by_secret(
+    connection: &mut DbConnection,
+    hash: &[u8],
+    two_secrets: bool,
+    now: Timestamp,
+) -> QueryResult<Option<(ApiKey, Tenant)>> {
+    match find_by_hash(connection, hash)? {
+        None if two_secrets => find_by_previous_hash(connection, hash, now),
+        found => Ok(found),
+    }
+}
+
 /// Finds a key and its tenant by the hash of its plain text.
-pub fn find_by_hash(connection: &mut DbConnection, hash: &[u8]) -> QueryResult<Option<(ApiKey, Tenant)>> {
+fn find_by_hash(connection: &mut DbConnection, hash: &[u8]) -> QueryResult<Option<(ApiKey, Tenant)>> {
     api_keys::table
         .inner_join(tenants::table)
         .filter(api_keys::key_hash.eq(hash))
@@ -57,7 +71,7 @@ pub fn find_by_hash(connection: &mut DbConnection, hash: &[u8]) -> QueryResult<O
 }
 
 /// Finds a key and its tenant by the hash of the secret that was replaced last, while that still works.
-pub fn find_by_previous_hash(
+fn find_by_previous_hash(
     connection: &mut DbConnection,
     hash: &[u8],
     now: Timestamp,

@@ -135,7 +135,7 @@ fn in_authorization(request: &HttpRequest, profile: &Profile) -> Result<Option<C
 }
 
 fn key(profile: &Profile, text: &str, location: Option<KeyLocation>) -> PresentedKey {
-    PresentedKey { secret: profile.key_format.read(text), location, ..PresentedKey::default() }
+    PresentedKey { location, ..PresentedKey::read(profile, text) }
 }
 
 /// Three parts between dots, as in no API key.

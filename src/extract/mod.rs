@@ -5,6 +5,7 @@ pub mod client;
 pub mod credential;
 pub mod form;
 pub mod json;
+pub mod oauth_client;
 pub mod original_request;
 pub mod principal;
 pub mod query;

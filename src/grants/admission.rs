@@ -9,6 +9,7 @@ use crate::domain::api_key::ApiKey;
 use crate::domain::key_format::ApiKeySecret;
 use crate::domain::rate_limit::RateLimitState;
 use crate::domain::{Actor, ApiKeyId, Refusal, Scopes, Tenant, TenantId, Timestamp};
+use crate::profile::Profile;
 use crate::profile::key_location::{KeyForm, KeyLocation};
 
 /// An API key as it was presented.
@@ -106,6 +107,12 @@ pub fn note_refusal(
 }
 
 impl PresentedKey {
+    /// A key as text, wherever it stood.
+    #[must_use]
+    pub fn read(profile: &Profile, text: &str) -> Self {
+        Self { secret: profile.key_format.read(text), ..Self::default() }
+    }
+
     /// Refuses a key that was presented with another's id, or without its own, or where keys of its access type are not
     /// read; one whose access type is gone from the profile too.
     fn ensure_it_is(&self, app: &App, key: &ApiKey) -> Result<(), Refusal> {
@@ -125,10 +132,5 @@ impl PresentedKey {
 async fn find(app: &App, presented: &PresentedKey, now: Timestamp) -> Result<Option<(ApiKey, Tenant)>, Refusal> {
     let Some(secret) = &presented.secret else { return Ok(None) };
     let (hash, two_secrets) = (app.api_keys.hash(secret), app.profile.has_ids_and_secrets());
-    app.db
-        .read(move |connection| match api_keys::find_by_hash(connection, &hash)? {
-            None if two_secrets => Ok(api_keys::find_by_previous_hash(connection, &hash, now)?),
-            found => Ok(found),
-        })
-        .await
+    app.db.read(move |connection| Ok(api_keys::find_by_secret(connection, &hash, two_secrets, now)?)).await
 }

@@ -9,11 +9,11 @@ use super::exchange::{ACCESS_TOKEN_URN, ExchangeAnswer, exchanged};
 use super::login::TokenAnswer;
 use crate::app::App;
 use crate::domain::refresh_token::RefreshToken;
-use crate::domain::{Actor, ApiKeyId, Refusal, Scopes};
+use crate::domain::{Actor, Refusal, Scopes};
 use crate::error::OAuthError;
-use crate::extract::authorization::basic;
 use crate::extract::client::Client;
 use crate::extract::form::Form;
+use crate::extract::oauth_client::client_key;
 use crate::extract::tenant::named_tenant;
 use crate::grants;
 use crate::grants::admission::PresentedKey;
@@ -58,18 +58,8 @@ async fn client_credentials(
     client: Actor,
     mut form: Form,
 ) -> Result<HttpResponse, OAuthError> {
-    let refused = |refusal| OAuthError::of(refusal, "invalid_client");
-    let in_header = basic(request).map_err(refused)?;
-    let in_form = (form.take("client_id"), form.take("client_secret"));
-    let (id, secret) = match (in_header, in_form) {
-        // The id may be repeated in the form; two ways to authenticate at once may not (RFC 6749 section 2.3).
-        (Some((id, secret)), (named, None)) if named.as_ref().is_none_or(|named| *named == id) => (id, secret),
-        (Some(_), _) => return Err(OAuthError::new("invalid_request", "Authenticate in one way only")),
-        (None, (Some(id), Some(secret))) => (id, secret),
-        (None, _) => return Err(refused(Refusal::InvalidApiKey)),
-    };
-    let key_id = id.parse().map_err(|_| refused(Refusal::InvalidApiKey))?;
-    exchange(app, request, client, form, (&secret, Some(key_id)), "invalid_client").await
+    let key = client_key(request, &mut form, &app.profile)?.unwrap_or_default();
+    exchange(app, request, client, form, key, "invalid_client").await
 }
 
 /// RFC 6749 section 6.
@@ -106,7 +96,7 @@ async fn token_exchange(
         return Err(OAuthError::new("invalid_target", "Name an audience instead of a resource"));
     }
     // RFC 8693 section 2.2.2: a subject token that is not acceptable is an invalid_request.
-    exchange(app, request, client, form, (&subject, None), "invalid_request").await
+    exchange(app, request, client, form, PresentedKey::read(&app.profile, &subject), "invalid_request").await
 }
 
 /// What both grants of an API key come to; `word` is what each calls a key that is refused.
@@ -115,12 +105,12 @@ async fn exchange(
     request: &HttpRequest,
     client: Actor,
     mut form: Form,
-    (key, key_id): (&str, Option<ApiKeyId>),
+    key: PresentedKey,
     word: &'static str,
 ) -> Result<HttpResponse, OAuthError> {
     let refused = |refusal| OAuthError::of(refusal, word);
     let request = ExchangeRequest {
-        key: PresentedKey { secret: app.profile.key_format.read(key), id: key_id, ..PresentedKey::default() },
+        key,
         tenant: named_tenant(request).map_err(refused)?,
         scopes: scopes(&mut form)?,
         audience: form.take("audience"),

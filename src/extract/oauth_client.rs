@@ -1,0 +1,47 @@
+//! Who an OAuth 2.0 client says it is (RFC 6749 section 2.3): an API key is a client, its id the client's id.
+
+use actix_web::HttpRequest;
+
+use super::authorization::basic;
+use super::form::Form;
+use crate::domain::Refusal;
+use crate::error::OAuthError;
+use crate::grants::admission::PresentedKey;
+use crate::profile::Profile;
+use crate::tokens::claims::LOGIN_CLIENT;
+
+/// The key that a client authenticates as, by HTTP Basic or in the form. None where it does not: it says nothing, or is
+/// the public client of all logins, which has no secret.
+///
+/// Half of a key, or what can be none, is presented all the same: it is refused, and remembered, as a wrong key is.
+///
+/// # Errors
+/// `invalid_request` for two ways at once, or a header that is repeated.
+pub fn client_key(
+    request: &HttpRequest,
+    form: &mut Form,
+    profile: &Profile,
+) -> Result<Option<PresentedKey>, OAuthError> {
+    let in_header = basic(request).map_err(refused)?;
+    let in_form = (form.take("client_id"), form.take("client_secret"));
+    let (id, secret) = match (in_header, in_form) {
+        // The id may be repeated in the form; two ways to authenticate at once may not (RFC 6749 section 2.3).
+        (Some((id, secret)), (named, None)) if named.as_ref().is_none_or(|named| *named == id) => (id, secret),
+        (Some(_), _) => return Err(several()),
+        (None, (None, None)) => return Ok(None),
+        (None, (Some(id), None)) if id == LOGIN_CLIENT => return Ok(None),
+        (None, (id, secret)) => (id.unwrap_or_default(), secret.unwrap_or_default()),
+    };
+    Ok(Some(match id.parse() {
+        Ok(id) => PresentedKey { id: Some(id), ..PresentedKey::read(profile, &secret) },
+        Err(_) => PresentedKey::default(),
+    }))
+}
+
+fn refused(refusal: Refusal) -> OAuthError {
+    OAuthError::of(refusal, "invalid_client")
+}
+
+fn several() -> OAuthError {
+    OAuthError::new("invalid_request", "Authenticate in one way only")
+}
