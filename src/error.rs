@@ -20,6 +20,7 @@ impl Refusal {
         match self {
             Self::MalformedRequest(_) => (StatusCode::BAD_REQUEST, "malformed_request"),
             Self::TenantRequired(_) => (StatusCode::BAD_REQUEST, "tenant_required"),
+            Self::UnsupportedTokenType => (StatusCode::BAD_REQUEST, "unsupported_token_type"),
             Self::InvalidCredentials => (StatusCode::UNAUTHORIZED, "invalid_credentials"),
             Self::InvalidApiKey => (StatusCode::UNAUTHORIZED, "invalid_api_key"),
             Self::InvalidToken => (StatusCode::UNAUTHORIZED, "invalid_token"),
@@ -173,7 +174,8 @@ impl ResponseError for Refusal {
     }
 }
 
-/// A refusal at the OAuth 2.0 endpoints, in the words of RFC 6749 section 5.2 and RFC 8693 section 2.2.2.
+/// A refusal at the OAuth 2.0 endpoints, in the words of RFC 6749 section 5.2, RFC 7009 section 2.2.1 and RFC 8693
+/// section 2.2.2.
 #[derive(Debug)]
 pub struct OAuthError {
     /// RFC 6749's word for it.
@@ -206,6 +208,7 @@ impl OAuthError {
             // RFC 6749 has no word for a limit; this one says that the same request may succeed later.
             Refusal::RateLimited(_) | Refusal::Overloaded | Refusal::Unavailable => "temporarily_unavailable",
             Refusal::Internal => "server_error",
+            Refusal::UnsupportedTokenType => "unsupported_token_type",
             _ => credential,
         };
         let status = match (&refusal, error) {

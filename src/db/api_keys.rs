@@ -205,6 +205,17 @@ pub fn revoke(connection: &mut DbConnection, tenant: TenantId, id: ApiKeyId, now
         .map(|rows| rows == 1)
 }
 
+/// Revokes a key for good by a secret that works; false where it is dead already, or that secret was replaced meanwhile.
+pub fn revoke_by_secret(connection: &mut DbConnection, id: ApiKeyId, hash: &[u8], now: Timestamp) -> QueryResult<bool> {
+    let previous = api_keys::previous_hash.eq(hash).and(api_keys::previous_until.gt(now));
+    diesel::update(api_keys::table.find(id))
+        .filter(api_keys::key_hash.eq(hash).or(previous))
+        .filter(api_keys::revoked_at.is_null())
+        .set(api_keys::revoked_at.eq(now))
+        .execute(connection)
+        .map(|rows| rows == 1)
+}
+
 /// Lets a living key end at `end`; false where it is revoked.
 pub fn expire(connection: &mut DbConnection, tenant: TenantId, id: ApiKeyId, end: Timestamp) -> QueryResult<bool> {
     diesel::update(api_keys::table.find(id))

@@ -103,6 +103,9 @@ pub enum Refusal {
     /// Fields that can never be changed.
     #[error("{0} cannot be changed; create a new key instead")]
     ImmutableField(&'static str),
+    /// An access token cannot be revoked: whoever verifies it offline would not hear of it.
+    #[error("Access tokens cannot be revoked; revoke the refresh token or the API key that they came from")]
+    UnsupportedTokenType,
     /// The key has used up its requests for now.
     #[error("Too many requests with this API key; try again in {} s", .0.retry_after)]
     RateLimited(RateLimitState),

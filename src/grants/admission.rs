@@ -56,6 +56,15 @@ pub async fn with_key<T>(
     }
 }
 
+/// Whether a client is the key that it says it is, and that key lives. Nothing is asked of it besides: address, plan and
+/// limit are rules for what a key is used for.
+///
+/// # Errors
+/// [`Refusal::InvalidApiKey`].
+pub async fn authenticate(app: &App, presented: &PresentedKey, client: &Actor, now: Timestamp) -> Result<(), Refusal> {
+    with_key(app, presented, client, now, |key, _| key.ensure_usable(now).map(|()| ((), Scopes::NONE))).await
+}
+
 /// The rules for a key, in the order in which they are told; what is left of its limit then, where it has one.
 ///
 /// # Errors

@@ -8,7 +8,8 @@ use serde::Serialize;
 use super::idempotency::{self, IdempotencyKey};
 use super::key_groups;
 use crate::app::App;
-use crate::db::{api_keys, audit};
+use crate::db::{DbConnection, api_keys, audit};
+use crate::domain::actor::Who;
 use crate::domain::api_key::ApiKey;
 use crate::domain::change::Change;
 use crate::domain::constraints::Constraints;
@@ -115,6 +116,35 @@ pub async fn revoke(app: &App, by: &Actor, tenant: TenantId, id: ApiKeyId) -> Re
         .write(move |connection| {
             api_keys::find(connection, tenant, id)?.ok_or(Refusal::NotFound)?;
             if api_keys::revoke(connection, tenant, id, now)? {
+                audit::record(connection, &event)?;
+            }
+            Ok(())
+        })
+        .await
+}
+
+/// Revokes the key of a secret for good, whoever has it. In an overlap either secret will do: both are the same key's. One that
+/// is no key's ends nothing, and that is no error.
+///
+/// `allowed_ips` is not asked: it limits what a key opens, and a key that has leaked must be ended from wherever it is
+/// found. Nor is its expiry: a clock that steps back must not bring it back to life.
+///
+/// # Errors
+/// The database does not answer: then nothing is promised.
+pub async fn revoke_by_holder(app: &App, by: &Actor, secret: &ApiKeySecret) -> Result<(), Refusal> {
+    let now = app.now();
+    let (hash, two_secrets) = (app.api_keys.hash(secret), app.profile.has_ids_and_secrets());
+    let sought = hash.clone();
+    // Read first: whoever floods us with made-up keys holds up no writer.
+    let find = move |connection: &mut DbConnection| {
+        api_keys::find_by_secret(connection, &sought, two_secrets, now).map_err(Refusal::from)
+    };
+    let Some((key, _)) = app.db.read(find).await? else { return Ok(()) };
+    let event = app.event(by, "api_key.revoked", now)?.by(Who::ApiKey(key.id)).tenant(key.tenant_id);
+    let event = event.target("api-key", key.id).details("by its holder");
+    app.db
+        .write(move |connection| {
+            if api_keys::revoke_by_secret(connection, key.id, &hash, now)? {
                 audit::record(connection, &event)?;
             }
             Ok(())

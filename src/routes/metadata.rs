@@ -20,6 +20,8 @@ pub struct Discovery<'a> {
     response_types_supported: [&'static str; 0],
     subject_types_supported: [&'static str; 1],
     token_endpoint_auth_methods_supported: [&'static str; 3],
+    revocation_endpoint: String,
+    revocation_endpoint_auth_methods_supported: [&'static str; 3],
     id_token_signing_alg_values_supported: Vec<&'static str>,
     service_documentation: String,
 }
@@ -66,6 +68,8 @@ pub async fn discovery(app: Data<App>) -> HttpResponse {
         response_types_supported: [],
         subject_types_supported: ["public"],
         token_endpoint_auth_methods_supported: ["client_secret_basic", "client_secret_post", "none"],
+        revocation_endpoint: format!("{base}/oauth2/revoke"),
+        revocation_endpoint_auth_methods_supported: ["client_secret_basic", "client_secret_post", "none"],
         id_token_signing_alg_values_supported: algorithms.into_iter().map(Algorithm::as_str).collect(),
         service_documentation: format!("{base}/docs"),
     })

@@ -1,4 +1,5 @@
-//! `/oauth2/token`: the same grants in the words of RFC 6749, for stock OAuth clients (contract section 4.3).
+//! `/oauth2`: the same grants in the words of RFC 6749, for stock OAuth clients, and the ends of what they give (contract
+//! section 4.3).
 
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::web::Data;
@@ -16,9 +17,10 @@ use crate::extract::form::Form;
 use crate::extract::oauth_client::client_key;
 use crate::extract::tenant::named_tenant;
 use crate::grants;
-use crate::grants::admission::PresentedKey;
+use crate::grants::admission::{PresentedKey, authenticate};
 use crate::grants::exchange::ExchangeRequest;
 use crate::grants::refresh::RefreshRequest;
+use crate::manage;
 use crate::tokens::claims::LOGIN_CLIENT;
 
 /// RFC 8693 section 2.1.
@@ -120,6 +122,32 @@ async fn exchange(
     grants::exchange::exchange(app, request).await.map(exchanged).map_err(refused)
 }
 
+/// Ends the session of a refresh token, or an API key for good (RFC 7009). Whoever holds the token may end it.
+#[utoipa::path(
+    post, path = "/oauth2/revoke", tag = "oauth 2.0", security(("basic" = []), ()),
+    request_body(content_type = "application/x-www-form-urlencoded", content = StateForm),
+    responses(
+        (status = 200, description = "It is dead, or never was a token"),
+        (status = 400, description = "RFC 7009 section 2.2.1", body = OAuthProblem),
+        (status = 401, description = "invalid_client", body = OAuthProblem)
+    )
+)]
+pub async fn revoke(
+    app: Data<App>,
+    request: HttpRequest,
+    Client(client): Client,
+    mut form: Form,
+) -> Result<HttpResponse, OAuthError> {
+    let refused = |refusal| OAuthError::of(refusal, "invalid_client");
+    if let Some(key) = client_key(&request, &mut form, &app.profile)? {
+        authenticate(&app, &key, &client, app.now()).await.map_err(refused)?;
+    }
+    // Of every kind of token we know by its form what it is: `token_type_hint` would tell us nothing.
+    let token = form.require("token")?;
+    manage::revocation::revoke(&app, &client, &token).await.map_err(refused)?;
+    Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).finish())
+}
+
 fn scopes(form: &mut Form) -> Result<Option<Scopes>, OAuthError> {
     let text = form.take("scope");
     text.map(|text| text.parse().map_err(|_| OAuthError::new("invalid_scope", "The scope is malformed"))).transpose()
@@ -143,6 +171,18 @@ pub struct TokenForm {
     requested_token_type: Option<String>,
     scope: Option<String>,
     audience: Option<String>,
+}
+
+/// The form of a revocation, as OpenAPI describes it.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "the form is read parameter by parameter; this describes it")]
+pub struct StateForm {
+    /// The token.
+    token: String,
+    /// Not needed, and not looked at.
+    token_type_hint: Option<String>,
+    client_id: Option<String>,
+    client_secret: Option<String>,
 }
 
 /// An error, as OpenAPI describes it.

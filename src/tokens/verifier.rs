@@ -14,29 +14,41 @@ const LONGEST: usize = 24 * 1024;
 /// Checks access tokens that come back to us.
 pub struct Verifier {
     keyring: Keyring,
+    /// Who this server is, as an audience: the first of `tokens.audience`.
+    audience: String,
     /// The rules for a key of each algorithm.
     rules: [(Algorithm, Validation); Algorithm::ALL.len()],
 }
 
 impl Verifier {
-    /// A verifier by this configuration: it accepts tokens for the first audience only, for that is what
-    /// this server is.
+    /// A verifier by this configuration.
     #[must_use]
     pub fn new(config: &Config, keyring: Keyring) -> Self {
         let issuer = config.server.public_url.issuer();
-        let audience = config.tokens.audience.first().map(|first| first.name.as_str()).unwrap_or_default();
-        Self { keyring, rules: Algorithm::ALL.map(|algorithm| (algorithm, rules(algorithm, issuer, audience))) }
+        let audiences: Vec<_> = config.tokens.audience.iter().map(|audience| audience.name.as_str()).collect();
+        Self {
+            keyring,
+            audience: audiences.first().copied().unwrap_or_default().to_owned(),
+            rules: Algorithm::ALL.map(|algorithm| (algorithm, rules(algorithm, issuer, &audiences))),
+        }
     }
 
-    /// Checks everything that can be checked without the database.
-    ///
-    /// The key is the one that `kid` names among ours, and the algorithm is that key's: whatever else the header
-    /// says (`alg: none`, `HS256` over a public key, `jku`, `jwk`) finds no key that would verify it.
+    /// Checks everything that can be checked without the database of a token that opens something here: one for the first
+    /// audience, for that is what this server is.
     ///
     /// # Errors
     /// [`Refusal::InvalidToken`].
     pub fn verify(&self, jwt: &str, now: Timestamp) -> Result<Claims, Refusal> {
-        self.checked(jwt).filter(|claims| now.seconds() < claims.exp).ok_or(Refusal::InvalidToken)
+        self.verify_for_anybody(jwt, now).filter(|claims| claims.aud == self.audience).ok_or(Refusal::InvalidToken)
+    }
+
+    /// The same of a token that we issued, for whichever of `tokens.audience`; none where it is not accepted.
+    ///
+    /// The key is the one that `kid` names among ours, and the algorithm is that key's: whatever else the header
+    /// says (`alg: none`, `HS256` over a public key, `jku`, `jwk`) finds no key that would verify it.
+    #[must_use]
+    pub fn verify_for_anybody(&self, jwt: &str, now: Timestamp) -> Option<Claims> {
+        self.checked(jwt).filter(|claims| now.seconds() < claims.exp)
     }
 
     fn checked(&self, jwt: &str) -> Option<Claims> {
@@ -55,11 +67,11 @@ impl Verifier {
     }
 }
 
-fn rules(algorithm: Algorithm, issuer: &str, audience: &str) -> Validation {
+fn rules(algorithm: Algorithm, issuer: &str, audiences: &[&str]) -> Validation {
     let mut rules = Validation::new(jwt_algorithm(algorithm));
     rules.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
     rules.set_issuer(&[issuer]);
-    rules.set_audience(&[audience]);
+    rules.set_audience(audiences);
     // The library would ask the system's clock; `verify` asks ours.
     rules.validate_exp = false;
     rules

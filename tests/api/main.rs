@@ -26,6 +26,7 @@ mod login;
 mod management;
 mod metadata;
 mod oauth;
+mod oauth_revoke;
 mod profiles;
 mod races;
 mod refresh;

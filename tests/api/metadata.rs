@@ -92,6 +92,10 @@ fn both_discovery_documents_say_the_same(jeton: Jeton) {
     let methods = list("token_endpoint_auth_methods_supported");
     assert!(methods.contains("client_secret_basic") && methods.contains("client_secret_post"), "{methods:?}");
     assert!(oauth["response_types_supported"].is_array(), "RFC 8414 section 2 requires it");
+    assert_eq!(oauth["revocation_endpoint"], "https://jeton.test/oauth2/revoke");
+    let by_key = ["client_secret_basic", "client_secret_post"];
+    let holder = [&by_key[..], &["none"]].concat();
+    assert_eq!(oauth["revocation_endpoint_auth_methods_supported"], json!(holder));
 }
 
 #[both_databases]

@@ -272,7 +272,7 @@ fn app_identifiers_are_public_names(jeton: Jeton) {
 }
 
 /// Ids with secrets, read by Basic, which only one access type has.
-const ID_AND_SECRET: &str = r#"
+pub const ID_AND_SECRET: &str = r#"
 name = "vault"
 [key]
 prefix = "v_"

@@ -43,6 +43,7 @@ const ROUTES: &[(&str, &str, Expected)] = &[
     ("POST", "/api/v1/auth/exchange", [401, 401, 401, 401, 401, 200, 401, 401]),
     ("GET", "/api/v1/auth/forward", all(400)),
     ("POST", "/oauth2/token", all(400)),
+    ("POST", "/oauth2/revoke", all(200)),
     ("GET", "/api/v1/tenants", operators(200)),
     ("POST", "/api/v1/tenants", operators(201)),
     ("GET", "/api/v1/tenants/{tenant_id}", operators(200)),
@@ -207,7 +208,7 @@ impl World {
             None => request,
         };
         match body(path) {
-            _ if path == "/oauth2/token" => request.form(&[]),
+            _ if path.starts_with("/oauth2/") => request.form(&[("token", "unknown")]),
             Some(body) if method != "GET" && method != "DELETE" => request.json(body),
             _ => request.send(),
         }
