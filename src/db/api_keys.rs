@@ -47,7 +47,7 @@ pub fn insert(connection: &mut DbConnection, key: &ApiKey, hash: &[u8]) -> Query
 }
 
 /// Finds a key and its tenant by the hash of a secret that works: where keys may have two, also of the one before the last
-/// rotation.
+/// rotation, and then as it is for that one.
 pub fn find_by_secret(
     connection: &mut DbConnection,
     hash: &[u8],
@@ -55,7 +55,10 @@ pub fn find_by_secret(
     now: Timestamp,
 ) -> QueryResult<Option<(ApiKey, Tenant)>> {
     match find_by_hash(connection, hash)? {
-        None if two_secrets => find_by_previous_hash(connection, hash, now),
+        None if two_secrets => {
+            let found = find_by_previous_hash(connection, hash, now)?;
+            Ok(found.map(|(key, tenant)| (key.by_previous_secret(), tenant)))
+        }
         found => Ok(found),
     }
 }

@@ -112,6 +112,13 @@ impl ApiKey {
         if is_older && !overlaps { Err(Refusal::InvalidToken) } else { Ok(()) }
     }
 
+    /// The key as it is for whoever has the secret before this one: it ends with the overlap, and what is issued for it too.
+    #[must_use]
+    pub fn by_previous_secret(self) -> Self {
+        let expires_at = self.expires_at.into_iter().chain(self.previous_until).min();
+        Self { expires_at, secret_changed_at: None, ..self }
+    }
+
     /// How long the key still lives.
     #[must_use]
     pub fn time_left(&self, now: Timestamp) -> TimeDelta {
@@ -155,5 +162,16 @@ mod tests {
         let revoked = ApiKey { revoked_at: Some(Timestamp(5)), ..key() };
         assert_eq!(revoked.state(Timestamp(0)), ApiKeyState::Revoked);
         assert!(revoked.ensure_usable(Timestamp(0)).is_err());
+    }
+
+    #[test]
+    fn a_previous_secret_ends_with_the_overlap_or_the_key() {
+        let end = |expires_at, until| {
+            let key = ApiKey { expires_at, previous_until: Some(Timestamp(until)), ..key() };
+            key.by_previous_secret().expires_at
+        };
+        assert_eq!(end(None, 5), Some(Timestamp(5)));
+        assert_eq!(end(Some(Timestamp(10)), 5), Some(Timestamp(5)));
+        assert_eq!(end(Some(Timestamp(10)), 20), Some(Timestamp(10)));
     }
 }

@@ -313,6 +313,9 @@ fn a_rotation_of_id_and_secret_keeps_the_id(jeton: Jeton) {
     for secret in [&third, &fourth] {
         expect_admitted(get(secret));
     }
+    let lives = |secret: &str| key.forged(secret).exchange().expect_tokens().json()["expires_in"].as_i64();
+    assert!(lives(&third) <= Some(60), "what the old secret gives ends with the overlap");
+    assert_eq!(lives(&fourth), Some(900));
     jeton.advance(Duration::from_secs(61));
     get(&third).expect_problem(401, "invalid_api_key");
     expect_admitted(get(&fourth));
