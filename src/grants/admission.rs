@@ -43,17 +43,28 @@ pub async fn with_key<T>(
         note_refusal(app, client, None, &Refusal::InvalidApiKey, now)?;
         return Err(Refusal::InvalidApiKey);
     };
-    let (id, tenant_id) = (key.id, key.tenant_id);
-    match presented.ensure_it_is(app, &key).and_then(|()| rules(key, tenant)) {
-        Ok((done, scopes)) => {
-            app.usage.count_success(id, &scopes, now);
-            Ok(done)
-        }
-        Err(refusal) => {
-            note_refusal(app, client, Some((id, tenant_id)), &refusal, now)?;
-            Err(refusal)
-        }
+    let id = (key.id, key.tenant_id);
+    let result = presented.ensure_it_is(app, &key).and_then(|()| rules(key, tenant));
+    let (done, scopes) = noted(app, client, id, result, now)?;
+    app.usage.count_success(id.0, &scopes, now);
+    Ok(done)
+}
+
+/// What rules said of a key, or of a token of it; a refusal is remembered.
+///
+/// # Errors
+/// The refusal.
+pub fn noted<T>(
+    app: &App,
+    client: &Actor,
+    key: (ApiKeyId, TenantId),
+    result: Result<T, Refusal>,
+    now: Timestamp,
+) -> Result<T, Refusal> {
+    if let Err(refusal) = &result {
+        note_refusal(app, client, Some(key), refusal, now)?;
     }
+    result
 }
 
 /// Whether a client is the key that it says it is, and that key lives. Nothing is asked of it besides: address, plan and
@@ -92,7 +103,7 @@ pub fn admit(
 ///
 /// # Errors
 /// [`Refusal::Internal`] without randomness.
-pub fn note_refusal(
+fn note_refusal(
     app: &App,
     client: &Actor,
     key: Option<(ApiKeyId, TenantId)>,

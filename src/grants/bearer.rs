@@ -3,7 +3,7 @@
 //! Downstream services verify offline and would accept a token until it expires. We look: a token whose session or key died
 //! a moment ago opens nothing here any more.
 
-use super::admission::{admit, note_refusal};
+use super::admission::{admit, noted};
 use crate::app::App;
 use crate::db::{api_keys, sessions};
 use crate::domain::api_key::ApiKey;
@@ -47,10 +47,7 @@ impl Bearer {
         } else {
             Err(Refusal::ManagementNotAllowed)
         };
-        if let Err(refusal) = &rules {
-            note_refusal(app, client, Some((key.id, tenant.id)), refusal, now)?;
-        }
-        rules
+        noted(app, client, (key.id, tenant.id), rules, now)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! An API key is exchanged for a token with the one scope that the endpoint needs. A token of ours is passed on as it is.
 
-use super::admission::{PresentedKey, admit, note_refusal, with_key};
+use super::admission::{PresentedKey, admit, noted, with_key};
 use super::bearer::{self, Bearer};
 use super::exchange::token_of_key;
 use crate::app::App;
@@ -97,16 +97,9 @@ async fn pass_on(app: &App, request: &ForwardRequest, jwt: &str, now: Timestamp)
                 ensure_endpoint(app, request, &tenant, key.access_type.as_ref(), &scopes, Holder::ApiKey)?;
                 Ok(rate)
             };
-            match rules() {
-                Ok(rate) => {
-                    let subject = key.id.to_string();
-                    Ok(Authorized { jwt: jwt.to_owned(), tenant: tenant.id, subject, scopes, rate })
-                }
-                Err(refusal) => {
-                    note_refusal(app, &request.client, Some((key.id, tenant.id)), &refusal, now)?;
-                    Err(refusal)
-                }
-            }
+            let rate = noted(app, &request.client, (key.id, tenant.id), rules(), now)?;
+            let subject = key.id.to_string();
+            Ok(Authorized { jwt: jwt.to_owned(), tenant: tenant.id, subject, scopes, rate })
         }
     }
 }
