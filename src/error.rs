@@ -228,6 +228,21 @@ impl OAuthError {
         Self { error, description: refusal.to_string(), status, refusal: Some(refusal) }
     }
 
+    /// The same of who asks about something else than their own credential: that a scope is lacking is told them in the words
+    /// of RFC 6750 section 3.1.
+    #[must_use]
+    pub fn of_caller(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::InsufficientScope { .. } => Self {
+                error: "insufficient_scope",
+                description: refusal.to_string(),
+                status: StatusCode::FORBIDDEN,
+                refusal: Some(refusal),
+            },
+            other => Self::of(other, "invalid_client"),
+        }
+    }
+
     /// The code that the metrics count it under.
     #[must_use]
     pub fn code(&self) -> &'static str {
@@ -248,8 +263,13 @@ impl ResponseError for OAuthError {
 
     fn error_response(&self) -> HttpResponse {
         let mut answer = builder(self.status, self.refusal.as_ref());
-        if self.status == StatusCode::UNAUTHORIZED {
-            answer.insert_header((WWW_AUTHENTICATE, r#"Basic realm="jeton", charset="UTF-8""#));
+        let challenge = match self.status {
+            StatusCode::UNAUTHORIZED => Some(r#"Basic realm="jeton", charset="UTF-8""#.to_owned()),
+            StatusCode::FORBIDDEN => self.refusal.as_ref().and_then(challenge),
+            _ => None,
+        };
+        if let Some(challenge) = challenge {
+            answer.insert_header((WWW_AUTHENTICATE, challenge));
         }
         answer.json(json!({ "error": self.error, "error_description": plain(&self.description) }))
     }

@@ -139,6 +139,6 @@ fn key(profile: &Profile, text: &str, location: Option<KeyLocation>) -> Presente
 }
 
 /// Three parts between dots, as in no API key.
-fn looks_like_jwt(text: &str) -> bool {
+pub(super) fn looks_like_jwt(text: &str) -> bool {
     text.split('.').count() == 3
 }

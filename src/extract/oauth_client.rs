@@ -2,11 +2,13 @@
 
 use actix_web::HttpRequest;
 
-use super::authorization::basic;
+use super::authorization::{basic, bearer};
+use super::credential::looks_like_jwt;
 use super::form::Form;
 use crate::domain::Refusal;
 use crate::error::OAuthError;
 use crate::grants::admission::PresentedKey;
+use crate::grants::forward_auth::Credential;
 use crate::profile::Profile;
 use crate::tokens::claims::LOGIN_CLIENT;
 
@@ -36,6 +38,20 @@ pub fn client_key(
         Ok(id) => PresentedKey { id: Some(id), ..PresentedKey::read(profile, &secret) },
         Err(_) => PresentedKey::default(),
     }))
+}
+
+/// Who asks about a token (RFC 7662 section 2.1): a client as above, or an API key or an access token as `Bearer`, in every
+/// profile. Where nobody is named, a key that does not even look like one.
+///
+/// # Errors
+/// `invalid_request` for two ways at once, or a header that is repeated.
+pub fn caller(request: &HttpRequest, form: &mut Form, profile: &Profile) -> Result<Credential, OAuthError> {
+    match (bearer(request).map_err(refused)?, client_key(request, form, profile)?) {
+        (Some(_), Some(_)) => Err(several()),
+        (Some(text), None) if looks_like_jwt(text) => Ok(Credential::AccessToken(text.to_owned())),
+        (Some(text), None) => Ok(Credential::ApiKey(PresentedKey::read(profile, text))),
+        (None, key) => Ok(Credential::ApiKey(key.unwrap_or_default())),
+    }
 }
 
 fn refused(refusal: Refusal) -> OAuthError {

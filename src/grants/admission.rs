@@ -135,7 +135,10 @@ impl PresentedKey {
 
     /// Refuses a key that was presented with another's id, or without its own, or where keys of its access type are not
     /// read; one whose access type is gone from the profile too.
-    fn ensure_it_is(&self, app: &App, key: &ApiKey) -> Result<(), Refusal> {
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidApiKey`].
+    pub(super) fn ensure_it_is(&self, app: &App, key: &ApiKey) -> Result<(), Refusal> {
         let access_type = key.access_type.as_ref();
         let is_its_id = self.id.is_none_or(|id| id == key.id);
         let has_its_id = !self.lacks_id || app.profile.form(access_type) == KeyForm::Token;
@@ -149,7 +152,12 @@ impl PresentedKey {
     }
 }
 
-async fn find(app: &App, presented: &PresentedKey, now: Timestamp) -> Result<Option<(ApiKey, Tenant)>, Refusal> {
+/// The key that was presented, whatever may be said against it.
+pub(super) async fn find(
+    app: &App,
+    presented: &PresentedKey,
+    now: Timestamp,
+) -> Result<Option<(ApiKey, Tenant)>, Refusal> {
     let Some(secret) = &presented.secret else { return Ok(None) };
     let (hash, two_secrets) = (app.api_keys.hash(secret), app.profile.has_ids_and_secrets());
     app.db.read(move |connection| Ok(api_keys::find_by_secret(connection, &hash, two_secrets, now)?)).await

@@ -57,13 +57,21 @@ impl Bearer {
 /// [`Refusal::InvalidToken`]; [`Refusal::TenantSuspended`].
 pub async fn accept(app: &App, jwt: &str, now: Timestamp) -> Result<Bearer, Refusal> {
     let claims = app.verifier.verify(jwt, now)?;
+    rests_on(app, &claims, now).await
+}
+
+/// What a genuine token rests on, which must live.
+///
+/// # Errors
+/// [`Refusal::InvalidToken`]; [`Refusal::TenantSuspended`].
+pub async fn rests_on(app: &App, claims: &Claims, now: Timestamp) -> Result<Bearer, Refusal> {
     match claims.sid {
         Some(session) => user(app, claims, session, now).await,
         None => api_key(app, claims, now).await,
     }
 }
 
-async fn user(app: &App, claims: Claims, id: SessionId, now: Timestamp) -> Result<Bearer, Refusal> {
+async fn user(app: &App, claims: &Claims, id: SessionId, now: Timestamp) -> Result<Bearer, Refusal> {
     let found: Option<(Session, Member)> =
         app.db.read(move |connection| sessions::find_with_member(connection, id).map_err(Refusal::from)).await?;
     let (session, member) = found.ok_or(Refusal::InvalidToken)?;
@@ -76,7 +84,7 @@ async fn user(app: &App, claims: Claims, id: SessionId, now: Timestamp) -> Resul
     Ok(Bearer::User { scopes: claims.scope.and(&held), session: session.id, member: Box::new(member) })
 }
 
-async fn api_key(app: &App, claims: Claims, now: Timestamp) -> Result<Bearer, Refusal> {
+async fn api_key(app: &App, claims: &Claims, now: Timestamp) -> Result<Bearer, Refusal> {
     let id = claims.sub.into();
     let found: Option<(ApiKey, Tenant)> =
         app.db.read(move |connection| api_keys::find_with_tenant(connection, id).map_err(Refusal::from)).await?;

@@ -4,6 +4,7 @@ pub mod admission;
 pub mod bearer;
 pub mod exchange;
 pub mod forward_auth;
+pub mod introspection;
 pub mod login;
 pub mod refresh;
 mod session_tokens;

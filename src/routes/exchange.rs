@@ -2,13 +2,14 @@
 
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::web::Data;
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use validator::Validate;
 
 use crate::app::App;
+use crate::domain::rate_limit::RateLimitState;
 use crate::domain::{Refusal, Scopes, TenantId};
 use crate::error::rate_limit_fields;
 use crate::extract::client::Client;
@@ -78,12 +79,17 @@ pub async fn exchange(
 
 /// The answer to an exchange, here and at `/oauth2/token`.
 pub(super) fn exchanged(Exchanged { token, rate }: Exchanged) -> HttpResponse {
+    unstored(rate.as_ref()).json(ExchangeAnswer::from(token))
+}
+
+/// An answer that no cache may keep, with what is left of the limit of who asked.
+pub(super) fn unstored(rate: Option<&RateLimitState>) -> HttpResponseBuilder {
     let mut answer = HttpResponse::Ok();
     answer.insert_header((CACHE_CONTROL, "no-store"));
-    for field in rate.iter().flat_map(rate_limit_fields) {
+    for field in rate.into_iter().flat_map(rate_limit_fields) {
         answer.insert_header(field);
     }
-    answer.json(ExchangeAnswer::from(token))
+    answer
 }
 
 impl From<AccessToken> for ExchangeAnswer {

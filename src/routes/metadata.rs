@@ -22,6 +22,8 @@ pub struct Discovery<'a> {
     token_endpoint_auth_methods_supported: [&'static str; 3],
     revocation_endpoint: String,
     revocation_endpoint_auth_methods_supported: [&'static str; 3],
+    introspection_endpoint: String,
+    introspection_endpoint_auth_methods_supported: [&'static str; 3],
     id_token_signing_alg_values_supported: Vec<&'static str>,
     service_documentation: String,
 }
@@ -70,6 +72,9 @@ pub async fn discovery(app: Data<App>) -> HttpResponse {
         token_endpoint_auth_methods_supported: ["client_secret_basic", "client_secret_post", "none"],
         revocation_endpoint: format!("{base}/oauth2/revoke"),
         revocation_endpoint_auth_methods_supported: ["client_secret_basic", "client_secret_post", "none"],
+        introspection_endpoint: format!("{base}/oauth2/introspect"),
+        // The last is of the registry of access token types, which RFC 8414 section 2 admits here.
+        introspection_endpoint_auth_methods_supported: ["client_secret_basic", "client_secret_post", "Bearer"],
         id_token_signing_alg_values_supported: algorithms.into_iter().map(Algorithm::as_str).collect(),
         service_documentation: format!("{base}/docs"),
     })

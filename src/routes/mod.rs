@@ -62,8 +62,9 @@ fn table(config: &mut ServiceConfig) {
         "/api/v1/auth/sessions/{id}" => delete account::revoke_session;
         "/api/v1/auth/password"      => post account::change_password;
 
-        "/oauth2/token"  => post oauth::token;
-        "/oauth2/revoke" => post oauth::revoke;
+        "/oauth2/token"      => post oauth::token;
+        "/oauth2/revoke"     => post oauth::revoke;
+        "/oauth2/introspect" => post oauth::introspect;
 
         "/api/v1/tenants"                     => get tenants::list, post tenants::create;
         "/api/v1/tenants/{tenant_id}"         => get tenants::find, patch tenants::change, delete tenants::delete;

@@ -1,12 +1,11 @@
 //! `/oauth2`: the same grants in the words of RFC 6749, for stock OAuth clients, and the ends of what they give (contract
 //! section 4.3).
 
-use actix_web::http::header::CACHE_CONTROL;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 
-use super::exchange::{ACCESS_TOKEN_URN, ExchangeAnswer, exchanged};
+use super::exchange::{ACCESS_TOKEN_URN, ExchangeAnswer, exchanged, unstored};
 use super::login::TokenAnswer;
 use crate::app::App;
 use crate::domain::refresh_token::RefreshToken;
@@ -14,11 +13,12 @@ use crate::domain::{Actor, Refusal, Scopes};
 use crate::error::OAuthError;
 use crate::extract::client::Client;
 use crate::extract::form::Form;
-use crate::extract::oauth_client::client_key;
+use crate::extract::oauth_client::{caller, client_key};
 use crate::extract::tenant::named_tenant;
 use crate::grants;
 use crate::grants::admission::{PresentedKey, authenticate};
 use crate::grants::exchange::ExchangeRequest;
+use crate::grants::introspection::{Introspected, IntrospectionRequest, TokenState};
 use crate::grants::refresh::RefreshRequest;
 use crate::manage;
 use crate::tokens::claims::LOGIN_CLIENT;
@@ -125,7 +125,7 @@ async fn exchange(
 /// Ends the session of a refresh token, or an API key for good (RFC 7009). Whoever holds the token may end it.
 #[utoipa::path(
     post, path = "/oauth2/revoke", tag = "oauth 2.0", security(("basic" = []), ()),
-    request_body(content_type = "application/x-www-form-urlencoded", content = StateForm),
+    request_body(content_type = "application/x-www-form-urlencoded", content = SingleTokenForm),
     responses(
         (status = 200, description = "It is dead, or never was a token"),
         (status = 400, description = "RFC 7009 section 2.2.1", body = OAuthProblem),
@@ -145,7 +145,35 @@ pub async fn revoke(
     // Of every kind of token we know by its form what it is: `token_type_hint` would tell us nothing.
     let token = form.require("token")?;
     manage::revocation::revoke(&app, &client, &token).await.map_err(refused)?;
-    Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).finish())
+    Ok(unstored(None).finish())
+}
+
+/// Tells what a token of the caller's tenant is worth at this moment (RFC 7662).
+#[utoipa::path(
+    post, path = "/oauth2/introspect", tag = "oauth 2.0", security(("basic" = []), ("api_key" = []), ("bearer" = [])),
+    request_body(content_type = "application/x-www-form-urlencoded", content = SingleTokenForm),
+    responses(
+        (status = 200, description = "RFC 7662 section 2.2", body = TokenState),
+        (status = 400, description = "invalid_request", body = OAuthProblem),
+        (status = 401, description = "invalid_client", body = OAuthProblem),
+        (status = 403, description = "insufficient_scope", body = OAuthProblem)
+    )
+)]
+pub async fn introspect(
+    app: Data<App>,
+    request: HttpRequest,
+    Client(client): Client,
+    mut form: Form,
+) -> Result<HttpResponse, OAuthError> {
+    let request = IntrospectionRequest {
+        caller: caller(&request, &mut form, &app.profile)?,
+        tenant: named_tenant(&request).map_err(OAuthError::of_caller)?,
+        token: form.require("token")?,
+        client,
+    };
+    let Introspected { state, rate } =
+        grants::introspection::introspect(&app, request).await.map_err(OAuthError::of_caller)?;
+    Ok(unstored(rate.as_ref()).json(state))
 }
 
 fn scopes(form: &mut Form) -> Result<Option<Scopes>, OAuthError> {
@@ -154,7 +182,7 @@ fn scopes(form: &mut Form) -> Result<Option<Scopes>, OAuthError> {
 }
 
 fn answer(body: impl Serialize) -> HttpResponse {
-    HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(body)
+    unstored(None).json(body)
 }
 
 /// The form, as OpenAPI describes it.
@@ -173,10 +201,10 @@ pub struct TokenForm {
     audience: Option<String>,
 }
 
-/// The form of a revocation, as OpenAPI describes it.
+/// The form of a revocation or introspection, as OpenAPI describes it.
 #[derive(utoipa::ToSchema)]
 #[expect(dead_code, reason = "the form is read parameter by parameter; this describes it")]
-pub struct StateForm {
+pub struct SingleTokenForm {
     /// The token.
     token: String,
     /// Not needed, and not looked at.

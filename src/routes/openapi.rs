@@ -24,7 +24,7 @@ use crate::error::Problem;
     paths(
         login::login, login::refresh, login::logout,
         account::logout_all, account::me, account::sessions, account::revoke_session, account::change_password,
-        exchange::exchange, forward_auth::authorize, oauth::token, oauth::revoke,
+        exchange::exchange, forward_auth::authorize, oauth::token, oauth::revoke, oauth::introspect,
         api_keys::create, api_keys::list, api_keys::find, api_keys::change, api_keys::revoke, api_keys::rotate,
         usage::usage,
         key_groups::create, key_groups::list, key_groups::find, key_groups::delete,

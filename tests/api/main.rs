@@ -22,6 +22,7 @@ mod faults;
 mod forward_auth;
 mod harness;
 mod hostile_tokens;
+mod introspect;
 mod login;
 mod management;
 mod metadata;

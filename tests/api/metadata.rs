@@ -96,6 +96,9 @@ fn both_discovery_documents_say_the_same(jeton: Jeton) {
     let by_key = ["client_secret_basic", "client_secret_post"];
     let holder = [&by_key[..], &["none"]].concat();
     assert_eq!(oauth["revocation_endpoint_auth_methods_supported"], json!(holder));
+    assert_eq!(oauth["introspection_endpoint"], "https://jeton.test/oauth2/introspect");
+    let caller = [&by_key[..], &["Bearer"]].concat();
+    assert_eq!(oauth["introspection_endpoint_auth_methods_supported"], json!(caller));
 }
 
 #[both_databases]

@@ -44,6 +44,7 @@ const ROUTES: &[(&str, &str, Expected)] = &[
     ("GET", "/api/v1/auth/forward", all(400)),
     ("POST", "/oauth2/token", all(400)),
     ("POST", "/oauth2/revoke", all(200)),
+    ("POST", "/oauth2/introspect", [401, 403, 200, 200, 200, 403, 403, 401]),
     ("GET", "/api/v1/tenants", operators(200)),
     ("POST", "/api/v1/tenants", operators(201)),
     ("GET", "/api/v1/tenants/{tenant_id}", operators(200)),
@@ -114,6 +115,10 @@ fn every_route_admits_whom_it_must_and_nobody_else(jeton: Jeton) {
             let answer = world.call(method, path, caller);
             if answer.status != *expected {
                 wrong.push(format!("{caller:?}, not {expected}: {}", answer.told()));
+            } else if path.starts_with("/oauth2/") && expected == &401 {
+                answer.expect_oauth_error(401, "invalid_client");
+            } else if path.starts_with("/oauth2/") && expected == &403 {
+                answer.expect_oauth_error(403, "insufficient_scope");
             } else if expected == &401 && !path.contains("/exchange") && !path.contains("/refresh") {
                 answer.expect_problem(401, "invalid_token");
             } else if expected == &403 {

@@ -41,6 +41,12 @@ fn no_secret_is_logged_even_at_trace(jeton: Jeton) {
     jeton.post("/oauth2/token").form(&[grant, ("client_id", &key.id), ("client_secret", &second)]).expect_status(401);
     jeton.get(format!("/nowhere?access_token={token}&api_key={second}")).send().expect_status(404);
     jeton.post("/oauth2/token").form(&[("grant_type", "refresh_token"), ("refresh_token", &next.refresh_token)]);
+    for path in ["/oauth2/introspect", "/oauth2/revoke"] {
+        let call = jeton.post(path).basic(&key.id, &rotated);
+        call.form(&[("token", &second), ("client_secret", &second)]).expect_status(400);
+        jeton.post(path).basic(&key.id, &rotated).form(&[("token", &second)]).expect_status(401);
+    }
+    jeton.post("/oauth2/revoke").form(&[("token", &second)]).expect_status(200);
     user.change_password(&user.session(), NEW_PASSWORD).expect_status(204);
     session.refresh();
     let master_key = fs::read_to_string(jeton.folder().join("keys/master.key")).unwrap();
