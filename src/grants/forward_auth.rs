@@ -1,6 +1,6 @@
 //! Forward auth: a proxy asks whether a request may pass, and with which token (contract 4.4; ADR 8).
 //!
-//! An API key is exchanged for a token with the one scope that the endpoint needs. A token of ours is passed on as it is.
+//! An API key is exchanged for a token with the one scope that the endpoint needs, and a token of ours for one like it.
 
 use super::admission::{PresentedKey, admit, noted, with_key};
 use super::bearer::{self, Bearer};
@@ -61,7 +61,7 @@ pub async fn authorize(app: &App, request: ForwardRequest) -> Result<Authorized,
             with_key(app, presented, &request.client, now, |key, tenant| exchange(app, &request, key, &tenant, now))
                 .await
         }
-        Credential::AccessToken(jwt) => pass_on(app, &request, jwt, now).await,
+        Credential::AccessToken(jwt) => narrow(app, &request, jwt, now).await,
     }
 }
 
@@ -80,28 +80,31 @@ fn exchange(
     Ok((Authorized { jwt: token.jwt, tenant: tenant.id, subject, scopes: scopes.clone(), rate }, scopes))
 }
 
-/// The token is passed on as long as what it rests on lives, and within the rules of today.
-async fn pass_on(app: &App, request: &ForwardRequest, jwt: &str, now: Timestamp) -> Result<Authorized, Refusal> {
-    match bearer::accept(app, jwt, now).await? {
+/// A token of ours is narrowed in the same manner, as long as what it rests on lives and within the rules of today: an
+/// administrator's token, which may manage the tenant here, is not for the upstream.
+async fn narrow(app: &App, request: &ForwardRequest, jwt: &str, now: Timestamp) -> Result<Authorized, Refusal> {
+    let claims = app.verifier.verify(jwt, now)?;
+    let (tenant, rate, scopes) = match bearer::rests_on(app, &claims, now).await? {
         Bearer::User { member, scopes, .. } => {
             if request.tenant.is_some_and(|named| named != member.tenant.id) {
                 return Err(Refusal::TenantMismatch);
             }
-            ensure_endpoint(app, request, &member.tenant, None, &scopes, Holder::AccessToken)?;
-            let subject = member.user.id.to_string();
-            Ok(Authorized { jwt: jwt.to_owned(), tenant: member.tenant.id, subject, scopes, rate: None })
+            let scopes = ensure_endpoint(app, request, &member.tenant, None, &scopes, Holder::AccessToken)?;
+            (member.tenant.id, None, scopes)
         }
         Bearer::ApiKey { key, tenant, scopes } => {
             let rules = || {
                 let rate = admit(app, &key, &tenant, request.tenant, request.client.ip, now)?;
-                ensure_endpoint(app, request, &tenant, key.access_type.as_ref(), &scopes, Holder::ApiKey)?;
-                Ok(rate)
+                let access_type = key.access_type.as_ref();
+                let scopes = ensure_endpoint(app, request, &tenant, access_type, &scopes, Holder::ApiKey)?;
+                Ok((tenant.id, rate, scopes))
             };
-            let rate = noted(app, &request.client, (key.id, tenant.id), rules(), now)?;
-            let subject = key.id.to_string();
-            Ok(Authorized { jwt: jwt.to_owned(), tenant: tenant.id, subject, scopes, rate })
+            noted(app, &request.client, (key.id, tenant.id), rules(), now)?
         }
-    }
+    };
+    let subject = claims.sub.to_string();
+    let token = app.issuer.narrowed(claims, scopes.clone())?;
+    Ok(Authorized { jwt: token.jwt, tenant, subject, scopes, rate })
 }
 
 /// What the endpoint needs of those scopes that are held. The tenant that its path names must be the credential's: data is

@@ -63,6 +63,7 @@ fn profile(file: ProfileFile) -> Result<Profile, Fault> {
     }
     ensure_distinct(&key.environments, || Key::of("key").name("environments"))?;
     ensure_locations(&key.read_from, key.form, &Key::of("key"))?;
+    ensure_distinct(&key.required, || Key::of("key").name("required"))?;
 
     let access_types = access_types
         .into_iter()

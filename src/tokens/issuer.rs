@@ -3,7 +3,7 @@
 use super::claims::{Claims, Grant};
 use super::keyring::Keyring;
 use crate::config::{Audience, Config};
-use crate::domain::{Algorithm, Refusal};
+use crate::domain::{Algorithm, Refusal, Scopes};
 use crate::random::Random;
 
 /// Signs access tokens.
@@ -43,10 +43,27 @@ impl Issuer {
     /// An audience that is not in `tokens.audience`; [`Refusal::Unavailable`] while no key signs.
     pub fn access_token(&self, grant: Grant) -> Result<AccessToken, Refusal> {
         let audience = self.audience(grant.audience.as_deref())?;
+        let claims = Claims::of(grant, self.name.clone(), audience.name.clone(), self.jti()?);
+        self.sign(claims, audience)
+    }
+
+    /// Issues a token that is like another one of ours but for fewer scopes. It is of the same moment and ends with it.
+    ///
+    /// # Errors
+    /// [`Refusal::Unavailable`] while no key signs.
+    pub fn narrowed(&self, claims: Claims, scopes: Scopes) -> Result<AccessToken, Refusal> {
+        let audience = self.audience(Some(&claims.aud))?;
+        let jti = self.jti()?;
+        self.sign(Claims { scope: scopes, jti, ..claims }, audience)
+    }
+
+    fn jti(&self) -> Result<uuid::Uuid, Refusal> {
+        Ok(uuid::Builder::from_random_bytes(self.random.bytes()?).into_uuid())
+    }
+
+    fn sign(&self, claims: Claims, audience: &Audience) -> Result<AccessToken, Refusal> {
         let keys = self.keyring.keys();
         let key = keys.active(audience.algorithm.unwrap_or(self.algorithm))?;
-        let jti = uuid::Builder::from_random_bytes(self.random.bytes()?).into_uuid();
-        let claims = Claims::of(grant, self.name.clone(), audience.name.clone(), jti);
         let jwt = jsonwebtoken::encode(&key.header, &claims, &key.encoding).map_err(|error| {
             tracing::error!(%error, "cannot sign");
             Refusal::Internal

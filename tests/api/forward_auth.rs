@@ -252,17 +252,30 @@ fn a_request_has_one_credential(jeton: Jeton) {
 }
 
 #[both_databases]
-fn a_token_of_ours_is_passed_on_while_what_it_rests_on_lives(jeton: Jeton) {
+fn a_token_of_ours_is_narrowed_while_what_it_rests_on_lives(jeton: Jeton) {
     let jeton = jeton.with("profile", "engium");
     let tenant = jeton.tenant();
-    let key = tenant.api_key(["bookings:read"]);
+    let key = tenant.api_key(["bookings:read", "messages:read"]);
     let session = tenant.user("member").session();
     let get = |token: &str| ask(&jeton, "GET", "/api/v1/bookings").bearer(token).tenant(&tenant.id).send();
     let token = key.token();
-    let (answer, _) = expect_admitted(get(&token));
-    assert_eq!(answer.header("authorization"), Some(&*format!("Bearer {token}")), "as it is");
+    let (_, jwt) = expect_admitted(get(&token));
+    jwt.verify(&jeton.jwks());
+    let given = Jwt::parse(&token);
+    for same in ["iss", "sub", "aud", "exp", "iat", "client_id", "tenant_id", "environment"] {
+        assert_eq!(jwt.claims[same], given.claims[same], "{same}");
+    }
+    assert_eq!((given.text("scope"), jwt.text("scope")), ("bookings:read messages:read", "bookings:read"));
+    assert_ne!(jwt.text("jti"), given.text("jti"));
     let (answer, jwt) = expect_admitted(get(&session.access_token));
+    assert_eq!((jwt.text("sid"), jwt.text("scope")), (&*session.id(), "bookings:read"));
     assert_eq!(answer.header("x-auth-subject"), Some(jwt.text("sub")));
+    assert_eq!(answer.header("x-auth-scope"), Some("bookings:read"));
+    // The upstream of an administrator cannot manage the tenant with what it gets.
+    let (answer, _) = expect_admitted(get(tenant.admin().token()));
+    let upstream = answer.header("authorization").unwrap().to_owned();
+    let managing = jeton.get(tenant.path("api-keys")).header("Authorization", &upstream).send();
+    managing.expect_problem(403, "insufficient_scope");
     let other = jeton.tenant();
     let elsewhere = ask(&jeton, "GET", "/api/v1/bookings").bearer(&token).tenant(&other.id).send();
     elsewhere.expect_problem(403, "tenant_mismatch");
