@@ -237,8 +237,12 @@ fn run_one(pool: &Pool<Manager>, mut queued: Queued) {
             let job = queued.job.as_mut();
             match queued.kind {
                 Kind::Read => {
-                    // The piece keeps its own error, and there is nothing to roll back.
-                    let _ = run_caught(job, connection);
+                    // The piece keeps its own error, and there is nothing to roll back. But diesel does not notice a
+                    // connection that broke while a statement was prepared, and the pool would give it out again and again:
+                    // another word to it, and diesel knows.
+                    if run_caught(job, connection).is_err() {
+                        let _ = connection.batch_execute("SELECT 1");
+                    }
                     Ok(())
                 }
                 Kind::Write => commit_one(job, &queued.turn, connection),
