@@ -104,6 +104,19 @@ pub enum StartError {
     Other(#[from] Refusal),
 }
 
+impl From<StartError> for Refusal {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Database(error) => error.into(),
+            StartError::Other(refusal) => refusal,
+            other => {
+                tracing::error!(error = %other, "a signing key cannot be made or read");
+                Self::Internal
+            }
+        }
+    }
+}
+
 /// What to do about migrations that are pending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Migrate {

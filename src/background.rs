@@ -13,8 +13,12 @@ use crate::manage;
 /// How often what is counted in memory is written.
 const FLUSH_EVERY: Duration = Duration::from_secs(5);
 
-/// How often the signing keys are read anew: another server may have made one.
-const RELOAD_EVERY: Duration = Duration::from_secs(10);
+/// How often the signing keys in memory are compared with the database: a key that was revoked on another server is
+/// forgotten within a second.
+const RELOAD_EVERY: Duration = Duration::from_millis(500);
+
+/// How often it is looked whether a signing key is to go on in its life. A piece of its own, for to make a key takes time.
+const ADVANCE_EVERY: Duration = Duration::from_millis(500);
 
 /// How often what has ended is forgotten.
 const SWEEP_EVERY: Duration = Duration::from_mins(10);
@@ -25,7 +29,7 @@ pub struct Background {
     stop: watch::Sender<bool>,
     /// What must not be interrupted.
     whole: [JoinHandle<()>; 2],
-    others: [JoinHandle<()>; 2],
+    others: [JoinHandle<()>; 3],
 }
 
 impl Background {
@@ -37,7 +41,7 @@ impl Background {
         Self {
             app: Arc::clone(app),
             whole: [run(FLUSH_EVERY, Work::Flush), run(manage::instances::HEARTBEAT_EVERY, Work::Heartbeat)],
-            others: [run(RELOAD_EVERY, Work::Reload), run(SWEEP_EVERY, Work::Sweep)],
+            others: [run(RELOAD_EVERY, Work::Reload), run(ADVANCE_EVERY, Work::Advance), run(SWEEP_EVERY, Work::Sweep)],
             stop,
         }
     }
@@ -59,11 +63,12 @@ impl Background {
     }
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum Work {
     Flush,
     Heartbeat,
     Reload,
+    Advance,
     Sweep,
 }
 
@@ -73,23 +78,29 @@ impl Work {
             Self::Flush => app.usage.flush(&app.db).await.map_err(StartError::from),
             Self::Heartbeat => manage::instances::join(app).await.map_err(StartError::from),
             Self::Reload => manage::signing_keys::reload(app).await,
+            Self::Advance => manage::signing_keys::advance(app).await,
             Self::Sweep => manage::sweep::sweep(app).await.map_err(StartError::from),
         }
     }
 }
 
 /// Does a piece of work by the clock. What fails is tried again at the next turn; turns that were missed while the process
-/// was stopped are not made up for.
+/// was stopped are not made up for. A failure is told when it begins, not at every turn.
 async fn repeat(app: Arc<App>, every: Duration, mut stopped: watch::Receiver<bool>, work: Work) {
     let mut turns = tokio::time::interval(every);
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut failing = false;
     loop {
         tokio::select! {
             _ = turns.tick() => {}
             _ = stopped.changed() => return,
         }
-        if let Err(error) = work.once(&app).await {
-            tracing::warn!(%error, "background work failed; it is tried again");
+        let done = work.once(&app).await;
+        match &done {
+            Err(error) if !failing => tracing::warn!(%error, ?work, "background work failed; it is tried again"),
+            Ok(()) if failing => tracing::info!(?work, "background work goes on"),
+            _ => {}
         }
+        failing = done.is_err();
     }
 }

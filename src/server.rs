@@ -29,7 +29,7 @@ pub async fn serve(config: Config, migrate: Migrate) -> Result<(), StartError> {
     warn_of_idle_settings(&config);
 
     let app = Data::from(App::open(config, migrate).await?);
-    manage::signing_keys::ensure_active(&app).await?;
+    manage::signing_keys::start(&app).await?;
     manage::instances::join(&app).await?;
     warn_of_untrusted_proxies(&app);
     greet(&app).await?;
@@ -75,7 +75,7 @@ fn warn_of_untrusted_proxies(app: &App) {
 
 /// Settings that are read but do nothing yet: whoever set one must not believe in what is not there.
 fn warn_of_idle_settings(config: &Config) {
-    const IDLE: [&str; 3] = ["keys.rotate_every", "login.account_failures", "login.address_failures"];
+    const IDLE: [&str; 2] = ["login.account_failures", "login.address_failures"];
     for setting in config.provenance() {
         if IDLE.contains(&setting.key) && setting.source != Source::Default {
             tracing::warn!(key = setting.key, "this setting has no effect in this version");

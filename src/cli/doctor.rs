@@ -14,7 +14,8 @@ use crate::app::{API_KEYS, StartError, secret_purpose};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, DatabaseUrl};
 use crate::db::{Db, DbError, migrations, secrets, signing_keys};
-use crate::domain::Timestamp;
+use crate::domain::signing_key::KeyState;
+use crate::domain::{Algorithm, Timestamp};
 use crate::random::Random;
 use crate::tokens::keyring::Keyring;
 use crate::tokens::secret_box::{self, MasterKeyError, SecretBox};
@@ -119,11 +120,11 @@ async fn clock(db: &Result<Db, String>, now: Timestamp) -> Finding {
         Ok(db) => db.read(|connection| signing_keys::list(connection).map_err(DbError::from)).await.unwrap_or_default(),
         Err(_) => Vec::new(),
     };
-    let behind = now.seconds() < FIRST_MOMENT || keys.iter().any(|key| key.created_at > now);
+    let behind = now.seconds() < FIRST_MOMENT || keys.iter().any(|key| key.info.created_at > now);
     if behind { Err(format!("{now} lies in the past; set the clock, best by NTP")) } else { Ok(now.to_string()) }
 }
 
-/// The names of the keys that sign, one for each algorithm in use.
+/// The names of the keys that sign.
 async fn signing_keys(
     config: &Config,
     db: &Result<Db, String>,
@@ -135,11 +136,15 @@ async fn signing_keys(
     let rows = db.read(|connection| signing_keys::list(connection).map_err(DbError::from)).await;
     let keyring = Keyring::read(&rows.map_err(|error| error.to_string())?, secrets);
     let keys = keyring.map_err(|error| error.to_string())?.keys();
-    let active = |algorithm| match keys.active(algorithm) {
-        Ok(key) => Ok(key.kid.clone()),
-        Err(_) => Err(format!("none is active for {algorithm}; `jeton serve` makes one at its start")),
+    let is_there = |algorithm: &Algorithm| {
+        // Where the algorithm was changed the new key waits, and another one signs meanwhile.
+        keys.iter().any(|key| key.algorithm == *algorithm && matches!(key.state, KeyState::Active | KeyState::Pending))
     };
-    config.algorithms().into_iter().map(active).collect()
+    if let Some(missing) = config.algorithms().iter().find(|algorithm| !is_there(algorithm)) {
+        return Err(format!("none is active for {missing}; `jeton serve` makes one at its start"));
+    }
+    let active: Vec<_> = keys.iter().filter(|key| key.state == KeyState::Active).map(|key| key.kid.clone()).collect();
+    if active.is_empty() { Err("none is active; `jeton serve` lets one sign".to_owned()) } else { Ok(active) }
 }
 
 /// Fetches the key set as a downstream service would. Over TLS only the way there is checked: what

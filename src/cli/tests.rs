@@ -32,6 +32,8 @@ fn every_command_of_the_contract_is_understood() {
         "jeton api-key revoke ID",
         "jeton api-key rotate ID --overlap 24h",
         "jeton signing-key list",
+        "jeton signing-key rotate --emergency --json",
+        "jeton signing-key revoke -KID_",
         "jeton config print",
         "jeton openapi",
     ] {

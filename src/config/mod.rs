@@ -205,6 +205,12 @@ pub fn environment() -> impl Iterator<Item = (String, String)> {
 }
 
 impl Tokens {
+    /// The longest lifetime of an access token.
+    #[must_use]
+    pub fn longest(&self) -> TimeDelta {
+        self.access_ttl.max(self.exchange_ttl_max)
+    }
+
     /// The lifetime of an exchanged token: the one asked for, refused over the maximum, never clamped.
     ///
     /// # Errors

@@ -137,6 +137,12 @@ diesel::table! {
 }
 
 diesel::table! {
+    signing_algorithms (algorithm) {
+        algorithm -> Text,
+    }
+}
+
+diesel::table! {
     signing_keys (kid) {
         kid -> Text,
         algorithm -> Text,
@@ -146,6 +152,11 @@ diesel::table! {
         created_at -> BigInt,
         activated_at -> Nullable<BigInt>,
         retired_at -> Nullable<BigInt>,
+        published_at -> Nullable<BigInt>,
+        signs_at -> Nullable<BigInt>,
+        retires_at -> Nullable<BigInt>,
+        cache_seconds -> BigInt,
+        token_seconds -> BigInt,
     }
 }
 
@@ -196,6 +207,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     memberships,
     secrets,
     sessions,
+    signing_algorithms,
     signing_keys,
     tenants,
     users,

@@ -20,6 +20,7 @@ pub mod password;
 pub mod rate_limit;
 pub mod refresh_token;
 pub mod refusal;
+pub mod rotation;
 pub mod scope;
 pub mod session;
 pub mod signing_key;

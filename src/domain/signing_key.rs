@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::{Algorithm, Timestamp};
 
 /// A signing key, without its private half.
-#[derive(Clone, Debug, Queryable, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Queryable, Serialize, utoipa::ToSchema)]
 pub struct SigningKeyInfo {
     /// The RFC 7638 thumbprint.
     pub kid: String,
@@ -22,10 +22,22 @@ pub struct SigningKeyInfo {
     pub state: KeyState,
     /// When it was made.
     pub created_at: Timestamp,
+    /// When verifiers could first know it.
+    pub published_at: Option<Timestamp>,
+    /// When it may sign, where it had to wait for that.
+    pub signs_at: Option<Timestamp>,
     /// When it began to sign.
     pub activated_at: Option<Timestamp>,
-    /// When it stopped.
+    /// When its last token is dead, once it signs no more.
+    pub retires_at: Option<Timestamp>,
+    /// When it was published no more.
     pub retired_at: Option<Timestamp>,
+    /// The longest that verifiers were ever told to keep the key set with it.
+    #[serde(skip)]
+    pub cache_seconds: i64,
+    /// The longest life of a token that it may have signed.
+    #[serde(skip)]
+    pub token_seconds: i64,
 }
 
 /// Where a signing key is in its life.

@@ -37,9 +37,7 @@ pub async fn readyz(app: Data<App>) -> HttpResponse {
     if app.db.ping().await.is_err() {
         reasons.push("the database does not answer".to_owned());
     }
-    for algorithm in manage::signing_keys::missing(&app) {
-        reasons.push(format!("no {algorithm} key signs"));
-    }
+    reasons.extend(manage::signing_keys::impediment(&app).map(str::to_owned));
     if reasons.is_empty() {
         let ready = Readiness { status: "ready", reasons };
         return HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(ready);

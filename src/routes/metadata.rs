@@ -37,6 +37,8 @@ pub async fn jwks(app: Data<App>, request: HttpRequest) -> HttpResponse {
     let keys = app.keyring.keys();
     let jwks = keys.jwks();
     let max_age = app.config.jwks.max_age.num_seconds();
+    // A cache that uses what is stale too is done with it well before a new key signs, at twice the age.
+    let stale = max_age / 2;
     let known = request.headers().get_all(IF_NONE_MATCH).filter_map(|value| value.to_str().ok());
     let is_known = known.flat_map(|list| list.split(',')).any(|tag| {
         let tag = tag.trim();
@@ -45,7 +47,7 @@ pub async fn jwks(app: Data<App>, request: HttpRequest) -> HttpResponse {
     let mut answer = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     answer
         .insert_header((ETAG, jwks.etag.clone()))
-        .insert_header((CACHE_CONTROL, format!("public, max-age={max_age}, stale-while-revalidate={max_age}")));
+        .insert_header((CACHE_CONTROL, format!("public, max-age={max_age}, stale-while-revalidate={stale}")));
     if is_known {
         return answer.finish();
     }
@@ -60,7 +62,8 @@ pub async fn jwks(app: Data<App>, request: HttpRequest) -> HttpResponse {
 pub async fn discovery(app: Data<App>) -> HttpResponse {
     let issuer = app.config.server.public_url.issuer();
     let base = issuer.trim_end_matches('/');
-    let algorithms = app.config.algorithms();
+    // Those in use, and those that still sign for them.
+    let algorithms = &app.config.algorithms() | &app.keyring.keys().algorithms();
     let max_age = app.config.jwks.max_age.num_seconds();
     HttpResponse::Ok().insert_header((CACHE_CONTROL, format!("public, max-age={max_age}"))).json(Discovery {
         issuer,

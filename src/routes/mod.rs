@@ -87,7 +87,9 @@ fn table(config: &mut ServiceConfig) {
 
         "/api/v1/tenants/{tenant_id}/audit-events" => get audit_events::list;
 
-        "/api/v1/signing-keys" => get signing_keys::list;
+        "/api/v1/signing-keys"              => get signing_keys::list;
+        "/api/v1/signing-keys/rotate"       => post signing_keys::rotate;
+        "/api/v1/signing-keys/{kid}/revoke" => post signing_keys::revoke;
 
         "/.well-known/jwks.json"                  => get metadata::jwks;
         "/.well-known/oauth-authorization-server" => get metadata::discovery;

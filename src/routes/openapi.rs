@@ -32,7 +32,7 @@ use crate::error::Problem;
         tenants::create, tenants::list, tenants::find, tenants::change, tenants::suspend, tenants::resume,
         tenants::delete,
         users::add, users::list, users::find, users::change_role, users::remove,
-        audit_events::list, signing_keys::list,
+        audit_events::list, signing_keys::list, signing_keys::rotate, signing_keys::revoke,
         metadata::jwks, metadata::discovery, metadata::openid_configuration,
         health::healthz, health::readyz,
     ),

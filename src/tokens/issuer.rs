@@ -1,5 +1,7 @@
 //! Issues access tokens: a JWS over claims (RFC 7515, RFC 9068).
 
+use std::collections::BTreeSet;
+
 use super::claims::{Claims, Grant};
 use super::keyring::Keyring;
 use crate::config::{Audience, Config};
@@ -13,6 +15,7 @@ pub struct Issuer {
     name: String,
     audiences: Vec<Audience>,
     algorithm: Algorithm,
+    in_use: BTreeSet<Algorithm>,
 }
 
 /// An access token, and what its holder is told about it.
@@ -34,13 +37,15 @@ impl Issuer {
             name: config.server.public_url.issuer().to_owned(),
             audiences: config.tokens.audience.clone(),
             algorithm: config.keys.algorithm,
+            in_use: config.algorithms(),
         }
     }
 
     /// Issues a token for what is granted.
     ///
     /// # Errors
-    /// An audience that is not in `tokens.audience`; [`Refusal::Unavailable`] while no key signs.
+    /// An audience that is not in `tokens.audience`; [`Refusal::Unavailable`] while no key signs, or the keys in
+    /// memory may be out of date.
     pub fn access_token(&self, grant: Grant) -> Result<AccessToken, Refusal> {
         let audience = self.audience(grant.audience.as_deref())?;
         let claims = Claims::of(grant, self.name.clone(), audience.name.clone(), self.jti()?);
@@ -50,7 +55,7 @@ impl Issuer {
     /// Issues a token that is like another one of ours but for fewer scopes. It is of the same moment and ends with it.
     ///
     /// # Errors
-    /// [`Refusal::Unavailable`] while no key signs.
+    /// As [`Issuer::access_token`].
     pub fn narrowed(&self, claims: Claims, scopes: Scopes) -> Result<AccessToken, Refusal> {
         let audience = self.audience(Some(&claims.aud))?;
         let jti = self.jti()?;
@@ -62,8 +67,11 @@ impl Issuer {
     }
 
     fn sign(&self, claims: Claims, audience: &Audience) -> Result<AccessToken, Refusal> {
+        if !self.keyring.is_trusted() {
+            return Err(Refusal::Unavailable);
+        }
         let keys = self.keyring.keys();
-        let key = keys.active(audience.algorithm.unwrap_or(self.algorithm))?;
+        let key = keys.signer(audience.algorithm.unwrap_or(self.algorithm), self.algorithm, &self.in_use)?;
         let jwt = jsonwebtoken::encode(&key.header, &claims, &key.encoding).map_err(|error| {
             tracing::error!(%error, "cannot sign");
             Refusal::Internal

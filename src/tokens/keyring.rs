@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use actix_web::web::Bytes;
 use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::BASE64URL_NOPAD;
 use serde::Serialize;
+use tokio::sync::{Mutex, MutexGuard};
 
 use super::secret_box::SecretBox;
 use super::signing_key::{SigningKey, SigningKeyError};
@@ -14,9 +16,22 @@ use crate::db::signing_keys::SigningKeyRow;
 use crate::domain::signing_key::KeyState;
 use crate::domain::{Algorithm, Refusal};
 
+/// For how long the keys in memory sign after they were last compared with the database. A server that was cut off for
+/// longer does not know which key signs now: its tokens would have a key that others have retired or revoked. It is shorter
+/// than [`MARGIN`](crate::domain::rotation::MARGIN), so that a key which signs on such a server is published elsewhere until its last token is dead.
+const TRUSTED_FOR: Duration = Duration::from_secs(45);
+
 /// The keys of this moment; cheap to clone, and every clone sees a reload.
 #[derive(Clone)]
-pub struct Keyring(Arc<RwLock<Arc<Keys>>>);
+pub struct Keyring(Arc<Inner>);
+
+struct Inner {
+    keys: RwLock<Arc<Keys>>,
+    /// When they were last known to be those of the database, by a clock that nobody sets.
+    compared: RwLock<Instant>,
+    /// Who reads the keys anew: one at a time, so that what was read before a revocation never comes after it.
+    turn: Mutex<()>,
+}
 
 /// The published keys between two reloads.
 pub struct Keys {
@@ -39,7 +54,16 @@ impl Keyring {
     /// # Errors
     /// A key cannot be decrypted or read.
     pub fn read(rows: &[SigningKeyRow], secrets: &SecretBox) -> Result<Self, SigningKeyError> {
-        Ok(Self(Arc::new(RwLock::new(Arc::new(Keys::read(rows, secrets)?)))))
+        Ok(Self(Arc::new(Inner {
+            keys: RwLock::new(Arc::new(Keys::read(rows, secrets)?)),
+            compared: RwLock::new(Instant::now()),
+            turn: Mutex::new(()),
+        })))
+    }
+
+    /// Waits for the turn to read the keys anew, which lasts until what is returned is dropped.
+    pub async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.0.turn.lock().await
     }
 
     /// Puts these rows in the place of all keys; where one cannot be read the old keys stay.
@@ -50,36 +74,75 @@ impl Keyring {
         let keys = Arc::new(Keys::read(rows, secrets)?);
         // An empty key set would end all verification downstream; a table that is empty now was damaged.
         if keys.keys.is_empty() && !self.keys().keys.is_empty() {
+            self.confirm();
             return Err(SigningKeyError::NoneLeft);
         }
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        *self.0.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        self.confirm();
         Ok(())
+    }
+
+    /// The keys in memory are those of the database at this moment.
+    pub fn confirm(&self) {
+        *self.0.compared.write().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// Whether the keys may sign: they were compared with the database a short while ago.
+    #[must_use]
+    pub fn is_trusted(&self) -> bool {
+        self.0.compared.read().unwrap_or_else(PoisonError::into_inner).elapsed() < TRUSTED_FOR
     }
 
     /// The keys of this moment.
     #[must_use]
     pub fn keys(&self) -> Arc<Keys> {
         // A poisoned lock still holds whole keys: they are only ever replaced at once.
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.0.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl Keys {
     fn read(rows: &[SigningKeyRow], secrets: &SecretBox) -> Result<Self, SigningKeyError> {
-        let published = rows.iter().filter(|row| row.state.is_published());
+        let published = rows.iter().filter(|row| row.info.state.is_published());
         let keys = published.map(|row| SigningKey::read(row, secrets)).collect::<Result<Vec<_>, _>>()?;
         Ok(Self { jwks: Jwks::of(&keys), keys })
     }
 
     /// The key that signs with `algorithm`.
+    #[must_use]
+    pub fn active(&self, algorithm: Algorithm) -> Option<&SigningKey> {
+        self.signing().find(|key| key.algorithm == algorithm)
+    }
+
+    /// The key that signs for an audience which wants `wanted`.
+    ///
+    /// While the first key of that algorithm is published and may not sign yet, the algorithm that it takes the place of
+    /// goes on: the one that signs and is no longer in use, else the default one, else the one that has signed for the
+    /// longest time. So it is too on a server that was started before another one, with another algorithm.
     ///
     /// # Errors
-    /// [`Refusal::Unavailable`] where there is none.
-    pub fn active(&self, algorithm: Algorithm) -> Result<&SigningKey, Refusal> {
-        self.keys
-            .iter()
-            .find(|key| key.algorithm == algorithm && key.state == KeyState::Active)
+    /// [`Refusal::Unavailable`] where no key signs at all.
+    pub fn signer(
+        &self,
+        wanted: Algorithm,
+        default: Algorithm,
+        in_use: &BTreeSet<Algorithm>,
+    ) -> Result<&SigningKey, Refusal> {
+        self.active(wanted)
+            .or_else(|| self.signing().find(|key| !in_use.contains(&key.algorithm)))
+            .or_else(|| self.active(default))
+            .or_else(|| self.signing().min_by_key(|key| key.activated_at))
             .ok_or(Refusal::Unavailable)
+    }
+
+    fn signing(&self) -> impl Iterator<Item = &SigningKey> {
+        self.keys.iter().filter(|key| key.state == KeyState::Active)
+    }
+
+    /// Whether these are the published keys, in these states.
+    #[must_use]
+    pub fn are(&self, states: &[(String, KeyState)]) -> bool {
+        self.keys.iter().map(|key| (&key.kid, key.state)).eq(states.iter().map(|(kid, state)| (kid, *state)))
     }
 
     /// The published key of this name. A hostile `kid` is compared and nothing else.
@@ -91,7 +154,7 @@ impl Keys {
     /// The algorithms that a key signs with.
     #[must_use]
     pub fn algorithms(&self) -> BTreeSet<Algorithm> {
-        self.keys.iter().filter(|key| key.state == KeyState::Active).map(|key| key.algorithm).collect()
+        self.signing().map(|key| key.algorithm).collect()
     }
 
     /// Every published key, oldest first.
@@ -117,5 +180,51 @@ impl Jwks {
         let body = serde_json::to_vec(&Document { keys }).unwrap_or_default();
         let etag = format!("\"{}\"", BASE64URL_NOPAD.encode(digest(&SHA256, &body).as_ref()));
         Self { body: body.into(), etag }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::MasterKey;
+    use crate::domain::Timestamp;
+    use crate::random::Random;
+    use crate::tokens::signing_key::KeyPair;
+
+    #[test]
+    fn keys_that_were_not_compared_for_a_while_sign_no_more() {
+        let secrets = SecretBox::new(&MasterKey::new([7; 32]), Random::default()).unwrap();
+        let keyring = Keyring::read(&[], &secrets).unwrap();
+        assert!(keyring.is_trusted());
+        *keyring.0.compared.write().unwrap() = Instant::now().checked_sub(TRUSTED_FOR).unwrap();
+        assert!(!keyring.is_trusted());
+        keyring.confirm();
+        assert!(keyring.is_trusted());
+        assert!(i64::try_from(TRUSTED_FOR.as_secs()).unwrap() < crate::domain::rotation::MARGIN.num_seconds());
+    }
+
+    #[test]
+    fn while_a_key_waits_the_one_that_it_takes_the_place_of_signs() {
+        let secrets = SecretBox::new(&MasterKey::new([7; 32]), Random::default()).unwrap();
+        let row = |algorithm, second: i64, waits: bool| {
+            let now = Timestamp(second * 1_000_000);
+            KeyPair::generate(algorithm).unwrap().into_row(&secrets, now, waits.then_some(now)).unwrap()
+        };
+        let [es256, eddsa] = [Algorithm::Es256, Algorithm::EdDsa];
+        let signer = |keys: &Keys, wanted, default, in_use: &[Algorithm]| {
+            keys.signer(wanted, default, &in_use.iter().copied().collect()).map(|key| key.algorithm).ok()
+        };
+
+        let keys = Keys::read(&[row(es256, 1, false), row(eddsa, 2, true)], &secrets).unwrap();
+        assert_eq!(signer(&keys, eddsa, eddsa, &[eddsa]), Some(es256), "keys.algorithm changed");
+        assert_eq!(signer(&keys, eddsa, es256, &[es256, eddsa]), Some(es256), "an audience has another one now");
+        let keys = Keys::read(&[row(es256, 1, false), row(eddsa, 2, false)], &secrets).unwrap();
+        assert_eq!(signer(&keys, eddsa, es256, &[es256, eddsa]), Some(eddsa));
+        assert_eq!(signer(&keys, Algorithm::Rs256, es256, &[Algorithm::Rs256, es256]), Some(eddsa), "the one replaced");
+        let all = [es256, eddsa, Algorithm::Rs256];
+        assert_eq!(signer(&keys, Algorithm::Rs256, eddsa, &all), Some(eddsa), "the default one");
+        assert_eq!(signer(&keys, Algorithm::Rs256, Algorithm::Rs256, &all), Some(es256), "the one that signed longest");
+        let keys = Keys::read(&[row(es256, 1, true)], &secrets).unwrap();
+        assert_eq!(signer(&keys, es256, es256, &[es256]), None);
     }
 }

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use super::claims::ACCESS_TOKEN_TYPE;
 use super::secret_box::SecretBox;
 use crate::db::signing_keys::SigningKeyRow;
-use crate::domain::signing_key::KeyState;
+use crate::domain::signing_key::{KeyState, SigningKeyInfo};
 use crate::domain::{Algorithm, Timestamp};
 
 /// A key pair with a name, ready to sign and to verify.
@@ -36,6 +36,15 @@ pub struct SigningKey {
     pub(super) decoding: DecodingKey,
 }
 
+/// A new key pair, before it is stored.
+pub struct KeyPair {
+    /// The RFC 7638 thumbprint.
+    pub kid: String,
+    algorithm: Algorithm,
+    public_jwk: String,
+    pem: Zeroizing<String>,
+}
+
 /// A key cannot be made or read.
 #[derive(Debug, thiserror::Error)]
 pub enum SigningKeyError {
@@ -55,50 +64,75 @@ pub enum SigningKeyError {
     WrongMasterKey(String),
 }
 
-impl SigningKey {
-    /// Makes an active key and the row to store it in. RSA takes up to seconds.
+impl KeyPair {
+    /// Makes one. With RSA it takes up to seconds: not for a thread that others wait for.
     ///
     /// # Errors
     /// See [`SigningKeyError`].
-    pub fn make(algorithm: Algorithm, secrets: &SecretBox, now: Timestamp) -> Result<SigningKeyRow, SigningKeyError> {
+    pub fn generate(algorithm: Algorithm) -> Result<Self, SigningKeyError> {
         let pem = generate_pem(algorithm).ok_or(SigningKeyError::Generate)?;
         let failed =
             |error: jsonwebtoken::errors::Error| SigningKeyError::Damaged("(new)".to_owned(), error.to_string());
         let encoding = encoding_key(algorithm, pem.as_bytes()).map_err(failed)?;
         let jwk = published_jwk(&encoding, algorithm).map_err(failed)?;
         let kid = jwk.common.key_id.clone().unwrap_or_default();
-        Ok(SigningKeyRow {
-            sealed_private: secrets.seal(&purpose(&kid), pem.as_bytes()).map_err(|_| SigningKeyError::Generate)?,
-            public_jwk: serde_json::to_string(&jwk).map_err(|_| SigningKeyError::Generate)?,
-            kid,
-            algorithm,
-            state: KeyState::Active,
-            created_at: now,
-            activated_at: Some(now),
-            retired_at: None,
-        })
+        let public_jwk = serde_json::to_string(&jwk).map_err(|_| SigningKeyError::Generate)?;
+        Ok(Self { kid, algorithm, public_jwk, pem })
     }
 
+    /// The row to store it in: published from now on, and signing at once unless it is to wait until `signs_at`.
+    ///
+    /// # Errors
+    /// See [`SigningKeyError`].
+    pub fn into_row(
+        self,
+        secrets: &SecretBox,
+        now: Timestamp,
+        signs_at: Option<Timestamp>,
+    ) -> Result<SigningKeyRow, SigningKeyError> {
+        let sealed_private = secrets.seal(&purpose(&self.kid), self.pem.as_bytes());
+        Ok(SigningKeyRow {
+            info: SigningKeyInfo {
+                kid: self.kid,
+                algorithm: self.algorithm,
+                state: if signs_at.is_some() { KeyState::Pending } else { KeyState::Active },
+                created_at: now,
+                published_at: Some(now),
+                signs_at,
+                activated_at: if signs_at.is_some() { None } else { Some(now) },
+                retires_at: None,
+                retired_at: None,
+                cache_seconds: 0,
+                token_seconds: 0,
+            },
+            public_jwk: self.public_jwk,
+            sealed_private: sealed_private.map_err(|_| SigningKeyError::Generate)?,
+        })
+    }
+}
+
+impl SigningKey {
     /// Reads a key from its row.
     ///
     /// # Errors
     /// See [`SigningKeyError`].
     pub fn read(row: &SigningKeyRow, secrets: &SecretBox) -> Result<Self, SigningKeyError> {
-        let damaged = |what: &dyn fmt::Display| SigningKeyError::Damaged(row.kid.clone(), what.to_string());
+        let info = &row.info;
+        let damaged = |what: &dyn fmt::Display| SigningKeyError::Damaged(info.kid.clone(), what.to_string());
         let pem = secrets
-            .open(&purpose(&row.kid), &row.sealed_private)
-            .map_err(|_| SigningKeyError::WrongMasterKey(row.kid.clone()))?;
-        let algorithm = row.algorithm;
+            .open(&purpose(&info.kid), &row.sealed_private)
+            .map_err(|_| SigningKeyError::WrongMasterKey(info.kid.clone()))?;
+        let algorithm = info.algorithm;
         let jwk: Jwk = serde_json::from_str(&row.public_jwk).map_err(|error| damaged(&error))?;
         let mut header = Header::new(jwt_algorithm(algorithm));
         header.typ = Some(ACCESS_TOKEN_TYPE.to_owned());
-        header.kid = Some(row.kid.clone());
+        header.kid = Some(info.kid.clone());
         Ok(Self {
-            kid: row.kid.clone(),
+            kid: info.kid.clone(),
             algorithm,
-            state: row.state,
-            created_at: row.created_at,
-            activated_at: row.activated_at,
+            state: info.state,
+            created_at: info.created_at,
+            activated_at: info.activated_at,
             header,
             encoding: encoding_key(algorithm, &pem).map_err(|error| damaged(&error))?,
             decoding: DecodingKey::from_jwk(&jwk).map_err(|error| damaged(&error))?,
@@ -164,10 +198,10 @@ mod tests {
     fn a_key_of_each_algorithm_is_read_back_under_its_master_key_only() {
         let secrets = |byte| SecretBox::new(&MasterKey::new([byte; 32]), Random::default()).unwrap();
         for algorithm in Algorithm::ALL {
-            let row = SigningKey::make(algorithm, &secrets(1), Timestamp(0)).unwrap();
+            let row = KeyPair::generate(algorithm).unwrap().into_row(&secrets(1), Timestamp(0), None).unwrap();
             assert!(!row.public_jwk.contains("\"d\""), "no private member");
             let key = SigningKey::read(&row, &secrets(1)).unwrap();
-            assert_eq!(key.jwk.thumbprint(ThumbprintHash::SHA256).unwrap(), row.kid);
+            assert_eq!(key.jwk.thumbprint(ThumbprintHash::SHA256).unwrap(), row.info.kid);
             assert!(matches!(SigningKey::read(&row, &secrets(2)), Err(SigningKeyError::WrongMasterKey(_))));
         }
     }
