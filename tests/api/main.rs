@@ -33,6 +33,7 @@ mod races;
 mod refresh;
 mod routes;
 mod session_end;
+mod signing_keys;
 mod startup;
 mod telemetry;
 mod usage;

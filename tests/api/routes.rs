@@ -74,6 +74,8 @@ const ROUTES: &[(&str, &str, Expected)] = &[
     ("DELETE", "/api/v1/tenants/{tenant_id}/users/{id}", admins(204)),
     ("GET", "/api/v1/tenants/{tenant_id}/audit-events", admins(200)),
     ("GET", "/api/v1/signing-keys", operators(200)),
+    ("POST", "/api/v1/signing-keys/rotate", operators(200)),
+    ("POST", "/api/v1/signing-keys/{kid}/revoke", operators(404)),
     ("GET", "/.well-known/jwks.json", all(200)),
     ("GET", "/.well-known/oauth-authorization-server", all(200)),
     ("GET", "/.well-known/openid-configuration", all(200)),
@@ -245,6 +247,7 @@ impl World {
         } else {
             path.to_owned()
         };
+        let path = path.replace("{kid}", "unknown");
         if !path.contains("{id}") {
             return path;
         }
