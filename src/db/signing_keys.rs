@@ -89,6 +89,12 @@ pub fn list_states(connection: &mut DbConnection) -> QueryResult<Vec<(String, Ke
         .load(connection)
 }
 
+/// Whether a key is published: what it signed may still be believed.
+pub fn is_published(connection: &mut DbConnection, kid: &str) -> QueryResult<bool> {
+    let state = signing_keys::table.find(kid).select(signing_keys::state).first::<KeyState>(connection).optional()?;
+    Ok(state.is_some_and(KeyState::is_published))
+}
+
 /// The algorithms in use, as a server said at its start; none where none ever did.
 pub fn algorithms(connection: &mut DbConnection) -> QueryResult<BTreeSet<Algorithm>> {
     let algorithms: Vec<Algorithm> =

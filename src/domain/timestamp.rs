@@ -17,6 +17,12 @@ use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, 
 pub struct Timestamp(pub(crate) i64);
 
 impl Timestamp {
+    /// The moment of a `NumericDate` (RFC 7519), held at the ends of what can be counted.
+    #[must_use]
+    pub fn of_seconds(seconds: i64) -> Self {
+        Self(seconds.saturating_mul(1_000_000))
+    }
+
     /// The whole seconds, as JWT claims count them (RFC 7519 `NumericDate`), rounded down.
     #[must_use]
     pub fn seconds(self) -> i64 {

@@ -157,7 +157,7 @@ impl Caller {
     fn signed_in(self) -> Result<SignedIn, Refusal> {
         match self.bearer {
             Bearer::User { member, session, scopes } => {
-                Ok(SignedIn { member: *member, session, scopes, actor: self.actor })
+                Ok(SignedIn { member: *member, session: session.id, scopes, actor: self.actor })
             }
             Bearer::ApiKey { .. } => Err(Refusal::ManagementNotAllowed),
         }

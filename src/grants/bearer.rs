@@ -5,11 +5,11 @@
 
 use super::admission::{admit, noted};
 use crate::app::App;
-use crate::db::{api_keys, sessions};
+use crate::db::{api_keys, sessions, signing_keys};
 use crate::domain::api_key::ApiKey;
 use crate::domain::session::Session;
 use crate::domain::{Actor, Member, Refusal, Scopes, SessionId, Tenant, Timestamp};
-use crate::tokens::claims::Claims;
+use crate::tokens::verifier::Verified;
 
 /// Whom a token speaks for, and what it may still do.
 pub enum Bearer {
@@ -18,7 +18,7 @@ pub enum Bearer {
         /// The user in the tenant of the token.
         member: Box<Member>,
         /// The session that the token came from.
-        session: SessionId,
+        session: Box<Session>,
         /// What the token may do, and its user still may.
         scopes: Scopes,
     },
@@ -56,24 +56,31 @@ impl Bearer {
 /// # Errors
 /// [`Refusal::InvalidToken`]; [`Refusal::TenantSuspended`].
 pub async fn accept(app: &App, jwt: &str, now: Timestamp) -> Result<Bearer, Refusal> {
-    let claims = app.verifier.verify(jwt, now)?;
-    rests_on(app, &claims, now).await
+    let token = app.verifier.verify(jwt, now)?;
+    rests_on(app, &token, now).await
 }
 
-/// What a genuine token rests on, which must live.
+/// What a genuine token rests on, which must live: its user or key, and its signing key, read from committed state. In memory
+/// a signing key that was revoked a moment ago may still be there, and a token would be changed for one of its successor.
 ///
 /// # Errors
 /// [`Refusal::InvalidToken`]; [`Refusal::TenantSuspended`].
-pub async fn rests_on(app: &App, claims: &Claims, now: Timestamp) -> Result<Bearer, Refusal> {
-    match claims.sid {
-        Some(session) => user(app, claims, session, now).await,
-        None => api_key(app, claims, now).await,
+pub async fn rests_on(app: &App, token: &Verified, now: Timestamp) -> Result<Bearer, Refusal> {
+    match token.claims.sid {
+        Some(session) => user(app, token, session, now).await,
+        None => api_key(app, token, now).await,
     }
 }
 
-async fn user(app: &App, claims: &Claims, id: SessionId, now: Timestamp) -> Result<Bearer, Refusal> {
-    let found: Option<(Session, Member)> =
-        app.db.read(move |connection| sessions::find_with_member(connection, id).map_err(Refusal::from)).await?;
+async fn user(app: &App, token: &Verified, id: SessionId, now: Timestamp) -> Result<Bearer, Refusal> {
+    let (claims, kid) = (&token.claims, token.kid.clone());
+    let found: Option<(Session, Member)> = app
+        .db
+        .read(move |connection| {
+            let is_published = signing_keys::is_published(connection, &kid)?;
+            if is_published { sessions::find_with_member(connection, id).map_err(Refusal::from) } else { Ok(None) }
+        })
+        .await?;
     let (session, member) = found.ok_or(Refusal::InvalidToken)?;
     let is_its_own = session.user_id.uuid() == claims.sub && session.tenant_id == claims.tenant_id;
     if !is_its_own || !session.is_alive(now) || member.user.disabled_at.is_some() {
@@ -81,13 +88,19 @@ async fn user(app: &App, claims: &Claims, id: SessionId, now: Timestamp) -> Resu
     }
     member.tenant.ensure_active()?;
     let held = app.profile.roles.scopes(&member.role, member.user.operator);
-    Ok(Bearer::User { scopes: claims.scope.and(&held), session: session.id, member: Box::new(member) })
+    Ok(Bearer::User { scopes: claims.scope.and(&held), session: Box::new(session), member: Box::new(member) })
 }
 
-async fn api_key(app: &App, claims: &Claims, now: Timestamp) -> Result<Bearer, Refusal> {
+async fn api_key(app: &App, token: &Verified, now: Timestamp) -> Result<Bearer, Refusal> {
+    let (claims, kid) = (&token.claims, token.kid.clone());
     let id = claims.sub.into();
-    let found: Option<(ApiKey, Tenant)> =
-        app.db.read(move |connection| api_keys::find_with_tenant(connection, id).map_err(Refusal::from)).await?;
+    let found: Option<(ApiKey, Tenant)> = app
+        .db
+        .read(move |connection| {
+            let is_published = signing_keys::is_published(connection, &kid)?;
+            if is_published { api_keys::find_with_tenant(connection, id).map_err(Refusal::from) } else { Ok(None) }
+        })
+        .await?;
     let (key, tenant) = found.ok_or(Refusal::InvalidToken)?;
     if key.tenant_id != claims.tenant_id || !app.profile.knows(&key) || key.ensure_usable(now).is_err() {
         return Err(Refusal::InvalidToken);

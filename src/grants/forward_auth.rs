@@ -11,6 +11,8 @@ use crate::domain::original_request::{Method, RequestPath};
 use crate::domain::rate_limit::RateLimitState;
 use crate::domain::refusal::Holder;
 use crate::domain::{AccessTypeName, Actor, Refusal, Scopes, Tenant, TenantId, Timestamp};
+use crate::tokens::claims::{Grant, Subject};
+use crate::tokens::verifier::Verified;
 
 /// A request that somebody sent to a proxy.
 #[derive(Debug)]
@@ -80,31 +82,56 @@ fn exchange(
     Ok((Authorized { jwt: token.jwt, tenant: tenant.id, subject, scopes: scopes.clone(), rate }, scopes))
 }
 
-/// A token of ours is narrowed in the same manner, as long as what it rests on lives and within the rules of today: an
-/// administrator's token, which may manage the tenant here, is not for the upstream.
+/// A token of ours is changed for one of the endpoint's scope in the same manner, as long as what it rests on lives and within
+/// the rules of today: an administrator's token, which may manage the tenant here, is not for the upstream.
 async fn narrow(app: &App, request: &ForwardRequest, jwt: &str, now: Timestamp) -> Result<Authorized, Refusal> {
-    let claims = app.verifier.verify(jwt, now)?;
-    let (tenant, rate, scopes) = match bearer::rests_on(app, &claims, now).await? {
-        Bearer::User { member, scopes, .. } => {
+    let token = app.verifier.verify(jwt, now)?;
+    let tokens = &app.config.tokens;
+    match bearer::rests_on(app, &token, now).await? {
+        Bearer::User { member, session, scopes } => {
             if request.tenant.is_some_and(|named| named != member.tenant.id) {
                 return Err(Refusal::TenantMismatch);
             }
             let scopes = ensure_endpoint(app, request, &member.tenant, None, &scopes, Holder::AccessToken)?;
-            (member.tenant.id, None, scopes)
+            let end = session.ends_at.min(now.plus(tokens.access_ttl));
+            let subject = Subject::login(&session, &member);
+            changed(app, &token, (member.user.id.to_string(), subject), member.tenant.id, (scopes, end), None)
         }
         Bearer::ApiKey { key, tenant, scopes } => {
             let rules = || {
                 let rate = admit(app, &key, &tenant, request.tenant, request.client.ip, now)?;
                 let access_type = key.access_type.as_ref();
                 let scopes = ensure_endpoint(app, request, &tenant, access_type, &scopes, Holder::ApiKey)?;
-                Ok((tenant.id, rate, scopes))
+                Ok((rate, scopes))
             };
-            noted(app, &request.client, (key.id, tenant.id), rules(), now)?
+            let (rate, scopes) = noted(app, &request.client, (key.id, tenant.id), rules(), now)?;
+            let end = now.plus(tokens.exchange_ttl_max.min(key.time_left(now)));
+            let subject = (key.id.to_string(), Subject::api_key(*key));
+            changed(app, &token, subject, tenant.id, (scopes, end), rate)
         }
-    };
-    let subject = claims.sub.to_string();
-    let token = app.issuer.narrowed(claims, scopes.clone())?;
-    Ok(Authorized { jwt: token.jwt, tenant, subject, scopes, rate })
+    }
+}
+
+/// The token for the upstream: of the moment of the one that was brought, and no longer than that, nor than any of its kind.
+/// What it says is read from the database, not from there: whoever had a signing key for a while could have written anything.
+fn changed(
+    app: &App,
+    brought: &Verified,
+    (id, subject): (String, Subject),
+    tenant: TenantId,
+    (scopes, end): (Scopes, Timestamp),
+    rate: Option<RateLimitState>,
+) -> Result<Authorized, Refusal> {
+    let issued_at = Timestamp::of_seconds(brought.claims.iat).min(end);
+    let token = app.issuer.access_token(Grant {
+        audience: None,
+        scopes: scopes.clone(),
+        tenant_id: tenant,
+        issued_at,
+        lifetime: Timestamp::of_seconds(brought.claims.exp).min(end).since(issued_at),
+        subject,
+    })?;
+    Ok(Authorized { jwt: token.jwt, tenant, subject: id, scopes, rate })
 }
 
 /// What the endpoint needs of those scopes that are held. The tenant that its path names must be the credential's: data is

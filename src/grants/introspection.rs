@@ -19,6 +19,7 @@ use crate::domain::session::Session;
 use crate::domain::{AccessTypeName, Actor, KeyGroupId, Member, Refusal, Role, Scopes, SessionId, TenantId, Timestamp};
 use crate::profile::roles::INTROSPECT;
 use crate::tokens::claims::{Claims, LOGIN_CLIENT};
+use crate::tokens::verifier::Verified;
 
 /// A token that somebody was given, and wants to know about.
 #[derive(Debug)]
@@ -112,7 +113,7 @@ pub async fn introspect(app: &App, request: IntrospectionRequest) -> Result<Intr
     let now = app.now();
     let (tenant, rate) = admit_caller(app, &request, now).await?;
     let found = match Token::read(app, &request.token, now) {
-        Token::Access(claims) => access_token(app, *claims, now).await?,
+        Token::Access(token) => access_token(app, *token, now).await?,
         Token::Refresh(token) => refresh_token(app, token, now).await?,
         Token::ApiKey(secret) => api_key(app, secret, now).await?,
         Token::None => in_vain(app).await?,
@@ -165,7 +166,7 @@ fn ensure_may_introspect(holder: Holder, held: &Scopes) -> Result<(), Refusal> {
 
 /// What a token is by its form, and by the proof in it that we wrote it.
 enum Token {
-    Access(Box<Claims>),
+    Access(Box<Verified>),
     Refresh(RefreshToken),
     ApiKey(ApiKeySecret),
     None,
@@ -179,20 +180,20 @@ impl Token {
         if let Some(secret) = app.profile.key_format.read(text) {
             return Self::ApiKey(secret);
         }
-        app.verifier.verify_for_anybody(text, now).map_or(Self::None, |claims| Self::Access(Box::new(claims)))
+        app.verifier.verify_for_anybody(text, now).map_or(Self::None, |token| Self::Access(Box::new(token)))
     }
 }
 
 /// Whoever the token is for: a service asks about those for itself. Scopes and role are those of today, as at our own
 /// endpoints.
-async fn access_token(app: &App, claims: Claims, now: Timestamp) -> Result<Option<TokenState>, Refusal> {
-    let (scope, roles) = match bearer::rests_on(app, &claims, now).await {
+async fn access_token(app: &App, token: Verified, now: Timestamp) -> Result<Option<TokenState>, Refusal> {
+    let (scope, roles) = match bearer::rests_on(app, &token, now).await {
         Ok(Bearer::User { member, scopes, .. }) => (scopes, Some(vec![member.role])),
         Ok(Bearer::ApiKey { scopes, .. }) => (scopes, None),
         Err(refusal) if refusal.is_fault_of_ours() => return Err(refusal),
         Err(_) => return Ok(None),
     };
-    Ok(Some(TokenState::access_token(claims, scope, roles)))
+    Ok(Some(TokenState::access_token(token.claims, scope, roles)))
 }
 
 /// The current one alone: its predecessor still converges within the grace, but that is for a client which lost an answer,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::claims::{Claims, Grant};
 use super::keyring::Keyring;
 use crate::config::{Audience, Config};
-use crate::domain::{Algorithm, Refusal, Scopes};
+use crate::domain::{Algorithm, Refusal};
 use crate::random::Random;
 
 /// Signs access tokens.
@@ -48,30 +48,13 @@ impl Issuer {
     /// memory may be out of date.
     pub fn access_token(&self, grant: Grant) -> Result<AccessToken, Refusal> {
         let audience = self.audience(grant.audience.as_deref())?;
-        let claims = Claims::of(grant, self.name.clone(), audience.name.clone(), self.jti()?);
-        self.sign(claims, audience)
-    }
-
-    /// Issues a token that is like another one of ours but for fewer scopes. It is of the same moment and ends with it.
-    ///
-    /// # Errors
-    /// As [`Issuer::access_token`].
-    pub fn narrowed(&self, claims: Claims, scopes: Scopes) -> Result<AccessToken, Refusal> {
-        let audience = self.audience(Some(&claims.aud))?;
-        let jti = self.jti()?;
-        self.sign(Claims { scope: scopes, jti, ..claims }, audience)
-    }
-
-    fn jti(&self) -> Result<uuid::Uuid, Refusal> {
-        Ok(uuid::Builder::from_random_bytes(self.random.bytes()?).into_uuid())
-    }
-
-    fn sign(&self, claims: Claims, audience: &Audience) -> Result<AccessToken, Refusal> {
         if !self.keyring.is_trusted() {
             return Err(Refusal::Unavailable);
         }
         let keys = self.keyring.keys();
         let key = keys.signer(audience.algorithm.unwrap_or(self.algorithm), self.algorithm, &self.in_use)?;
+        let jti = uuid::Builder::from_random_bytes(self.random.bytes()?).into_uuid();
+        let claims = Claims::of(grant, self.name.clone(), audience.name.clone(), jti);
         let jwt = jsonwebtoken::encode(&key.header, &claims, &key.encoding).map_err(|error| {
             tracing::error!(%error, "cannot sign");
             Refusal::Internal

@@ -20,6 +20,15 @@ pub struct Verifier {
     rules: [(Algorithm, Validation); Algorithm::ALL.len()],
 }
 
+/// A token that verifies.
+#[derive(Debug)]
+pub struct Verified {
+    /// What it says.
+    pub claims: Claims,
+    /// The key that it verifies with.
+    pub kid: String,
+}
+
 impl Verifier {
     /// A verifier by this configuration.
     #[must_use]
@@ -38,8 +47,8 @@ impl Verifier {
     ///
     /// # Errors
     /// [`Refusal::InvalidToken`].
-    pub fn verify(&self, jwt: &str, now: Timestamp) -> Result<Claims, Refusal> {
-        self.verify_for_anybody(jwt, now).filter(|claims| claims.aud == self.audience).ok_or(Refusal::InvalidToken)
+    pub fn verify(&self, jwt: &str, now: Timestamp) -> Result<Verified, Refusal> {
+        self.verify_for_anybody(jwt, now).filter(|token| token.claims.aud == self.audience).ok_or(Refusal::InvalidToken)
     }
 
     /// The same of a token that we issued, for whichever of `tokens.audience`; none where it is not accepted.
@@ -47,11 +56,11 @@ impl Verifier {
     /// The key is the one that `kid` names among ours, and the algorithm is that key's: whatever else the header
     /// says (`alg: none`, `HS256` over a public key, `jku`, `jwk`) finds no key that would verify it.
     #[must_use]
-    pub fn verify_for_anybody(&self, jwt: &str, now: Timestamp) -> Option<Claims> {
-        self.checked(jwt).filter(|claims| now.seconds() < claims.exp)
+    pub fn verify_for_anybody(&self, jwt: &str, now: Timestamp) -> Option<Verified> {
+        self.checked(jwt).filter(|token| now.seconds() < token.claims.exp)
     }
 
-    fn checked(&self, jwt: &str) -> Option<Claims> {
+    fn checked(&self, jwt: &str) -> Option<Verified> {
         let jwt_alphabet = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
         if jwt.len() > LONGEST || !jwt.bytes().all(jwt_alphabet) {
             return None;
@@ -63,7 +72,8 @@ impl Verifier {
             return None;
         }
         let (_, rules) = self.rules.iter().find(|(algorithm, _)| *algorithm == key.algorithm)?;
-        jsonwebtoken::decode(jwt, &key.decoding, rules).ok().map(|token| token.claims)
+        let claims = jsonwebtoken::decode(jwt, &key.decoding, rules).ok()?.claims;
+        Some(Verified { claims, kid: key.kid.clone() })
     }
 }
 

@@ -401,3 +401,44 @@ fn refusals_of_a_key_and_of_its_tokens_are_counted_and_told(jeton: Jeton) {
     assert_eq!(usage["refusals"], json!({"access_type_not_allowed": 2}), "{usage}");
     assert_eq!(jeton.audited("access_type_not_allowed"), 2);
 }
+
+#[both_databases]
+fn a_token_for_the_upstream_ends_with_what_it_came_from(jeton: Jeton) {
+    let jeton = jeton.with("profile", "engium").with("tokens.access_ttl", "24h");
+    let tenant = jeton.tenant();
+    let session = tenant.user("member").session();
+    let key = tenant.api_key(["bookings:read"]);
+    let token = key.token();
+    let get = |token: &str| ask(&jeton, "GET", "/api/v1/bookings").bearer(token).tenant(&tenant.id).send();
+    let left = |token: &str| {
+        let (_, jwt) = expect_admitted(get(token));
+        assert!(jwt.number("exp") <= Jwt::parse(token).number("exp"), "no longer than what was brought");
+        jwt.number("exp") - jeton.now()
+    };
+    assert!(left(&session.access_token) > 86_000);
+    assert!(left(&token) > 850);
+    jeton.set("tokens.access_ttl", "5m");
+    jeton.restart();
+    assert!(left(&session.access_token) <= 300, "no longer than any of its kind today");
+    tenant.admin().rotate(&key, json!({"overlap_seconds": 30})).expect_status(201);
+    assert!(left(&token) <= 30, "no longer than its key");
+}
+
+#[both_databases]
+fn a_token_of_a_revoked_signing_key_is_changed_for_no_other_on_any_server(jeton: Jeton) {
+    let jeton = jeton.with("profile", "engium");
+    let tenant = jeton.tenant();
+    let session = tenant.user("member").session();
+    let (_server, second) = jeton.second();
+    let get = |client: &crate::harness::Client| {
+        let request = client.get(PATH).header("X-Original-Method", "GET").header("X-Original-URI", "/api/v1/bookings");
+        request.bearer(&session.access_token).tenant(&tenant.id).send()
+    };
+    expect_admitted(get(&second));
+    let kid = Jwt::parse(&session.access_token).header["kid"].as_str().unwrap().to_owned();
+    jeton.cli(["signing-key", "revoke", &kid]).expect_code(0);
+    // At once, whatever the servers have in memory.
+    for client in [&second, &jeton.client()] {
+        get(client).expect_problem(401, "invalid_token");
+    }
+}
