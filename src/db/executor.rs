@@ -7,6 +7,7 @@ use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
@@ -41,7 +42,9 @@ pub enum Kind {
 
 /// The queue and the threads behind it.
 pub struct Executor {
-    queue: Sender<Queued>,
+    /// There until the end.
+    queue: Option<Sender<Queued>>,
+    threads: Vec<JoinHandle<()>>,
     /// Work that is queued or under way.
     unfinished: Arc<AtomicUsize>,
 }
@@ -110,27 +113,28 @@ impl Executor {
     /// One thread that commits what has queued up in one transaction: for SQLite, which has one writer anyway.
     pub fn grouping(pool: Pool<Manager>) -> Result<Self, DbError> {
         let (sender, queue) = crossbeam_channel::bounded(QUEUE);
-        spawn("db-writer", move || {
+        let writer = spawn("db-writer", move || {
             while let Ok(first) = queue.recv() {
                 let group = std::iter::once(first).chain(queue.try_iter().take(GROUP - 1)).collect();
                 run_group(&pool, group);
             }
         })?;
-        Ok(Self { queue: sender, unfinished: Arc::default() })
+        Ok(Self { queue: Some(sender), threads: vec![writer], unfinished: Arc::default() })
     }
 
     /// `threads` threads with a transaction each: for PostgreSQL, where waiting is mostly for round trips.
     pub fn parallel(pool: &Pool<Manager>, threads: u32) -> Result<Self, DbError> {
         let (sender, queue): (_, Receiver<Queued>) = crossbeam_channel::bounded(QUEUE);
-        for number in 0..threads {
+        let start = |number| {
             let (pool, queue) = (pool.clone(), queue.clone());
             spawn(&format!("db-{number}"), move || {
                 for queued in queue {
                     run_one(&pool, queued);
                 }
-            })?;
-        }
-        Ok(Self { queue: sender, unfinished: Arc::default() })
+            })
+        };
+        let threads = (0..threads).map(start).collect::<Result<_, _>>()?;
+        Ok(Self { queue: Some(sender), threads, unfinished: Arc::default() })
     }
 
     /// Queues work at once; the future has its result, after `patience` at the latest, unless it is being committed just
@@ -152,7 +156,7 @@ impl Executor {
         let counted = Counted::new(&self.unfinished);
         let turn = Turn::default();
         let entry = Queued { kind, deadline, turn: turn.clone(), job, _counted: counted };
-        let queued = self.queue.try_send(entry).is_ok();
+        let queued = self.queue.as_ref().is_some_and(|queue| queue.try_send(entry).is_ok());
         let dropped = |_| Err(DbError::Fault("the work was dropped".to_owned()).into());
         async move {
             let mut answer = answer;
@@ -175,15 +179,27 @@ impl Executor {
 
     /// Work that waits for a thread.
     pub fn queued(&self) -> usize {
-        self.queue.len()
+        self.queue.as_ref().map_or(0, Sender::len)
     }
 }
 
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), DbError> {
+/// The threads finish what is queued, and close their connections, before the process may end: OpenSSL clears up at its exit,
+/// and a thread that speaks TLS meanwhile would bring it down with a signal after all was done.
+impl Drop for Executor {
+    fn drop(&mut self) {
+        self.queue = None;
+        let this = std::thread::current().id();
+        for thread in self.threads.drain(..).filter(|thread| thread.thread().id() != this) {
+            // A thread catches every panic of the work that it is given.
+            drop(thread.join());
+        }
+    }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, DbError> {
     std::thread::Builder::new()
         .name(name.to_owned())
         .spawn(work)
-        .map(drop)
         .map_err(|error| DbError::Fault(format!("cannot start a thread: {error}")))
 }
 

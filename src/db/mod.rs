@@ -88,7 +88,8 @@ impl Db {
         let connections = if sqlite { readers.saturating_add(1) } else { POSTGRES_CONNECTIONS };
         let pool = Pool::builder()
             .max_size(connections)
-            .min_idle(Some(1))
+            // None is opened ahead of need: it might still be opening when the process ends (see `Executor`).
+            .min_idle(Some(0))
             .connection_timeout(PATIENCE)
             .test_on_check_out(false)
             .build_unchecked(Manager::new(url.clone())?);
