@@ -198,6 +198,11 @@ fn the_rate_of_a_key_is_limited(jeton: Jeton) {
     assert!((1..=12).contains(&wait), "{wait}");
     assert_eq!(refused.header("ratelimit").map(|r| r.starts_with("\"key\";r=0;t=")), Some(true));
     key.exchange().expect_problem(429, "rate_limited");
+    // Nobody waits for the line but this test; those that must not come have the time to.
+    let begun = std::time::Instant::now();
+    while jeton.audited("rate_limited") == audited && begun.elapsed() < Duration::from_secs(10) {
+        std::thread::sleep(Duration::from_millis(50));
+    }
     std::thread::sleep(Duration::from_millis(200));
     assert_eq!(jeton.audited("rate_limited") - audited, 1, "one line a minute, not one a request");
     let other = tenant.api_key_with(json!({"access_type": "narrow", "scopes": ["a:read"]}));
@@ -215,9 +220,10 @@ fn servers_share_a_limit(jeton: Jeton) {
     let tenant = jeton.tenant();
     let key = tenant.api_key_with(json!({"access_type": "narrow", "scopes": ["a:read"]}));
     let (server, second) = jeton.second();
-    // Each learns of the other at its next heartbeat.
-    std::thread::sleep(Duration::from_secs(5));
+    // Each learns of the other at its next heartbeat, two seconds later.
+    std::thread::sleep(Duration::from_secs(6));
     let clients = [jeton.client(), second];
+    let begun = std::time::Instant::now();
     let admitted = at_once(2, |number| {
         let ask = || {
             let request = clients[number].get(PATH).header("X-Original-Method", "GET").header("X-Original-URI", "/a");
@@ -226,7 +232,9 @@ fn servers_share_a_limit(jeton: Jeton) {
         (0..60).filter(|_| ask() == 200).count()
     });
     let all: usize = admitted.iter().sum();
-    assert!((54..=66).contains(&all), "60 within 10 %: {admitted:?}");
+    // One a second comes back meanwhile.
+    let back = usize::try_from(begun.elapsed().as_secs()).unwrap() + 1;
+    assert!((54..=66 + back).contains(&all), "60 within 10 %, and {back}: {admitted:?}");
     drop(server);
 }
 

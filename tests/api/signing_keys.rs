@@ -65,6 +65,7 @@ fn five_rotations_in_a_row_refuse_no_token(jeton: Jeton) {
     let mut signers: Vec<String> = Vec::new();
     while signers.len() < 6 {
         jeton.cli(["signing-key", "rotate"]).expect_code(0);
+        expect_published(&jeton);
         tokens.push(key.token());
         tokens.retain(|token| Jwt::parse(token).number("exp") > jeton.now());
         for verifier in &mut verifiers {
@@ -435,6 +436,20 @@ fn expect_unmoved<const N: usize>(jeton: &Jeton, expected: [&str; N]) {
 fn settle(jeton: &Jeton) {
     let is_due = |key: &Value| key["next_at"].as_str().is_some_and(|at| seconds(at) <= jeton.now());
     until("what is due is done", || !list(jeton).iter().any(is_due));
+    expect_published(jeton);
+}
+
+/// Waits until the server publishes what is to be published: half a second of its time, which is minutes of the test's.
+#[track_caller]
+fn expect_published(jeton: &Jeton) {
+    until("the server publishes what is to be published", || {
+        let keys = list(jeton).into_iter().filter(|key| key["state"] != "retired" && key["state"] != "compromised");
+        let mut wanted: Vec<String> = keys.map(|key| key["kid"].as_str().unwrap().to_owned()).collect();
+        let mut published = kids(&jeton.jwks());
+        wanted.sort();
+        published.sort();
+        wanted == published
+    });
 }
 
 #[track_caller]
