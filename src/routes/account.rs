@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use validator::Validate;
 
+use super::path_id;
 use crate::app::App;
 use crate::domain::page::Paged;
 use crate::domain::password::Password;
@@ -103,9 +104,12 @@ pub async fn sessions(
     params(("id" = SessionId, Path)),
     responses((status = 204, description = "It is over"))
 )]
-pub async fn revoke_session(app: Data<App>, signed_in: SignedIn, id: Path<String>) -> Result<impl Responder, Refusal> {
-    let id = id.parse().map_err(|_| Refusal::NotFound)?;
-    manage::sessions::revoke(&app, &signed_in.actor, signed_in.member.user.id, id).await?;
+pub async fn revoke_session(
+    app: Data<App>,
+    signed_in: SignedIn,
+    path: Path<String>,
+) -> Result<impl Responder, Refusal> {
+    manage::sessions::revoke(&app, &signed_in.actor, signed_in.member.user.id, path_id(&path)?).await?;
     Ok(HttpResponse::NoContent())
 }
 

@@ -9,6 +9,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use validator::Validate;
 
+use super::path_id;
 use crate::app::App;
 use crate::domain::api_key::{ApiKey, ApiKeyState};
 use crate::domain::change::Change;
@@ -170,7 +171,7 @@ pub async fn find(
     caller: InTenant<ReadApiKeys>,
     path: Path<(String, String)>,
 ) -> Result<impl Responder, Refusal> {
-    let key = manage::api_keys::find(&app, caller.tenant, key_id(&path)?).await?;
+    let key = manage::api_keys::find(&app, caller.tenant, path_id(&path.1)?).await?;
     Ok(Answer(ApiKeyAnswer::at(key, app.now())))
 }
 
@@ -186,7 +187,7 @@ pub async fn change(
     Then(caller, Json(body)): Then<InTenant<WriteApiKeys>, Json<ChangeBody>>,
 ) -> Result<impl Responder, Refusal> {
     let change = ApiKeyChange::try_from(body)?;
-    let key = manage::api_keys::change(&app, &caller.actor, caller.tenant, key_id(&path)?, change).await?;
+    let key = manage::api_keys::change(&app, &caller.actor, caller.tenant, path_id(&path.1)?, change).await?;
     Ok(Answer(ApiKeyAnswer::at(key, app.now())))
 }
 
@@ -201,7 +202,7 @@ pub async fn revoke(
     caller: InTenant<WriteApiKeys>,
     path: Path<(String, String)>,
 ) -> Result<impl Responder, Refusal> {
-    manage::api_keys::revoke(&app, &caller.actor, caller.tenant, key_id(&path)?).await?;
+    manage::api_keys::revoke(&app, &caller.actor, caller.tenant, path_id(&path.1)?).await?;
     Ok(HttpResponse::NoContent())
 }
 
@@ -220,16 +221,11 @@ pub async fn rotate(
     path: Path<(String, String)>,
     Then(caller, OptionalJson(body)): Then<InTenant<WriteApiKeys>, OptionalJson<RotateBody>>,
 ) -> Result<HttpResponse, Refusal> {
-    let id = key_id(&path)?;
+    let id = path_id(&path.1)?;
     let idempotency = idempotency_key(&request)?;
     let overlap = TimeDelta::try_seconds(body.overlap_seconds).unwrap_or(TimeDelta::MAX);
     let created = manage::api_keys::rotate(&app, &caller.actor, caller.tenant, id, overlap, idempotency).await?;
     Ok(created_answer(created))
-}
-
-/// The key that a path names.
-pub(super) fn key_id(path: &Path<(String, String)>) -> Result<ApiKeyId, Refusal> {
-    path.1.parse().map_err(|_| Refusal::NotFound)
 }
 
 fn idempotency_key(request: &HttpRequest) -> Result<Option<IdempotencyKey>, Refusal> {

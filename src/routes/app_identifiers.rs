@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use validator::Validate;
 
+use super::path_id;
 use crate::app::App;
 use crate::domain::app_identifier::AppIdentifier;
 use crate::domain::page::Paged;
@@ -82,7 +83,7 @@ pub async fn find(
     caller: InTenant<ReadApiKeys>,
     path: Path<(String, String)>,
 ) -> Result<impl Responder, Refusal> {
-    let assigned = manage::app_identifiers::find(&app, caller.tenant, app_identifier_id(&path)?).await?;
+    let assigned = manage::app_identifiers::find(&app, caller.tenant, path_id(&path.1)?).await?;
     Ok(Answer(AppIdentifierAnswer::from(assigned)))
 }
 
@@ -97,12 +98,8 @@ pub async fn delete(
     caller: InTenant<WriteApiKeys>,
     path: Path<(String, String)>,
 ) -> Result<impl Responder, Refusal> {
-    manage::app_identifiers::delete(&app, &caller.actor, caller.tenant, app_identifier_id(&path)?).await?;
+    manage::app_identifiers::delete(&app, &caller.actor, caller.tenant, path_id(&path.1)?).await?;
     Ok(HttpResponse::NoContent())
-}
-
-fn app_identifier_id(path: &Path<(String, String)>) -> Result<AppIdentifierId, Refusal> {
-    path.1.parse().map_err(|_| Refusal::NotFound)
 }
 
 impl From<AppIdentifier> for AppIdentifierAnswer {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use validator::Validate;
 
+use super::path_id;
 use crate::app::App;
 use crate::domain::key_group::KeyGroup;
 use crate::domain::page::Paged;
@@ -86,7 +87,7 @@ pub async fn find(
     caller: InTenant<ReadApiKeys>,
     path: Path<(String, String)>,
 ) -> Result<impl Responder, Refusal> {
-    let group = manage::key_groups::find(&app, caller.tenant, group_id(&path)?).await?;
+    let group = manage::key_groups::find(&app, caller.tenant, path_id(&path.1)?).await?;
     Ok(Answer(KeyGroupAnswer::from(group)))
 }
 
@@ -101,12 +102,8 @@ pub async fn delete(
     caller: InTenant<WriteApiKeys>,
     path: Path<(String, String)>,
 ) -> Result<impl Responder, Refusal> {
-    manage::key_groups::delete(&app, &caller.actor, caller.tenant, group_id(&path)?).await?;
+    manage::key_groups::delete(&app, &caller.actor, caller.tenant, path_id(&path.1)?).await?;
     Ok(HttpResponse::NoContent())
-}
-
-fn group_id(path: &Path<(String, String)>) -> Result<KeyGroupId, Refusal> {
-    path.1.parse().map_err(|_| Refusal::NotFound)
 }
 
 impl From<KeyGroup> for KeyGroupAnswer {

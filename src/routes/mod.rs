@@ -22,6 +22,8 @@ pub mod tenants;
 pub mod usage;
 pub mod users;
 
+use std::str::FromStr;
+
 use actix_cors::Cors;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
@@ -140,6 +142,11 @@ fn cors(config: &Config) -> Cors {
         cors = cors.allowed_origin(origin.as_str());
     }
     cors
+}
+
+/// The id that a path names. One that is no id names nothing.
+fn path_id<Id: FromStr>(text: &str) -> Result<Id, Refusal> {
+    text.parse().map_err(|_| Refusal::NotFound)
 }
 
 fn method_not_allowed(methods: &[&str]) -> HttpResponse {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use validator::Validate;
 
+use super::path_id;
 use crate::app::App;
 use crate::domain::page::Paged;
 use crate::domain::tenant::TenantState;
@@ -82,8 +83,8 @@ pub async fn list(app: Data<App>, Then(_operator, page): Then<Operator, PageQuer
     params(("tenant_id" = TenantId, Path)),
     responses((status = 200, description = "The tenant", body = TenantAnswer))
 )]
-pub async fn find(app: Data<App>, _: Operator, id: Path<String>) -> Result<impl Responder, Refusal> {
-    Ok(Answer(TenantAnswer::from(manage::tenants::find(&app, tenant_id(&id)?).await?)))
+pub async fn find(app: Data<App>, _: Operator, path: Path<String>) -> Result<impl Responder, Refusal> {
+    Ok(Answer(TenantAnswer::from(manage::tenants::find(&app, path_id(&path)?).await?)))
 }
 
 /// Changes a tenant's name or plan.
@@ -94,11 +95,11 @@ pub async fn find(app: Data<App>, _: Operator, id: Path<String>) -> Result<impl 
 )]
 pub async fn change(
     app: Data<App>,
-    id: Path<String>,
+    path: Path<String>,
     Then(caller, Json(body)): Then<Operator, Json<ChangeTenantBody>>,
 ) -> Result<impl Responder, Refusal> {
     let change = TenantChange { name: body.name, plan: body.plan };
-    let tenant = manage::tenants::change(&app, &caller.actor, tenant_id(&id)?, change).await?;
+    let tenant = manage::tenants::change(&app, &caller.actor, path_id(&path)?, change).await?;
     Ok(Answer(TenantAnswer::from(tenant)))
 }
 
@@ -108,8 +109,8 @@ pub async fn change(
     params(("tenant_id" = TenantId, Path)),
     responses((status = 200, description = "Suspended, now or before", body = TenantAnswer))
 )]
-pub async fn suspend(app: Data<App>, caller: Operator, id: Path<String>) -> Result<impl Responder, Refusal> {
-    let tenant = manage::tenants::suspend(&app, &caller.actor, tenant_id(&id)?).await?;
+pub async fn suspend(app: Data<App>, caller: Operator, path: Path<String>) -> Result<impl Responder, Refusal> {
+    let tenant = manage::tenants::suspend(&app, &caller.actor, path_id(&path)?).await?;
     Ok(Answer(TenantAnswer::from(tenant)))
 }
 
@@ -119,8 +120,8 @@ pub async fn suspend(app: Data<App>, caller: Operator, id: Path<String>) -> Resu
     params(("tenant_id" = TenantId, Path)),
     responses((status = 200, description = "Active, now or before", body = TenantAnswer))
 )]
-pub async fn resume(app: Data<App>, caller: Operator, id: Path<String>) -> Result<impl Responder, Refusal> {
-    let tenant = manage::tenants::resume(&app, &caller.actor, tenant_id(&id)?).await?;
+pub async fn resume(app: Data<App>, caller: Operator, path: Path<String>) -> Result<impl Responder, Refusal> {
+    let tenant = manage::tenants::resume(&app, &caller.actor, path_id(&path)?).await?;
     Ok(Answer(TenantAnswer::from(tenant)))
 }
 
@@ -130,13 +131,9 @@ pub async fn resume(app: Data<App>, caller: Operator, id: Path<String>) -> Resul
     params(("tenant_id" = TenantId, Path)),
     responses((status = 204, description = "Deleted"))
 )]
-pub async fn delete(app: Data<App>, caller: Operator, id: Path<String>) -> Result<impl Responder, Refusal> {
-    manage::tenants::delete(&app, &caller.actor, tenant_id(&id)?).await?;
+pub async fn delete(app: Data<App>, caller: Operator, path: Path<String>) -> Result<impl Responder, Refusal> {
+    manage::tenants::delete(&app, &caller.actor, path_id(&path)?).await?;
     Ok(HttpResponse::NoContent())
-}
-
-fn tenant_id(text: &str) -> Result<TenantId, Refusal> {
-    text.parse().map_err(|_| Refusal::NotFound)
 }
 
 impl From<Tenant> for TenantAnswer {

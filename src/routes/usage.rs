@@ -7,7 +7,7 @@ use actix_web::web::{Data, Json as Answer, Path};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::api_keys::key_id;
+use super::path_id;
 use crate::app::App;
 use crate::domain::{ApiKeyId, Day, Refusal, Scope, TenantId};
 use crate::extract::Then;
@@ -81,7 +81,7 @@ pub async fn usage(
     Then(caller, DaysQuery(days)): Then<InTenant<ReadApiKeys>, DaysQuery>,
     path: Path<(String, String)>,
 ) -> Result<impl Responder, Refusal> {
-    let usage = manage::usage::of(&app, caller.tenant, key_id(&path)?, days).await?;
+    let usage = manage::usage::of(&app, caller.tenant, path_id(&path.1)?, days).await?;
     Ok(Answer(UsageAnswer::of(usage, days)))
 }
 

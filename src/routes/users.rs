@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use validator::Validate;
 
+use super::path_id;
 use crate::app::App;
 use crate::domain::page::Paged;
 use crate::domain::password::Password;
@@ -100,7 +101,7 @@ pub async fn find(
     caller: InTenant<ReadUsers>,
     path: Path<(String, String)>,
 ) -> Result<impl Responder, Refusal> {
-    let member = manage::users::find_member(&app, caller.tenant, user_id(&path)?).await?;
+    let member = manage::users::find_member(&app, caller.tenant, path_id(&path.1)?).await?;
     Ok(Answer(UserAnswer::from(member)))
 }
 
@@ -115,7 +116,7 @@ pub async fn change_role(
     path: Path<(String, String)>,
     Then(caller, Json(body)): Then<InTenant<WriteUsers>, Json<ChangeRoleBody>>,
 ) -> Result<impl Responder, Refusal> {
-    let member = manage::users::change_role(&app, &caller.actor, caller.tenant, user_id(&path)?, body.role).await?;
+    let member = manage::users::change_role(&app, &caller.actor, caller.tenant, path_id(&path.1)?, body.role).await?;
     Ok(Answer(UserAnswer::from(member)))
 }
 
@@ -130,12 +131,8 @@ pub async fn remove(
     caller: InTenant<WriteUsers>,
     path: Path<(String, String)>,
 ) -> Result<impl Responder, Refusal> {
-    manage::users::remove(&app, &caller.actor, caller.tenant, user_id(&path)?).await?;
+    manage::users::remove(&app, &caller.actor, caller.tenant, path_id(&path.1)?).await?;
     Ok(HttpResponse::NoContent())
-}
-
-fn user_id(path: &Path<(String, String)>) -> Result<UserId, Refusal> {
-    path.1.parse().map_err(|_| Refusal::NotFound)
 }
 
 fn member() -> Role {
