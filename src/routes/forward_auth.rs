@@ -3,15 +3,15 @@
 use std::fmt::Write as _;
 
 use actix_web::http::Method as HttpMethod;
-use actix_web::http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderName, HeaderValue};
+use actix_web::http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use chrono::{DateTime, Utc};
 
+use super::exchange::unstored;
 use super::method_not_allowed;
 use crate::app::App;
 use crate::domain::{Refusal, Timestamp};
-use crate::error::rate_limit_fields;
 use crate::extract::client::Client;
 use crate::extract::credential::{Elsewhere, Presented};
 use crate::extract::json::Members;
@@ -79,16 +79,12 @@ async fn body(request: &HttpRequest, app: &App, payload: Payload, now: Timestamp
 
 fn answer(authorized: Authorized, deprecated: Option<&DeprecatedLocation>) -> HttpResponse {
     let Authorized { jwt, tenant, subject, scopes, rate } = authorized;
-    let mut answer = HttpResponse::Ok();
+    let mut answer = unstored(rate.as_ref());
     answer
-        .insert_header((CACHE_CONTROL, "no-store"))
         .insert_header((AUTHORIZATION, format!("Bearer {jwt}")))
         .insert_header((X_TENANT_ID, tenant.to_string()))
         .insert_header(("x-auth-subject", subject))
         .insert_header(("x-auth-scope", scopes.as_str().to_owned()));
-    for field in rate.iter().flat_map(rate_limit_fields) {
-        answer.insert_header(field);
-    }
     if let Some(old) = deprecated {
         mark_deprecated(&mut answer, old);
     }

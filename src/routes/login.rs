@@ -1,6 +1,5 @@
 //! `/api/v1/auth/login`, `refresh`, `logout` (contract section 4.1).
 
-use actix_web::http::header::CACHE_CONTROL;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use secrecy::{ExposeSecret, SecretString};
@@ -8,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use validator::Validate;
 
+use super::exchange::unstored;
 use crate::app::App;
 use crate::domain::password::Password;
 use crate::domain::refresh_token::{RefreshToken, RefreshTokenSecret};
@@ -131,8 +131,7 @@ fn presented(app: &App, request: &HttpRequest, body: RefreshBody) -> Result<Opti
 }
 
 fn answer(tokens: SessionTokens, cookie: bool) -> HttpResponse {
-    let mut answer = HttpResponse::Ok();
-    answer.insert_header((CACHE_CONTROL, "no-store"));
+    let mut answer = unstored(None);
     if cookie {
         answer.cookie(set_refresh_cookie(tokens.refresh.expose(), tokens.refresh_expires_in));
     }

@@ -3,7 +3,6 @@
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use serde::Serialize;
 
 use super::exchange::{ACCESS_TOKEN_URN, ExchangeAnswer, exchanged, unstored};
 use super::login::TokenAnswer;
@@ -74,7 +73,7 @@ async fn refresh_token(app: &App, client: Actor, mut form: Form) -> Result<HttpR
     let token = RefreshToken::parse(&text).ok_or(Refusal::InvalidRefreshToken).map_err(refused)?;
     let request = RefreshRequest { token, scopes: scopes(&mut form)?, client };
     let tokens = grants::refresh::refresh(app, request).await.map_err(refused)?;
-    Ok(answer(TokenAnswer::from(tokens)))
+    Ok(unstored(None).json(TokenAnswer::from(tokens)))
 }
 
 /// RFC 8693: the API key is the subject token.
@@ -179,10 +178,6 @@ pub async fn introspect(
 fn scopes(form: &mut Form) -> Result<Option<Scopes>, OAuthError> {
     let text = form.take("scope");
     text.map(|text| text.parse().map_err(|_| OAuthError::new("invalid_scope", "The scope is malformed"))).transpose()
-}
-
-fn answer(body: impl Serialize) -> HttpResponse {
-    unstored(None).json(body)
 }
 
 /// The form, as OpenAPI describes it.
