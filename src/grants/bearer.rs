@@ -3,9 +3,11 @@
 //! Downstream services verify offline and would accept a token until it expires. We look: a token whose session or key died
 //! a moment ago opens nothing here any more.
 
+use diesel::QueryResult;
+
 use super::admission::{admit, noted};
 use crate::app::App;
-use crate::db::{api_keys, sessions, signing_keys};
+use crate::db::{DbConnection, api_keys, sessions, signing_keys};
 use crate::domain::api_key::ApiKey;
 use crate::domain::session::Session;
 use crate::domain::{Actor, Member, Refusal, Scopes, SessionId, Tenant, Timestamp};
@@ -72,16 +74,26 @@ pub async fn rests_on(app: &App, token: &Verified, now: Timestamp) -> Result<Bea
     }
 }
 
-async fn user(app: &App, token: &Verified, id: SessionId, now: Timestamp) -> Result<Bearer, Refusal> {
-    let (claims, kid) = (&token.claims, token.kid.clone());
-    let found: Option<(Session, Member)> = app
+/// Whom a token is about, if its signing key is still published.
+async fn read<T: Send + 'static>(
+    app: &App,
+    token: &Verified,
+    find: impl FnOnce(&mut DbConnection) -> QueryResult<Option<T>> + Send + 'static,
+) -> Result<T, Refusal> {
+    let kid = token.kid.clone();
+    let found = app
         .db
         .read(move |connection| {
             let is_published = signing_keys::is_published(connection, &kid)?;
-            if is_published { sessions::find_with_member(connection, id).map_err(Refusal::from) } else { Ok(None) }
+            if is_published { find(connection).map_err(Refusal::from) } else { Ok(None) }
         })
         .await?;
-    let (session, member) = found.ok_or(Refusal::InvalidToken)?;
+    found.ok_or(Refusal::InvalidToken)
+}
+
+async fn user(app: &App, token: &Verified, id: SessionId, now: Timestamp) -> Result<Bearer, Refusal> {
+    let claims = &token.claims;
+    let (session, member) = read(app, token, move |connection| sessions::find_with_member(connection, id)).await?;
     let is_its_own = session.user_id.uuid() == claims.sub && session.tenant_id == claims.tenant_id;
     if !is_its_own || !session.is_alive(now) || member.user.disabled_at.is_some() {
         return Err(Refusal::InvalidToken);
@@ -92,16 +104,9 @@ async fn user(app: &App, token: &Verified, id: SessionId, now: Timestamp) -> Res
 }
 
 async fn api_key(app: &App, token: &Verified, now: Timestamp) -> Result<Bearer, Refusal> {
-    let (claims, kid) = (&token.claims, token.kid.clone());
+    let claims = &token.claims;
     let id = claims.sub.into();
-    let found: Option<(ApiKey, Tenant)> = app
-        .db
-        .read(move |connection| {
-            let is_published = signing_keys::is_published(connection, &kid)?;
-            if is_published { api_keys::find_with_tenant(connection, id).map_err(Refusal::from) } else { Ok(None) }
-        })
-        .await?;
-    let (key, tenant) = found.ok_or(Refusal::InvalidToken)?;
+    let (key, tenant) = read(app, token, move |connection| api_keys::find_with_tenant(connection, id)).await?;
     if key.tenant_id != claims.tenant_id || !app.profile.knows(&key) || key.ensure_usable(now).is_err() {
         return Err(Refusal::InvalidToken);
     }
