@@ -83,7 +83,7 @@ pub fn list_public(connection: &mut DbConnection) -> QueryResult<Vec<SigningKeyI
 /// The keys that verifiers are shown, by name and state, oldest first: little enough to be asked for all the time.
 pub fn list_states(connection: &mut DbConnection) -> QueryResult<Vec<(String, KeyState)>> {
     signing_keys::table
-        .filter(signing_keys::state.eq_any([KeyState::Pending, KeyState::Active, KeyState::Retiring]))
+        .filter(signing_keys::state.eq_any(KeyState::PUBLISHED))
         .select((signing_keys::kid, signing_keys::state))
         .order((signing_keys::created_at.asc(), signing_keys::kid.asc()))
         .load(connection)

@@ -63,6 +63,9 @@ pub enum KeyState {
 pub struct UnknownState;
 
 impl KeyState {
+    /// The states in which verifiers are shown a key.
+    pub const PUBLISHED: [Self; 3] = [Self::Pending, Self::Active, Self::Retiring];
+
     /// The state's name.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
@@ -78,7 +81,7 @@ impl KeyState {
     /// Whether verifiers are shown the key.
     #[must_use]
     pub fn is_published(self) -> bool {
-        matches!(self, Self::Pending | Self::Active | Self::Retiring)
+        Self::PUBLISHED.contains(&self)
     }
 }
 
