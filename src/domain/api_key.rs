@@ -86,14 +86,6 @@ impl ApiKey {
         if self.state(now) == ApiKeyState::Active { Ok(()) } else { Err(Refusal::InvalidApiKey) }
     }
 
-    /// Refuses a key that was named together with another tenant.
-    ///
-    /// # Errors
-    /// [`Refusal::TenantMismatch`].
-    pub fn ensure_tenant(&self, named: Option<TenantId>) -> Result<(), Refusal> {
-        if named.is_none_or(|named| named == self.tenant_id) { Ok(()) } else { Err(Refusal::TenantMismatch) }
-    }
-
     /// Refuses addresses that the key was not made for.
     ///
     /// # Errors

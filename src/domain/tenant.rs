@@ -33,6 +33,14 @@ pub enum TenantState {
 }
 
 impl Tenant {
+    /// Refuses a request that names another tenant than that of its credential.
+    ///
+    /// # Errors
+    /// [`Refusal::TenantMismatch`].
+    pub fn ensure_named(&self, named: Option<TenantId>) -> Result<(), Refusal> {
+        if named.is_none_or(|named| named == self.id) { Ok(()) } else { Err(Refusal::TenantMismatch) }
+    }
+
     /// The tenant's state.
     #[must_use]
     pub fn state(&self) -> TenantState {

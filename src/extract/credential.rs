@@ -126,10 +126,7 @@ fn in_authorization(request: &HttpRequest, profile: &Profile) -> Result<Option<C
         Authorization::Bearer(text) if looks_like_jwt(text) => Credential::AccessToken(text.to_owned()),
         Authorization::Bearer(text) => Credential::ApiKey(read(text, KeyLocation::Bearer)),
         Authorization::Token(text) => Credential::ApiKey(read(text, KeyLocation::Token)),
-        Authorization::Basic(id, secret) => Credential::ApiKey(match id.parse() {
-            Ok(id) => PresentedKey { id: Some(id), ..read(&secret, KeyLocation::Basic) },
-            Err(_) => PresentedKey::default(),
-        }),
+        Authorization::Basic(id, secret) => Credential::ApiKey(read(&secret, KeyLocation::Basic).with_id(&id)),
         Authorization::Other => Credential::ApiKey(PresentedKey::default()),
     }))
 }

@@ -34,10 +34,7 @@ pub fn client_key(
         (None, (Some(id), None)) if id == LOGIN_CLIENT => return Ok(None),
         (None, (id, secret)) => (id.unwrap_or_default(), secret.unwrap_or_default()),
     };
-    Ok(Some(match id.parse() {
-        Ok(id) => PresentedKey { id: Some(id), ..PresentedKey::read(profile, &secret) },
-        Err(_) => PresentedKey::default(),
-    }))
+    Ok(Some(PresentedKey::read(profile, &secret).with_id(&id)))
 }
 
 /// Who asks about a token (RFC 7662 section 2.1): a client as above, or an API key or an access token as `Bearer`, in every

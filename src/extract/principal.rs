@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::domain::actor::Who;
 use crate::domain::refusal::Holder;
 use crate::domain::scope::Lacking;
-use crate::domain::{Actor, Member, Refusal, Scopes, SessionId, TenantId};
+use crate::domain::{Actor, Member, Refusal, Scopes, SessionId, Tenant, TenantId};
 use crate::grants;
 use crate::grants::bearer::Bearer;
 use crate::profile::roles::OPERATOR_SCOPE;
@@ -97,9 +97,7 @@ impl<S: RequiredScope + 'static> FromRequest for InTenant<S> {
             caller.bearer.ensure_may_manage(app(&request)?, &caller.actor)?;
             let tenant: TenantId =
                 request.match_info().get("tenant_id").and_then(|id| id.parse().ok()).ok_or(Refusal::NotFound)?;
-            if caller.tenant() != tenant {
-                return Err(Refusal::TenantMismatch);
-            }
+            caller.tenant().ensure_named(Some(tenant))?;
             caller.ensure_scope(S::SCOPE)?;
             Ok(Self { tenant, actor: caller.actor, scope: PhantomData })
         })
@@ -130,10 +128,10 @@ struct Caller {
 }
 
 impl Caller {
-    fn tenant(&self) -> TenantId {
+    fn tenant(&self) -> &Tenant {
         match &self.bearer {
-            Bearer::User { member, .. } => member.tenant.id,
-            Bearer::ApiKey { tenant, .. } => tenant.id,
+            Bearer::User { member, .. } => &member.tenant,
+            Bearer::ApiKey { tenant, .. } => tenant,
         }
     }
 
@@ -176,8 +174,6 @@ async fn authenticate(request: &HttpRequest) -> Result<Caller, Refusal> {
     };
     let mut caller = Caller { bearer: accepted, actor: client.0.known_as(who) };
     caller.actor.holds = Some(caller.scopes().clone());
-    if named_tenant(request)?.is_some_and(|named| named != caller.tenant()) {
-        return Err(Refusal::TenantMismatch);
-    }
+    caller.tenant().ensure_named(named_tenant(request)?)?;
     Ok(caller)
 }

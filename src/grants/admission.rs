@@ -90,7 +90,7 @@ pub fn admit(
     now: Timestamp,
 ) -> Result<Option<RateLimitState>, Refusal> {
     key.ensure_usable(now)?;
-    key.ensure_tenant(named)?;
+    tenant.ensure_named(named)?;
     tenant.ensure_active()?;
     key.ensure_address(from)?;
     app.profile.plans.ensure_api_keys(tenant.plan.as_deref())?;
@@ -131,6 +131,12 @@ impl PresentedKey {
     #[must_use]
     pub fn read(profile: &Profile, text: &str) -> Self {
         Self { secret: profile.key_format.read(text), ..Self::default() }
+    }
+
+    /// A key as text that was presented with its id; what is no id goes with no key.
+    #[must_use]
+    pub fn with_id(self, id: &str) -> Self {
+        id.parse().map_or_else(|_| Self::default(), |id| Self { id: Some(id), ..self })
     }
 
     /// Refuses a key that was presented with another's id, or without its own, or where keys of its access type are not

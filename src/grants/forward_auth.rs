@@ -89,9 +89,7 @@ async fn narrow(app: &App, request: &ForwardRequest, jwt: &str, now: Timestamp) 
     let tokens = &app.config.tokens;
     match bearer::rests_on(app, &token, now).await? {
         Bearer::User { member, session, scopes } => {
-            if request.tenant.is_some_and(|named| named != member.tenant.id) {
-                return Err(Refusal::TenantMismatch);
-            }
+            member.tenant.ensure_named(request.tenant)?;
             let scopes = ensure_endpoint(app, request, &member.tenant, None, &scopes, Holder::AccessToken)?;
             let end = session.ends_at.min(now.plus(tokens.access_ttl));
             let subject = Subject::login(&session, &member);

@@ -140,9 +140,7 @@ async fn admit_caller(
         }
         Credential::AccessToken(jwt) => match bearer::accept(app, jwt, now).await? {
             Bearer::User { member, scopes, .. } => {
-                if named.is_some_and(|named| named != member.tenant.id) {
-                    return Err(Refusal::TenantMismatch);
-                }
+                member.tenant.ensure_named(*named)?;
                 ensure_may_introspect(Holder::AccessToken, &scopes)?;
                 Ok((member.tenant.id, None))
             }
