@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::settings::Raw;
 use super::values::{Audience, Unfit};
+use crate::domain::distinct::first_repeated;
 
 pub(super) fn text<T: FromStr>(raw: &Raw) -> Result<T, Unfit> {
     raw.text().ok_or(Unfit)?.parse().map_err(|_| Unfit)
@@ -34,8 +35,7 @@ pub(super) fn number<T: TryFrom<i64>>(raw: &Raw, range: RangeInclusive<i64>) -> 
 /// A list without repetition.
 fn list<T: PartialEq>(raw: &Raw, item: impl Fn(&Value) -> Result<T, Unfit>) -> Result<Vec<T>, Unfit> {
     let items: Vec<T> = raw.items().ok_or(Unfit)?.iter().map(item).collect::<Result<_, _>>()?;
-    let repeated = items.iter().enumerate().any(|(index, item)| items.iter().skip(index + 1).any(|next| next == item));
-    if repeated { Err(Unfit) } else { Ok(items) }
+    if first_repeated(&items).is_some() { Err(Unfit) } else { Ok(items) }
 }
 
 pub(super) fn texts<T: FromStr + PartialEq>(raw: &Raw) -> Result<Vec<T>, Unfit> {

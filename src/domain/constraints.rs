@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 use utoipa::openapi::{RefOr, Schema};
 
+use super::distinct::first_repeated;
+
 /// Values that are allowed, by the name of what they limit. A name that is absent limits nothing.
 ///
 /// Kept as the JSON that databases store and tokens carry, so that neither has to build it.
@@ -93,11 +95,8 @@ impl TryFrom<Values> for Constraints {
         if !map.keys().chain(map.values().flatten()).all(fits) {
             return Err(InvalidConstraints::Malformed);
         }
-        for values in map.values() {
-            let earlier = |(index, value)| values.iter().take(index).any(|earlier| earlier == value);
-            if let Some((_, value)) = values.iter().enumerate().find(|pair| earlier(*pair)) {
-                return Err(InvalidConstraints::Repeated(value.clone()));
-            }
+        if let Some((_, value)) = map.values().find_map(|values| first_repeated(values)) {
+            return Err(InvalidConstraints::Repeated(value.clone()));
         }
         let constraints = Self::of(&map);
         if constraints.0.len() > Self::MOST_BYTES { Err(InvalidConstraints::TooLong) } else { Ok(constraints) }

@@ -8,6 +8,7 @@ pub mod audit;
 pub mod change;
 pub mod constraints;
 pub mod day;
+pub mod distinct;
 pub mod email;
 pub mod id;
 pub mod ip_allow_list;

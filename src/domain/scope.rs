@@ -9,6 +9,8 @@ use diesel::expression::AsExpression;
 use diesel::sql_types::Text;
 use serde::{Deserialize, Serialize};
 
+use super::distinct::first_repeated;
+
 /// One `resource:action` or `resource.action`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(try_from = "String", into = "String")]
@@ -101,10 +103,8 @@ impl Scopes {
         if scopes.len() > Self::MOST {
             return Err(InvalidScope::TooMany);
         }
-        for (index, scope) in scopes.iter().enumerate() {
-            if scopes.iter().take(index).any(|earlier| earlier == scope) {
-                return Err(InvalidScope::Repeated(scope.0.clone()));
-            }
+        if let Some((_, scope)) = first_repeated(scopes) {
+            return Err(InvalidScope::Repeated(scope.0.clone()));
         }
         Ok(Self(scopes.iter().map(Scope::as_str).collect::<Vec<_>>().join(" ").into()))
     }

@@ -17,6 +17,7 @@ use super::key_location::{DeprecatedLocation, KeyForm, KeyLocation, OldLocation}
 use super::plans::{Limits, Plan, Plans};
 use super::roles::{MANAGEMENT, OPERATOR_SCOPE, Roles};
 use super::{Profile, ProfileError, ScopeInfo, TenantLocator};
+use crate::domain::distinct::first_repeated;
 use crate::domain::key_format::KeyFormat;
 use crate::domain::original_request::Method;
 use crate::domain::word::{AccessTypeName, Role};
@@ -94,9 +95,7 @@ fn parse<T: FromStr<Err: Display>>(text: &str, at: impl FnOnce() -> Key) -> Resu
 }
 
 fn ensure_distinct<T: PartialEq>(items: &[T], at: impl FnOnce() -> Key) -> Result<(), Fault> {
-    let repeated =
-        items.iter().enumerate().position(|(index, item)| items.iter().take(index).any(|other| other == item));
-    repeated.map_or(Ok(()), |position| Err(at().position(position).fault("is named twice")))
+    first_repeated(items).map_or(Ok(()), |(position, _)| Err(at().position(position).fault("is named twice")))
 }
 
 /// A secret that has an id is recognised by both: only Basic carries both.
@@ -106,18 +105,12 @@ fn ensure_locations(locations: &[KeyLocation], form: KeyForm, at: &Key) -> Resul
     if locations.is_empty() {
         return Err(key().fault("must name one location at least"));
     }
-    match (
-        form,
-        locations.iter().position(|location| (*location == KeyLocation::Basic) != (form == KeyForm::IdAndSecret)),
-    ) {
-        (_, None) => Ok(()),
-        (KeyForm::IdAndSecret, Some(place)) => {
-            Err(key().position(place).fault("must be `basic`: an id and a secret are read by HTTP Basic"))
-        }
-        (KeyForm::Token, Some(place)) => {
-            Err(key().position(place).fault("needs `form = \"id_and_secret\"`: HTTP Basic has an id and a secret"))
-        }
-    }
+    let fits = |location: &KeyLocation| (*location == KeyLocation::Basic) == (form == KeyForm::IdAndSecret);
+    let Some(unfit) = locations.iter().position(|location| !fits(location)) else { return Ok(()) };
+    Err(key().position(unfit).fault(match form {
+        KeyForm::IdAndSecret => "must be `basic`: an id and a secret are read by HTTP Basic",
+        KeyForm::Token => "needs `form = \"id_and_secret\"`: HTTP Basic has an id and a secret",
+    }))
 }
 
 fn access_type(

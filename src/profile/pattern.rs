@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
+use crate::domain::distinct::first_repeated;
 use crate::domain::original_request::RequestPath;
 
 /// A path with parameters, and perhaps all that lies below it.
@@ -128,7 +129,7 @@ impl FromStr for PathPattern {
         }
         let segments = rest.split('/').map(Segment::from_str).collect::<Result<Vec<_>, _>>()?;
         let names: Vec<&String> = segments.iter().filter_map(Segment::parameter).collect();
-        match names.iter().enumerate().find(|(index, name)| names.iter().take(*index).any(|earlier| earlier == *name)) {
+        match first_repeated(&names) {
             Some((_, name)) => Err(InvalidPattern::Repeated((*name).clone())),
             None => Ok(Self { segments, and_below }),
         }
