@@ -7,8 +7,7 @@ use super::authorization::{self, Authorization};
 use super::json::Members;
 use crate::app::App;
 use crate::domain::{Refusal, Timestamp};
-use crate::grants::admission::PresentedKey;
-use crate::grants::forward_auth::Credential;
+use crate::grants::admission::{Credential, PresentedKey};
 use crate::profile::Profile;
 use crate::profile::key_location::{DeprecatedLocation, KeyLocation, OldLocation};
 

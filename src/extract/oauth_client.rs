@@ -7,8 +7,7 @@ use super::credential::looks_like_jwt;
 use super::form::Form;
 use crate::domain::Refusal;
 use crate::error::OAuthError;
-use crate::grants::admission::PresentedKey;
-use crate::grants::forward_auth::Credential;
+use crate::grants::admission::{Credential, PresentedKey};
 use crate::profile::Profile;
 use crate::tokens::claims::LOGIN_CLIENT;
 

@@ -12,6 +12,14 @@ use crate::domain::{Actor, ApiKeyId, Refusal, Scopes, Tenant, TenantId, Timestam
 use crate::profile::Profile;
 use crate::profile::key_location::{KeyForm, KeyLocation};
 
+/// What a client of the product proves itself with.
+pub enum Credential {
+    /// An API key.
+    ApiKey(PresentedKey),
+    /// What looks like an access token of ours.
+    AccessToken(String),
+}
+
 /// An API key as it was presented.
 #[derive(Debug, Default)]
 pub struct PresentedKey {
@@ -124,6 +132,15 @@ fn note_refusal(
     }
     app.db.write_behind(move |connection| Ok(audit::record(connection, &event)?));
     Ok(())
+}
+
+impl std::fmt::Debug for Credential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::ApiKey(_) => "ApiKey(***)",
+            Self::AccessToken(_) => "AccessToken(***)",
+        })
+    }
 }
 
 impl PresentedKey {

@@ -2,7 +2,7 @@
 //!
 //! An API key is exchanged for a token with the one scope that the endpoint needs, and a token of ours for one like it.
 
-use super::admission::{PresentedKey, admit, noted, with_key};
+use super::admission::{Credential, admit, noted, with_key};
 use super::bearer::{self, Bearer};
 use super::exchange::token_of_key;
 use crate::app::App;
@@ -27,14 +27,6 @@ pub struct ForwardRequest {
     pub tenant: Option<TenantId>,
     /// From where.
     pub client: Actor,
-}
-
-/// What a client of the product proves itself with.
-pub enum Credential {
-    /// An API key.
-    ApiKey(PresentedKey),
-    /// What looks like an access token of ours.
-    AccessToken(String),
 }
 
 /// What the proxy passes on to the upstream.
@@ -153,13 +145,4 @@ fn ensure_endpoint(
     found.endpoint.ensure_access_type(access_type)?;
     let needed = found.endpoint.scope.as_ref().map_or(Scopes::NONE, Scopes::one);
     held.narrow(Some(&needed)).map_err(|lacking| holder.lacks(lacking))
-}
-
-impl std::fmt::Debug for Credential {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::ApiKey(_) => "ApiKey(***)",
-            Self::AccessToken(_) => "AccessToken(***)",
-        })
-    }
 }

@@ -4,9 +4,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::admission::{self, PresentedKey, admit, noted, with_key};
+use super::admission::{self, Credential, PresentedKey, admit, noted, with_key};
 use super::bearer::{self, Bearer};
-use super::forward_auth::Credential;
 use crate::app::App;
 use crate::db::sessions;
 use crate::domain::api_key::ApiKey;
