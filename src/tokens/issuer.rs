@@ -55,7 +55,7 @@ impl Issuer {
         let key = keys.signer(audience.algorithm.unwrap_or(self.algorithm), self.algorithm, &self.in_use)?;
         let jti = uuid::Builder::from_random_bytes(self.random.bytes()?).into_uuid();
         let claims = Claims::of(grant, self.name.clone(), audience.name.clone(), jti);
-        let jwt = jsonwebtoken::encode(&key.header, &claims, &key.encoding).map_err(|error| {
+        let jwt = key.signer.sign(&claims).map_err(|error| {
             tracing::error!(%error, "cannot sign");
             Refusal::Internal
         })?;

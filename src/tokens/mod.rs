@@ -6,5 +6,6 @@ pub mod keyring;
 pub mod mac;
 pub mod password_hasher;
 pub mod secret_box;
+mod signer;
 pub mod signing_key;
 pub mod verifier;

@@ -8,11 +8,11 @@ use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair};
 use data_encoding::BASE64;
 use jsonwebtoken::jwk::{Jwk, PublicKeyUse, ThumbprintHash};
-use jsonwebtoken::{DecodingKey, EncodingKey, Header};
+use jsonwebtoken::{DecodingKey, EncodingKey};
 use zeroize::Zeroizing;
 
-use super::claims::ACCESS_TOKEN_TYPE;
 use super::secret_box::SecretBox;
+use super::signer::TokenSigner;
 use crate::db::signing_keys::SigningKeyRow;
 use crate::domain::signing_key::{KeyState, SigningKeyInfo};
 use crate::domain::{Algorithm, Timestamp};
@@ -31,8 +31,7 @@ pub struct SigningKey {
     pub activated_at: Option<Timestamp>,
     /// The public half, as published.
     pub jwk: Jwk,
-    pub(super) header: Header,
-    pub(super) encoding: EncodingKey,
+    pub(super) signer: TokenSigner,
     pub(super) decoding: DecodingKey,
 }
 
@@ -124,17 +123,14 @@ impl SigningKey {
             .map_err(|_| SigningKeyError::WrongMasterKey(info.kid.clone()))?;
         let algorithm = info.algorithm;
         let jwk: Jwk = serde_json::from_str(&row.public_jwk).map_err(|error| damaged(&error))?;
-        let mut header = Header::new(jwt_algorithm(algorithm));
-        header.typ = Some(ACCESS_TOKEN_TYPE.to_owned());
-        header.kid = Some(info.kid.clone());
+        let encoding = encoding_key(algorithm, &pem).map_err(|error| damaged(&error))?;
         Ok(Self {
             kid: info.kid.clone(),
             algorithm,
             state: info.state,
             created_at: info.created_at,
             activated_at: info.activated_at,
-            header,
-            encoding: encoding_key(algorithm, &pem).map_err(|error| damaged(&error))?,
+            signer: TokenSigner::new(&encoding, algorithm, &info.kid).map_err(|error| damaged(&error))?,
             decoding: DecodingKey::from_jwk(&jwk).map_err(|error| damaged(&error))?,
             jwk,
         })
@@ -203,6 +199,36 @@ mod tests {
             let key = SigningKey::read(&row, &secrets(1)).unwrap();
             assert_eq!(key.jwk.thumbprint(ThumbprintHash::SHA256).unwrap(), row.info.kid);
             assert!(matches!(SigningKey::read(&row, &secrets(2)), Err(SigningKeyError::WrongMasterKey(_))));
+        }
+    }
+
+    #[test]
+    fn a_token_is_what_the_jwt_library_makes_of_the_key() {
+        for algorithm in Algorithm::ALL {
+            let encoding = encoding_key(algorithm, generate_pem(algorithm).unwrap().as_bytes()).unwrap();
+            let signer = TokenSigner::new(&encoding, algorithm, "kid").unwrap();
+            let mut header = jsonwebtoken::Header::new(jwt_algorithm(algorithm));
+            (header.typ, header.kid) = (Some("at+jwt".to_owned()), Some("kid".to_owned()));
+            let claims = serde_json::json!({"sub": "é", "scope": "a:b"});
+
+            let (ours, theirs) =
+                (signer.sign(&claims).unwrap(), jsonwebtoken::encode(&header, &claims, &encoding).unwrap());
+            let unsigned = |jwt: &str| jwt.rsplit_once('.').unwrap().0.to_owned();
+            assert_eq!(unsigned(&ours), unsigned(&theirs));
+            // ECDSA signs anew each time.
+            assert_eq!(ours == theirs, algorithm != Algorithm::Es256);
+            let mut rules = jsonwebtoken::Validation::new(jwt_algorithm(algorithm));
+            (rules.required_spec_claims, rules.validate_exp) = (std::collections::HashSet::new(), false);
+            let key = DecodingKey::from_jwk(&published_jwk(&encoding, algorithm).unwrap()).unwrap();
+            assert_eq!(jsonwebtoken::decode::<serde_json::Value>(&ours, &key, &rules).unwrap().claims, claims);
+        }
+    }
+
+    #[test]
+    fn a_key_of_another_algorithm_signs_nothing() {
+        let ed25519 = encoding_key(Algorithm::EdDsa, generate_pem(Algorithm::EdDsa).unwrap().as_bytes()).unwrap();
+        for other in [Algorithm::Es256, Algorithm::Rs256] {
+            assert!(TokenSigner::new(&ed25519, other, "kid").is_err());
         }
     }
 }
