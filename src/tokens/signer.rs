@@ -21,7 +21,9 @@ const USUAL: usize = 1_024;
 /// Makes compact JWS (RFC 7515 section 7.1) with one key.
 pub(super) struct TokenSigner {
     pair: ParsedPair,
-    /// The encoded header and its dot: every token of a key begins alike.
+    algorithm: jsonwebtoken::Algorithm,
+    kid: String,
+    /// The encoded header of an access token and its dot: all of a key begin alike.
     header: String,
 }
 
@@ -38,26 +40,43 @@ impl TokenSigner {
     /// # Errors
     /// It is no key of this algorithm.
     pub fn new(key: &EncodingKey, algorithm: Algorithm, kid: &str) -> Result<Self, Error> {
-        let mut header = Header::new(jwt_algorithm(algorithm));
-        header.typ = Some(ACCESS_TOKEN_TYPE.to_owned());
-        header.kid = Some(kid.to_owned());
-        let header = BASE64URL_NOPAD.encode(&serde_json::to_vec(&header)?) + ".";
-        Ok(Self { pair: ParsedPair::new(key, algorithm)?, header })
+        let pair = ParsedPair::new(key, algorithm)?;
+        let algorithm = jwt_algorithm(algorithm);
+        Ok(Self { pair, algorithm, kid: kid.to_owned(), header: encoded_header(algorithm, ACCESS_TOKEN_TYPE, kid)? })
     }
 
-    /// The token that says `claims`.
+    /// The access token that says `claims`.
     ///
     /// # Errors
     /// The crypto library refuses, or a claim cannot be written as JSON.
     pub fn sign(&self, claims: &impl Serialize) -> Result<String, Error> {
+        self.compact(&self.header, claims)
+    }
+
+    /// A token of another type, so that none is taken for an access token (RFC 8725 section 3.11).
+    ///
+    /// # Errors
+    /// As [`TokenSigner::sign`].
+    pub fn sign_as(&self, typ: &str, claims: &impl Serialize) -> Result<String, Error> {
+        self.compact(&encoded_header(self.algorithm, typ, &self.kid)?, claims)
+    }
+
+    fn compact(&self, header: &str, claims: &impl Serialize) -> Result<String, Error> {
         let mut jwt = String::with_capacity(USUAL);
-        jwt.push_str(&self.header);
+        jwt.push_str(header);
         BASE64URL_NOPAD.encode_append(&serde_json::to_vec(claims)?, &mut jwt);
         let signature = self.pair.try_sign(jwt.as_bytes())?;
         jwt.push('.');
         BASE64URL_NOPAD.encode_append(&signature, &mut jwt);
         Ok(jwt)
     }
+}
+
+fn encoded_header(algorithm: jsonwebtoken::Algorithm, typ: &str, kid: &str) -> Result<String, Error> {
+    let mut header = Header::new(algorithm);
+    header.typ = Some(typ.to_owned());
+    header.kid = Some(kid.to_owned());
+    Ok(BASE64URL_NOPAD.encode(&serde_json::to_vec(&header)?) + ".")
 }
 
 impl ParsedPair {

@@ -9,13 +9,14 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed2551
 use data_encoding::BASE64;
 use jsonwebtoken::jwk::{Jwk, PublicKeyUse, ThumbprintHash};
 use jsonwebtoken::{DecodingKey, EncodingKey};
+use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::secret_box::SecretBox;
 use super::signer::TokenSigner;
 use crate::db::signing_keys::SigningKeyRow;
 use crate::domain::signing_key::{KeyState, SigningKeyInfo};
-use crate::domain::{Algorithm, Timestamp};
+use crate::domain::{Algorithm, Refusal, Timestamp};
 
 /// A key pair with a name, ready to sign and to verify.
 pub struct SigningKey {
@@ -122,8 +123,12 @@ impl SigningKey {
             .open(&purpose(&info.kid), &row.sealed_private)
             .map_err(|_| SigningKeyError::WrongMasterKey(info.kid.clone()))?;
         let algorithm = info.algorithm;
-        let jwk: Jwk = serde_json::from_str(&row.public_jwk).map_err(|error| damaged(&error))?;
         let encoding = encoding_key(algorithm, &pem).map_err(|error| damaged(&error))?;
+        // Not the public half that is stored: whoever writes to the database must not make verifiers trust a key of theirs.
+        let jwk = published_jwk(&encoding, algorithm).map_err(|error| damaged(&error))?;
+        if jwk.common.key_id.as_deref() != Some(info.kid.as_str()) {
+            return Err(damaged(&"its name is another key's"));
+        }
         Ok(Self {
             kid: info.kid.clone(),
             algorithm,
@@ -133,6 +138,19 @@ impl SigningKey {
             signer: TokenSigner::new(&encoding, algorithm, &info.kid).map_err(|error| damaged(&error))?,
             decoding: DecodingKey::from_jwk(&jwk).map_err(|error| damaged(&error))?,
             jwk,
+        })
+    }
+}
+
+impl SigningKey {
+    /// A token that is no access token: `typ` says what it is (RFC 8725 section 3.11).
+    ///
+    /// # Errors
+    /// [`Refusal::Internal`] where the crypto library refuses.
+    pub fn sign_as(&self, typ: &str, claims: &impl Serialize) -> Result<String, Refusal> {
+        self.signer.sign_as(typ, claims).map_err(|error| {
+            tracing::error!(%error, typ, "cannot sign");
+            Refusal::Internal
         })
     }
 }
@@ -194,11 +212,14 @@ mod tests {
     fn a_key_of_each_algorithm_is_read_back_under_its_master_key_only() {
         let secrets = |byte| SecretBox::new(&MasterKey::new([byte; 32]), Random::default()).unwrap();
         for algorithm in Algorithm::ALL {
-            let row = KeyPair::generate(algorithm).unwrap().into_row(&secrets(1), Timestamp(0), None).unwrap();
+            let make = || KeyPair::generate(algorithm).unwrap().into_row(&secrets(1), Timestamp(0), None).unwrap();
+            let mut row = make();
             assert!(!row.public_jwk.contains("\"d\""), "no private member");
             let key = SigningKey::read(&row, &secrets(1)).unwrap();
             assert_eq!(key.jwk.thumbprint(ThumbprintHash::SHA256).unwrap(), row.info.kid);
             assert!(matches!(SigningKey::read(&row, &secrets(2)), Err(SigningKeyError::WrongMasterKey(_))));
+            row.public_jwk = make().public_jwk;
+            assert_eq!(SigningKey::read(&row, &secrets(1)).unwrap().jwk, key.jwk, "whatever is stored beside it");
         }
     }
 
