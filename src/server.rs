@@ -35,7 +35,7 @@ pub async fn serve(config: Config, migrate: Migrate) -> Result<(), StartError> {
     greet(&app).await?;
 
     let metrics = serve_metrics(&app)?;
-    let background = Background::start(&Data::clone(&app).into_inner());
+    let background = Background::start(&Data::clone(&app).into_inner())?;
     let shared = Data::clone(&app);
     let server = HttpServer::new(move || routes::application(Data::clone(&shared)))
         .workers(workers)

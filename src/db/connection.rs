@@ -57,10 +57,21 @@ impl Manager {
     }
 }
 
-/// libpq would wait for ever for a server that does not answer; what the URL itself says stands.
+/// Opens a connection to PostgreSQL.
+///
+/// # Errors
+/// It does not answer, or refuses.
+pub fn open_postgres(url: &str) -> Result<PgConnection, ConnectionError> {
+    let mut connection = PgConnection::establish(&with_timeouts(url))?;
+    connection.batch_execute(POSTGRES_SETTINGS).map_err(ConnectionError::CouldntSetupConfiguration)?;
+    Ok(connection)
+}
+
+/// libpq would wait for ever for a server that does not answer, and for two hours on a connection without a word; what the
+/// URL itself says stands.
 fn with_timeouts(url: &str) -> Zeroizing<String> {
     let mut url = Zeroizing::new(url.to_owned());
-    for (parameter, value) in [("connect_timeout", "2"), ("tcp_user_timeout", "3000")] {
+    for (parameter, value) in [("connect_timeout", "2"), ("tcp_user_timeout", "3000"), ("keepalives_idle", "10")] {
         if !url.contains(parameter) {
             let separator = if url.contains('?') { '&' } else { '?' };
             url.extend([separator]);
@@ -103,19 +114,13 @@ impl ManageConnection for Manager {
     type Error = ConnectionError;
 
     fn connect(&self) -> Result<DbConnection, ConnectionError> {
-        let configured =
-            |result: Result<(), diesel::result::Error>| result.map_err(ConnectionError::CouldntSetupConfiguration);
         match &self.0 {
             DatabaseUrl::Sqlite(path) => {
                 let mut connection = SqliteConnection::establish(&path.to_string_lossy())?;
-                configured(connection.batch_execute(SQLITE_SETTINGS))?;
+                connection.batch_execute(SQLITE_SETTINGS).map_err(ConnectionError::CouldntSetupConfiguration)?;
                 Ok(DbConnection::Sqlite(connection))
             }
-            DatabaseUrl::Postgres(url) => {
-                let mut connection = PgConnection::establish(&with_timeouts(url))?;
-                configured(connection.batch_execute(POSTGRES_SETTINGS))?;
-                Ok(DbConnection::Postgres(connection))
-            }
+            DatabaseUrl::Postgres(url) => open_postgres(url).map(DbConnection::Postgres),
         }
     }
 

@@ -6,8 +6,8 @@ use super::DbConnection;
 use super::schema::instances;
 use crate::domain::{InstanceId, Timestamp};
 
-/// Notes that a server runs.
-pub fn note(connection: &mut DbConnection, id: InstanceId, now: Timestamp) -> QueryResult<()> {
+/// Notes that a server runs; true where nobody knew.
+pub fn note(connection: &mut DbConnection, id: InstanceId, now: Timestamp) -> QueryResult<bool> {
     let known = diesel::update(instances::table.find(id)).set(instances::seen_at.eq(now)).execute(connection)?;
     if known == 0 {
         // No other server has this id, so nobody inserts it at the same time.
@@ -15,7 +15,7 @@ pub fn note(connection: &mut DbConnection, id: InstanceId, now: Timestamp) -> Qu
             .values((instances::id.eq(id), instances::seen_at.eq(now)))
             .execute(connection)?;
     }
-    Ok(())
+    Ok(known == 0)
 }
 
 /// How many servers were seen after `since` and before `until`: what was noted by a clock that was ahead counts for nobody.

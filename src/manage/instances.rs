@@ -6,7 +6,8 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use crate::app::App;
-use crate::db::{Db, DbError, instances};
+use crate::db::notices::{self, Notice};
+use crate::db::{Db, DbConnection, DbError, instances};
 use crate::domain::{InstanceId, Timestamp};
 
 /// How often the other servers are told that this one runs.
@@ -38,7 +39,12 @@ pub async fn join(app: &App) -> Result<(), DbError> {
 pub async fn leave(app: &App) -> Result<(), DbError> {
     let id = app.instance;
     if app.limits_rates() {
-        app.db.write(move |connection| instances::delete(connection, id).map_err(DbError::from)).await?;
+        let leave = move |connection: &mut DbConnection| {
+            instances::delete(connection, id)?;
+            notices::tell(connection, Notice::Instances);
+            Ok::<_, DbError>(())
+        };
+        app.db.write(leave).await?;
     }
     Ok(())
 }
@@ -46,7 +52,9 @@ pub async fn leave(app: &App) -> Result<(), DbError> {
 async fn heartbeat(db: &Db, id: InstanceId, now: Timestamp) -> Result<NonZeroU32, DbError> {
     let count = db
         .write(move |connection| {
-            instances::note(connection, id, now)?;
+            if instances::note(connection, id, now)? {
+                notices::tell(connection, Notice::Instances);
+            }
             instances::forget_unseen(connection, now.plus(-REMEMBERED))?;
             instances::count_seen(connection, now.plus(-ALIVE), now.plus(ALIVE)).map_err(DbError::from)
         })

@@ -9,6 +9,8 @@ use diesel::result::QueryResult;
 use serde::Serialize;
 
 use crate::app::{App, StartError};
+use crate::db::locks::{self, Lock};
+use crate::db::notices::{self, Notice};
 use crate::db::signing_keys::SigningKeyRow;
 use crate::db::{DbConnection, DbError, audit, signing_keys};
 use crate::domain::audit::AuditEvent;
@@ -51,7 +53,7 @@ pub async fn start(app: &App) -> Result<(), StartError> {
     reload(app).await
 }
 
-/// Does what is due by itself, one step after the other.
+/// Does what is due by itself, one step after the other; where another server is about it, nothing.
 ///
 /// # Errors
 /// See [`StartError`].
@@ -62,9 +64,10 @@ pub async fn advance(app: &App) -> Result<(), StartError> {
         if changes.is_empty() {
             return Ok(());
         }
-        if carry_out(app, &Actor::SYSTEM, keys, changes, now).await? {
-            reload(app).await?;
+        if !carry_out(app, &Actor::SYSTEM, keys, changes, now, Some(Lock::Rotation)).await? {
+            return Ok(());
         }
+        reload(app).await?;
     }
     Ok(())
 }
@@ -206,7 +209,7 @@ async fn repeatedly(
     for _ in 0..TRIES {
         let (keys, policy, now) = look(app).await?;
         let changes = step(&policy, &keys, now);
-        if changes.is_empty() || carry_out(app, actor, keys, changes, now).await? {
+        if changes.is_empty() || carry_out(app, actor, keys, changes, now, None).await? {
             return Ok(());
         }
     }
@@ -228,6 +231,7 @@ async fn carry_out(
     seen: Vec<SigningKeyInfo>,
     changes: Vec<Change>,
     now: Timestamp,
+    lock: Option<Lock>,
 ) -> Result<bool, StartError> {
     let mut writes = Vec::new();
     for change in changes {
@@ -236,12 +240,17 @@ async fn carry_out(
     let done = app
         .db
         .write(move |connection| {
-            let mut unchanged = signing_keys::list_public(connection)? == seen;
+            let ours = lock.map_or(Ok(true), |lock| locks::take(connection, lock))?;
+            let mut unchanged = ours && signing_keys::list_public(connection)? == seen;
             for write in &writes {
                 unchanged = unchanged && perform(connection, write)?;
             }
             // An error, so that nothing remains of what was done before the first that was not as seen.
-            if unchanged { Ok(()) } else { Err(DbError::Conflict) }
+            if !unchanged {
+                return Err(DbError::Conflict);
+            }
+            notices::tell(connection, Notice::SigningKeys);
+            Ok(())
         })
         .await;
     match done {

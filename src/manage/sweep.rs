@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 use diesel::QueryResult;
 
 use crate::app::App;
+use crate::db::locks::{self, Lock};
 use crate::db::{DbConnection, DbError, idempotency, sessions, usage};
 use crate::domain::Day;
 
@@ -16,7 +17,7 @@ const USAGE_DAYS: u16 = 400;
 /// Rows to forget at a time: other writers get their turn in between.
 const BATCH: i64 = 500;
 
-/// Forgets what has ended.
+/// Forgets what has ended, unless another server is about it.
 ///
 /// # Errors
 /// The database does not answer; the next sweep goes on.
@@ -35,7 +36,13 @@ async fn in_batches(
     forget: impl Fn(&mut DbConnection) -> QueryResult<usize> + Copy + Send + 'static,
 ) -> Result<(), DbError> {
     loop {
-        let forgotten = app.db.write(move |connection| forget(connection).map_err(DbError::from)).await?;
+        let forgotten = app
+            .db
+            .write(move |connection| {
+                let ours = locks::take(connection, Lock::Sweep)?;
+                if ours { forget(connection).map_err(DbError::from) } else { Ok(0) }
+            })
+            .await?;
         if i64::try_from(forgotten).is_ok_and(|forgotten| forgotten < BATCH) {
             return Ok(());
         }

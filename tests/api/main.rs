@@ -26,6 +26,7 @@ mod introspect;
 mod login;
 mod management;
 mod metadata;
+mod notices;
 mod oauth;
 mod oauth_revoke;
 mod profiles;

@@ -77,7 +77,8 @@ impl Jeton {
         connection
     }
 
-    fn postgres(&self) -> PgConnection {
+    /// A connection to PostgreSQL, as another program would have one.
+    pub fn postgres(&self) -> PgConnection {
         PgConnection::establish(&self.database().url()).expect("the database answers")
     }
 
