@@ -69,7 +69,7 @@ fn find_by_hash(connection: &mut DbConnection, hash: &[u8]) -> QueryResult<Optio
         .inner_join(tenants::table)
         .filter(api_keys::key_hash.eq(hash))
         .select((API_KEY, tenants::all_columns))
-        .first(connection)
+        .get_result(connection)
         .optional()
 }
 
@@ -83,7 +83,7 @@ fn find_by_previous_hash(
         .inner_join(tenants::table)
         .filter(api_keys::previous_hash.eq(hash).and(api_keys::previous_until.gt(now)))
         .select((API_KEY, tenants::all_columns))
-        .first(connection)
+        .get_result(connection)
         .optional()
 }
 
@@ -93,7 +93,7 @@ pub fn find_with_tenant(connection: &mut DbConnection, id: ApiKeyId) -> QueryRes
         .inner_join(tenants::table)
         .filter(api_keys::id.eq(id))
         .select((API_KEY, tenants::all_columns))
-        .first(connection)
+        .get_result(connection)
         .optional()
 }
 
@@ -142,12 +142,12 @@ pub fn revoke_of_group(
 
 /// Finds a key of a tenant.
 pub fn find(connection: &mut DbConnection, tenant: TenantId, id: ApiKeyId) -> QueryResult<Option<ApiKey>> {
-    api_keys::table.find(id).filter(api_keys::tenant_id.eq(tenant)).select(API_KEY).first(connection).optional()
+    api_keys::table.find(id).filter(api_keys::tenant_id.eq(tenant)).select(API_KEY).get_result(connection).optional()
 }
 
 /// The tenant of a key: for the command line, which names keys by their id alone.
 pub fn tenant_of(connection: &mut DbConnection, id: ApiKeyId) -> QueryResult<Option<TenantId>> {
-    api_keys::table.find(id).select(api_keys::tenant_id).first(connection).optional()
+    api_keys::table.find(id).select(api_keys::tenant_id).get_result(connection).optional()
 }
 
 /// The keys of a tenant, dead ones too.

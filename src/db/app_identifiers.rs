@@ -29,7 +29,7 @@ pub fn find(
     tenant: TenantId,
     id: AppIdentifierId,
 ) -> QueryResult<Option<AppIdentifier>> {
-    app_identifiers::table.find(id).filter(app_identifiers::tenant_id.eq(tenant)).first(connection).optional()
+    app_identifiers::table.find(id).filter(app_identifiers::tenant_id.eq(tenant)).get_result(connection).optional()
 }
 
 /// The identifiers of a tenant.

@@ -26,7 +26,7 @@ pub fn find(connection: &mut DbConnection, tenant: TenantId, key_hash: &[u8]) ->
             idempotency_records::sealed_answer,
             idempotency_records::expires_at,
         ))
-        .first(connection)
+        .get_result(connection)
         .optional()
 }
 

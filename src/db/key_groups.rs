@@ -26,12 +26,12 @@ pub fn insert(connection: &mut DbConnection, group: &KeyGroup) -> QueryResult<()
 
 /// Finds a group of a tenant.
 pub fn find(connection: &mut DbConnection, tenant: TenantId, id: KeyGroupId) -> QueryResult<Option<KeyGroup>> {
-    key_groups::table.find(id).filter(key_groups::tenant_id.eq(tenant)).first(connection).optional()
+    key_groups::table.find(id).filter(key_groups::tenant_id.eq(tenant)).get_result(connection).optional()
 }
 
 /// The tenant of a group: for the command line, which names groups by their id alone.
 pub fn tenant_of(connection: &mut DbConnection, id: KeyGroupId) -> QueryResult<Option<TenantId>> {
-    key_groups::table.find(id).select(key_groups::tenant_id).first(connection).optional()
+    key_groups::table.find(id).select(key_groups::tenant_id).get_result(connection).optional()
 }
 
 /// The groups of a tenant.

@@ -34,7 +34,7 @@ pub fn find(connection: &mut DbConnection, tenant: TenantId, user: UserId) -> Qu
         .inner_join(tenants::table)
         .filter(memberships::tenant_id.eq(tenant).and(memberships::user_id.eq(user)))
         .select((USER, tenants::all_columns, memberships::role, memberships::created_at))
-        .first(connection)
+        .get_result(connection)
         .optional()
         .map(|row| row.map(member))
 }

@@ -1,6 +1,9 @@
 //! The database: the only way to SQL, on SQLite and PostgreSQL alike.
 //!
 //! [`Db::read`] and [`Db::write`] are all that the rest of Jeton sees. A table's queries stand in the file of its name.
+//!
+//! A row that its key names is read with `get_result`, never with `first`: that adds a `LIMIT ?`, for which SQLite compiles the
+//! statement anew every time that it is run.
 
 #![expect(clippy::missing_errors_doc, reason = "a query fails where the database does; what else can go wrong is said")]
 

@@ -8,7 +8,7 @@ use crate::domain::Timestamp;
 
 /// The encrypted secret of this name.
 pub fn find(connection: &mut DbConnection, name: &str) -> QueryResult<Option<Vec<u8>>> {
-    secrets::table.find(name).select(secrets::sealed_value).first(connection).optional()
+    secrets::table.find(name).select(secrets::sealed_value).get_result(connection).optional()
 }
 
 /// Adds a secret. A second one of the same name is a unique violation.

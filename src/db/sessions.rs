@@ -34,7 +34,7 @@ pub fn insert(connection: &mut DbConnection, session: &Session) -> QueryResult<(
 
 /// Finds a session by its id.
 pub fn find(connection: &mut DbConnection, id: SessionId) -> QueryResult<Option<Session>> {
-    sessions::table.find(id).first(connection).optional()
+    sessions::table.find(id).get_result(connection).optional()
 }
 
 /// Finds a session and its user as a member of its tenant; none where the user is no member any more.

@@ -91,7 +91,8 @@ pub fn list_states(connection: &mut DbConnection) -> QueryResult<Vec<(String, Ke
 
 /// Whether a key is published: what it signed may still be believed.
 pub fn is_published(connection: &mut DbConnection, kid: &str) -> QueryResult<bool> {
-    let state = signing_keys::table.find(kid).select(signing_keys::state).first::<KeyState>(connection).optional()?;
+    let state =
+        signing_keys::table.find(kid).select(signing_keys::state).get_result::<KeyState>(connection).optional()?;
     Ok(state.is_some_and(KeyState::is_published))
 }
 

@@ -24,7 +24,7 @@ pub fn insert(connection: &mut DbConnection, tenant: &Tenant) -> QueryResult<()>
 
 /// Finds a tenant by its id.
 pub fn find(connection: &mut DbConnection, id: TenantId) -> QueryResult<Option<Tenant>> {
-    tenants::table.find(id).first(connection).optional()
+    tenants::table.find(id).get_result(connection).optional()
 }
 
 /// Lists all tenants.

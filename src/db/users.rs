@@ -31,12 +31,12 @@ pub fn insert(connection: &mut DbConnection, user: &User, password_hash: &str) -
 
 /// Finds a user by its address.
 pub fn find_by_email(connection: &mut DbConnection, email: &Email) -> QueryResult<Option<User>> {
-    users::table.filter(users::email.eq(email)).select(USER).first(connection).optional()
+    users::table.filter(users::email.eq(email)).select(USER).get_result(connection).optional()
 }
 
 /// Finds a user and the hash of its password, for a login.
 pub fn find_credentials(connection: &mut DbConnection, email: &Email) -> QueryResult<Option<(User, String)>> {
-    users::table.filter(users::email.eq(email)).select((USER, users::password_hash)).first(connection).optional()
+    users::table.filter(users::email.eq(email)).select((USER, users::password_hash)).get_result(connection).optional()
 }
 
 /// The hash of whoever comes next by address, after the last one the first: what an address that nobody has is checked
@@ -52,7 +52,7 @@ pub fn neighbouring_hash(connection: &mut DbConnection, email: &Email) -> QueryR
 
 /// The hash of a user's password.
 pub fn password_hash(connection: &mut DbConnection, id: UserId) -> QueryResult<Option<String>> {
-    users::table.find(id).select(users::password_hash).first(connection).optional()
+    users::table.find(id).select(users::password_hash).get_result(connection).optional()
 }
 
 /// Lists all users.
