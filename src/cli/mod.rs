@@ -19,6 +19,7 @@ use crate::telemetry::{self, COMMIT, TelemetryError, VERSION};
 use self::output::Output;
 
 mod api_key;
+mod audit;
 mod configuration;
 mod database;
 mod doctor;
@@ -78,6 +79,9 @@ enum Command {
     /// The keys that sign tokens
     #[command(subcommand, arg_required_else_help = false)]
     SigningKey(signing_key::Command),
+    /// What happened, and whether that is still what was written
+    #[command(subcommand, arg_required_else_help = false)]
+    Audit(audit::Command),
     /// The effective configuration
     #[command(subcommand, arg_required_else_help = false)]
     Config(configuration::Command),
@@ -115,6 +119,7 @@ fn execute(cli: Cli) -> Result<ExitCode, CliError> {
     actix_web::rt::System::new().block_on(async {
         match command {
             Command::Doctor => return doctor::run(config, output).await,
+            Command::Audit(command) => return audit::run(&*open(config?).await?, &command, output).await,
             Command::Serve(command) => serve::run(config?, &command).await,
             Command::Migrate => database::migrate(&config?, output).await,
             Command::Tenant(command @ tenant::Command::Create { .. }) => {

@@ -55,6 +55,11 @@ pub fn document(item: &impl Serialize) -> Result<(), CliError> {
     print(&format!("{:#}\n", value(item)))
 }
 
+/// Prints one thing of many as JSON on a line of its own.
+pub fn line(item: &impl Serialize) -> Result<(), CliError> {
+    print(&format!("{}\n", value(item)))
+}
+
 fn value(item: impl Serialize) -> Value {
     serde_json::to_value(item).unwrap_or_default()
 }

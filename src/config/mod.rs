@@ -35,6 +35,8 @@ pub struct Config {
     pub password: Password,
     /// `login.*`
     pub login: Login,
+    /// `audit.*`
+    pub audit: Audit,
     /// `profile`, read from its file.
     pub profile: Arc<Profile>,
     settings: Vec<Setting>,
@@ -132,6 +134,13 @@ pub struct Login {
     pub address_failures: Option<u32>,
 }
 
+/// The audit log.
+#[derive(Debug, Clone)]
+pub struct Audit {
+    /// The age at which its lines are forgotten; `None`: never.
+    pub keep: Option<TimeDelta>,
+}
+
 /// The profile where none is named.
 const DEFAULT_PROFILE: &str = "default";
 
@@ -153,6 +162,7 @@ impl Config {
         let jwks = Jwks::take(&mut settings)?;
         let password = Password::take(&mut settings)?;
         let login = Login::take(&mut settings)?;
+        let audit = Audit::take(&mut settings)?;
         let allowed = "the path of a profile, or the name of a built-in one";
         let profile = settings.take("profile", DEFAULT_PROFILE, allowed, profile_name)?;
         let profile = Arc::new(Profile::load(&profile)?);
@@ -163,7 +173,7 @@ impl Config {
             "more than twice `jwks.max_age`, for so long is a new key published before it signs",
         )?;
         let settings = settings.finish()?;
-        Ok(Self { server, database, keys, tokens, jwks, password, login, profile, settings })
+        Ok(Self { server, database, keys, tokens, jwks, password, login, audit, profile, settings })
     }
 
     /// Whether nobody said which database to use: only then does the first start make an account.
@@ -360,6 +370,13 @@ impl Login {
             )?)
             .filter(|&failures| failures != 0),
         })
+    }
+}
+
+impl Audit {
+    fn take(settings: &mut Settings) -> Result<Self, ConfigError> {
+        let allowed = "a duration like 400d, or 0 for ever";
+        Ok(Self { keep: Some(lifetime(settings, "audit.keep", "400d", 0, allowed)?).filter(|age| !age.is_zero()) })
     }
 }
 

@@ -50,6 +50,7 @@ fn the_defaults_are_those_of_the_contract() {
             "password.argon2.parallelism 1",
             "login.account_failures 10",
             "login.address_failures 100",
+            "audit.keep \"400d\"",
             "profile \"default\"",
         ]
     );

@@ -2,27 +2,45 @@
 
 use diesel::prelude::*;
 
-use super::DbConnection;
 use super::schema::audit_events;
+use super::{DbConnection, audit_chains};
 use crate::domain::audit::{AuditEvent, AuditFilter};
+use crate::domain::audit_chain::{ChainedEvent, SignedPlace};
 use crate::domain::page::Page;
-use crate::domain::{AuditEventId, TenantId};
+use crate::domain::{AuditChainId, AuditEventId, TenantId, Timestamp};
 
-/// Adds a line to the audit log, in the transaction of what it tells (security 25).
+columns! {
+    /// A line.
+    LINE: Line = audit_events { id, at, tenant_id, action, outcome, actor, target, ip, user_agent, request_id, details }
+}
+
+/// A line with its place in its chain.
+type Chained = (Line, audit_events::sequence, audit_events::link);
+/// The same.
+const CHAINED: Chained = (LINE, audit_events::sequence, audit_events::link);
+
+/// Adds a line to the audit log, in the transaction of what it tells (security 25), and last in it: see
+/// [`audit_chains::extend`].
 pub fn record(connection: &mut DbConnection, event: &AuditEvent) -> QueryResult<()> {
+    let end = audit_chains::extend(connection, event)?;
     diesel::insert_into(audit_events::table)
         .values((
-            audit_events::id.eq(event.id),
-            audit_events::at.eq(event.at),
-            audit_events::tenant_id.eq(event.tenant_id),
-            audit_events::action.eq(&event.action),
-            audit_events::outcome.eq(&event.outcome),
-            audit_events::actor.eq(&event.actor),
-            audit_events::target.eq(&event.target),
-            audit_events::ip.eq(&event.ip),
-            audit_events::user_agent.eq(&event.user_agent),
-            audit_events::request_id.eq(&event.request_id),
-            audit_events::details.eq(&event.details),
+            (
+                audit_events::id.eq(event.id),
+                audit_events::at.eq(event.at),
+                audit_events::tenant_id.eq(event.tenant_id),
+                audit_events::action.eq(&event.action),
+                audit_events::outcome.eq(&event.outcome),
+                audit_events::actor.eq(&event.actor),
+                audit_events::target.eq(&event.target),
+                audit_events::ip.eq(&event.ip),
+                audit_events::user_agent.eq(&event.user_agent),
+                audit_events::request_id.eq(&event.request_id),
+                audit_events::details.eq(&event.details),
+            ),
+            audit_events::chain.eq(end.chain),
+            audit_events::sequence.eq(end.sequence),
+            audit_events::link.eq(end.link),
         ))
         .execute(connection)
         .map(drop)
@@ -37,6 +55,7 @@ pub fn list(
 ) -> QueryResult<Vec<AuditEvent>> {
     let mut lines = audit_events::table
         .filter(audit_events::tenant_id.eq(tenant).and(audit_events::id.lt(page.before::<AuditEventId>())))
+        .select(LINE)
         .order(audit_events::id.desc())
         .limit(page.fetch())
         .into_boxed();
@@ -53,4 +72,73 @@ pub fn list(
         lines = lines.filter(audit_events::at.lt(until));
     }
     lines.load(connection)
+}
+
+/// The lines of a chain from behind `after` to `until`, in its order.
+pub fn of_chain(
+    connection: &mut DbConnection,
+    chain: AuditChainId,
+    after: i64,
+    until: i64,
+    limit: i64,
+) -> QueryResult<Vec<ChainedEvent>> {
+    audit_events::table
+        .filter(audit_events::chain.eq(chain))
+        .filter(audit_events::sequence.gt(after).and(audit_events::sequence.le(until)))
+        .select(CHAINED)
+        .order(audit_events::sequence.asc())
+        .limit(limit)
+        .load(connection)
+}
+
+/// Every line of one tenant, or of all, behind this one: the oldest first.
+pub fn after(
+    connection: &mut DbConnection,
+    tenant: Option<TenantId>,
+    last: AuditEventId,
+    limit: i64,
+) -> QueryResult<Vec<ChainedEvent>> {
+    let lines = audit_events::table.filter(audit_events::id.gt(last)).select(CHAINED).order(audit_events::id.asc());
+    match tenant {
+        Some(tenant) => lines.filter(audit_events::tenant_id.eq(tenant)).limit(limit).load(connection),
+        None => lines.limit(limit).load(connection),
+    }
+}
+
+/// The chains that lines say they belong to.
+pub fn chains(connection: &mut DbConnection) -> QueryResult<Vec<AuditChainId>> {
+    let named = audit_events::table.select(audit_events::chain).distinct();
+    Ok(named.load::<Option<AuditChainId>>(connection)?.into_iter().flatten().collect())
+}
+
+/// How many lines belong to no chain, and how many of them say that they are not before this moment.
+pub fn count_unchained(connection: &mut DbConnection, since: Timestamp) -> QueryResult<(i64, i64)> {
+    let unchained = || audit_events::table.filter(audit_events::sequence.is_null());
+    let all = unchained().count().get_result(connection)?;
+    let since = unchained().filter(audit_events::at.ge(since)).count().get_result(connection)?;
+    Ok((all, since))
+}
+
+/// The oldest lines from before this id, with their places; ids sort by time.
+pub fn oldest(connection: &mut DbConnection, before: AuditEventId, limit: i64) -> QueryResult<Vec<ChainedEvent>> {
+    audit_events::table
+        .filter(audit_events::id.lt(before))
+        .select(CHAINED)
+        .order(audit_events::id.asc())
+        .limit(limit)
+        .load(connection)
+}
+
+/// Forgets a chain up to this place.
+pub fn forget(connection: &mut DbConnection, place: &SignedPlace) -> QueryResult<usize> {
+    diesel::delete(audit_events::table)
+        .filter(audit_events::chain.eq(place.chain).and(audit_events::sequence.le(place.sequence)))
+        .execute(connection)
+}
+
+/// Forgets a line that belongs to no chain.
+pub fn forget_unchained(connection: &mut DbConnection, before: AuditEventId) -> QueryResult<usize> {
+    diesel::delete(audit_events::table)
+        .filter(audit_events::id.lt(before).and(audit_events::sequence.is_null()))
+        .execute(connection)
 }

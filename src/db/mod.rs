@@ -20,6 +20,8 @@ macro_rules! columns {
 pub mod api_keys;
 pub mod app_identifiers;
 pub mod audit;
+pub mod audit_chains;
+pub mod audit_checkpoints;
 mod connection;
 pub mod error;
 mod executor;

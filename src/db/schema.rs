@@ -56,6 +56,24 @@ diesel::table! {
 }
 
 diesel::table! {
+    audit_chains (id) {
+        id -> Binary,
+        sequence -> BigInt,
+        link -> Binary,
+        forgotten -> BigInt,
+        signed -> BigInt,
+    }
+}
+
+diesel::table! {
+    audit_checkpoints (number) {
+        number -> BigInt,
+        token -> Text,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
     audit_events (id) {
         id -> Binary,
         at -> BigInt,
@@ -68,6 +86,9 @@ diesel::table! {
         user_agent -> Nullable<Text>,
         request_id -> Nullable<Text>,
         details -> Nullable<Text>,
+        chain -> Nullable<Binary>,
+        sequence -> Nullable<BigInt>,
+        link -> Nullable<Binary>,
     }
 }
 
@@ -200,6 +221,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     api_key_usage,
     api_keys,
     app_identifiers,
+    audit_chains,
+    audit_checkpoints,
     audit_events,
     idempotency_records,
     instances,

@@ -9,12 +9,13 @@ use diesel::serialize::{self, Output, ToSql};
 use diesel::sql_types::{BigInt, Binary, Text};
 use uuid::Uuid;
 
+use crate::domain::audit_chain::Link;
 use crate::domain::constraints::Constraints;
 use crate::domain::ip_allow_list::IpAllowList;
 use crate::domain::signing_key::KeyState;
 use crate::domain::{
-    AccessTypeName, Algorithm, ApiKeyId, AppIdentifierId, AuditEventId, Day, Email, InstanceId, KeyGroupId, Name, Role,
-    Scopes, SessionId, TenantId, Timestamp, UserId,
+    AccessTypeName, Algorithm, ApiKeyId, AppIdentifierId, AuditChainId, AuditEventId, Day, Email, InstanceId,
+    KeyGroupId, Name, Role, Scopes, SessionId, TenantId, Timestamp, UserId,
 };
 
 /// Ids are stored as the 16 bytes of their UUID.
@@ -86,12 +87,40 @@ macro_rules! stored_as_number {
     )+};
 }
 
-stored_as_uuid!(ApiKeyId, AppIdentifierId, AuditEventId, InstanceId, KeyGroupId, SessionId, TenantId, UserId);
+stored_as_uuid!(
+    ApiKeyId,
+    AppIdentifierId,
+    AuditChainId,
+    AuditEventId,
+    InstanceId,
+    KeyGroupId,
+    SessionId,
+    TenantId,
+    UserId
+);
 stored_as_number!(Day, Timestamp);
 stored_as_text!(|text: String| parsed(&text); AccessTypeName, Algorithm, Email, IpAllowList, KeyState, Name, Role);
 // Checked before they were stored, and too long to be checked again for every request.
 stored_as_text!(|text| Ok(Constraints::stored(text)); Constraints);
 stored_as_text!(|text| Ok(Scopes::stored(text)); Scopes);
+
+impl<DB: Backend> ToSql<Binary, DB> for Link
+where
+    [u8]: ToSql<Binary, DB>,
+{
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, DB>) -> serialize::Result {
+        self.0.as_slice().to_sql(out)
+    }
+}
+
+impl<DB: Backend> FromSql<Binary, DB> for Link
+where
+    Vec<u8>: FromSql<Binary, DB>,
+{
+    fn from_sql(bytes: DB::RawValue<'_>) -> deserialize::Result<Self> {
+        Ok(Self(Vec::<u8>::from_sql(bytes)?.try_into().map_err(|_| "not as long as a link")?))
+    }
+}
 
 fn parsed<T: FromStr<Err: Error + Send + Sync + 'static>>(text: &str) -> deserialize::Result<T> {
     text.parse().map_err(|error| Box::new(error) as Box<dyn Error + Send + Sync>)

@@ -79,4 +79,6 @@ ids! {
     InstanceId,
     /// A line of the audit log.
     AuditEventId,
+    /// The audit log of a tenant, or (the nil UUID) of what concerns none.
+    AuditChainId,
 }

@@ -5,6 +5,7 @@ pub mod algorithm;
 pub mod api_key;
 pub mod app_identifier;
 pub mod audit;
+pub mod audit_chain;
 pub mod change;
 pub mod constraints;
 pub mod day;
@@ -35,7 +36,9 @@ pub use actor::Actor;
 pub use algorithm::Algorithm;
 pub use day::Day;
 pub use email::Email;
-pub use id::{ApiKeyId, AppIdentifierId, AuditEventId, InstanceId, KeyGroupId, SessionId, TenantId, UserId};
+pub use id::{
+    ApiKeyId, AppIdentifierId, AuditChainId, AuditEventId, InstanceId, KeyGroupId, SessionId, TenantId, UserId,
+};
 pub use name::Name;
 pub use refusal::Refusal;
 pub use scope::{Scope, Scopes};

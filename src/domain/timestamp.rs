@@ -1,6 +1,7 @@
 //! A moment, in microseconds: what both databases store alike.
 
 use std::fmt;
+use std::str::FromStr;
 
 use chrono::{DateTime, Datelike, SecondsFormat, TimeDelta, Utc};
 use diesel::deserialize::FromSqlRow;
@@ -16,7 +17,15 @@ use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, 
 #[diesel(sql_type = BigInt)]
 pub struct Timestamp(pub(crate) i64);
 
+/// What was given is no time.
+#[derive(Debug, thiserror::Error)]
+#[error("must be a time of RFC 3339, like 2030-12-31T23:59:59Z")]
+pub struct InvalidTime;
+
 impl Timestamp {
+    /// Later than anything that happens.
+    pub const MAX: Self = Self(i64::MAX);
+
     /// The moment of a `NumericDate` (RFC 7519), held at the ends of what can be counted.
     #[must_use]
     pub fn of_seconds(seconds: i64) -> Self {
@@ -60,6 +69,15 @@ impl From<Timestamp> for DateTime<Utc> {
     }
 }
 
+impl FromStr for Timestamp {
+    type Err = InvalidTime;
+
+    fn from_str(text: &str) -> Result<Self, InvalidTime> {
+        let time = text.parse::<DateTime<Utc>>().ok().filter(|time| time.year() <= 9999);
+        time.map(Self::from).ok_or(InvalidTime)
+    }
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&DateTime::from(*self).to_rfc3339_opts(SecondsFormat::Micros, true))
@@ -74,8 +92,7 @@ impl Serialize for Timestamp {
 
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let time = String::deserialize(deserializer)?.parse::<DateTime<Utc>>().ok().filter(|time| time.year() <= 9999);
-        time.map(Self::from).ok_or_else(|| D::Error::custom("must be a time of RFC 3339, like 2030-12-31T23:59:59Z"))
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
 

@@ -6,7 +6,8 @@ use diesel::QueryResult;
 use crate::app::App;
 use crate::db::locks::{self, Lock};
 use crate::db::{DbConnection, DbError, idempotency, sessions, usage};
-use crate::domain::Day;
+use crate::domain::{Day, Refusal};
+use crate::manage::audit;
 
 /// For how long an ended session is remembered, so that its tokens are recognised as used up.
 const SESSIONS_KEPT: TimeDelta = TimeDelta::days(7);
@@ -17,18 +18,20 @@ const USAGE_DAYS: u16 = 400;
 /// Rows to forget at a time: other writers get their turn in between.
 const BATCH: i64 = 500;
 
-/// Forgets what has ended, unless another server is about it.
+/// Forgets what has ended, and signs for what is remembered, unless another server is about it.
 ///
 /// # Errors
-/// The database does not answer; the next sweep goes on.
-pub async fn sweep(app: &App) -> Result<(), DbError> {
+/// The database does not answer, or no key signs; the next sweep goes on.
+pub async fn sweep(app: &App) -> Result<(), Refusal> {
     let now = app.now();
     let ended_before = now.plus(-SESSIONS_KEPT);
     let counted_before = Day::from(now).minus(USAGE_DAYS);
     in_batches(app, move |connection| idempotency::sweep(connection, now, BATCH)).await?;
     in_batches(app, move |connection| sessions::sweep(connection, ended_before, BATCH)).await?;
     in_batches(app, move |connection| usage::sweep_outcomes(connection, counted_before, BATCH)).await?;
-    in_batches(app, move |connection| usage::sweep_scopes(connection, counted_before, BATCH)).await
+    in_batches(app, move |connection| usage::sweep_scopes(connection, counted_before, BATCH)).await?;
+    audit::sign_ends(app).await?;
+    audit::forget_old(app).await
 }
 
 async fn in_batches(

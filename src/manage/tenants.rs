@@ -82,13 +82,16 @@ pub async fn suspend(app: &App, by: &Actor, id: TenantId) -> Result<Tenant, Refu
     app.db
         .write(move |connection| {
             let tenant = tenants::find(connection, id)?.ok_or(Refusal::NotFound)?;
-            if tenant.suspended_at.is_none() {
+            let active = tenant.suspended_at.is_none();
+            if active {
                 tenants::set_suspended(connection, id, Some(now))?;
-                audit::record(connection, &event)?;
             }
             // Logins that are under way have either begun their session, which ends here, or will see the suspension.
             memberships::hold_all(connection, id)?;
             sessions::revoke_of_tenant(connection, id, now, "tenant_suspended")?;
+            if active {
+                audit::record(connection, &event)?;
+            }
             tenants::find(connection, id)?.ok_or(Refusal::NotFound)
         })
         .await

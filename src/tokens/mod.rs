@@ -1,5 +1,6 @@
 //! Whatever signs, verifies, hashes or encrypts.
 
+pub mod checkpoint;
 pub mod claims;
 pub mod issuer;
 pub mod keyring;

@@ -1,0 +1,97 @@
+//! Table `audit_chains`: where each chain of the audit log ends.
+
+use diesel::prelude::*;
+use diesel::result::{DatabaseErrorKind, Error};
+
+use super::DbConnection;
+use super::schema::audit_chains;
+use crate::domain::AuditChainId;
+use crate::domain::audit::AuditEvent;
+use crate::domain::audit_chain::{ChainEnd, Link, SignedPlace};
+
+columns! {
+    /// Where a chain ends.
+    END: End = audit_chains { id, sequence, link, forgotten }
+}
+
+/// Makes room for a line at the end of its chain, and says where.
+///
+/// The chain's row is held from here to the end of the transaction, so that its lines are numbered in the order in which they
+/// are committed. Hence a transaction records last what it does: whoever waits for a chain has all other rows that it needs.
+pub fn extend(connection: &mut DbConnection, event: &AuditEvent) -> QueryResult<ChainEnd> {
+    let chain = event.tenant_id.into();
+    let held = match hold(connection, chain)? {
+        Some(end) => end,
+        None => {
+            begin(connection, chain)?;
+            hold(connection, chain)?.ok_or(Error::NotFound)?
+        }
+    };
+    let end = ChainEnd { link: held.link.next(held.sequence, event), ..held };
+    diesel::update(audit_chains::table.find(chain)).set(audit_chains::link.eq(end.link)).execute(connection)?;
+    Ok(end)
+}
+
+/// Counts one more line; the link is still the one before it.
+fn hold(connection: &mut DbConnection, chain: AuditChainId) -> QueryResult<Option<ChainEnd>> {
+    diesel::update(audit_chains::table.find(chain))
+        .set(audit_chains::sequence.eq(audit_chains::sequence + 1))
+        .returning(END)
+        .get_result(connection)
+        .optional()
+}
+
+/// Begins a chain, unless somebody else has begun it meanwhile.
+fn begin(connection: &mut DbConnection, chain: AuditChainId) -> QueryResult<()> {
+    let begun = connection.transaction(|connection| {
+        diesel::insert_into(audit_chains::table)
+            .values((
+                audit_chains::id.eq(chain),
+                audit_chains::sequence.eq(0),
+                audit_chains::link.eq(Link::first(chain)),
+                audit_chains::forgotten.eq(0),
+                audit_chains::signed.eq(0),
+            ))
+            .execute(connection)
+    });
+    match begun {
+        Ok(_) | Err(Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// The end of a chain.
+pub fn find(connection: &mut DbConnection, chain: AuditChainId) -> QueryResult<Option<ChainEnd>> {
+    audit_chains::table.find(chain).select(END).first(connection).optional()
+}
+
+/// The ends of all chains.
+pub fn list(connection: &mut DbConnection) -> QueryResult<Vec<ChainEnd>> {
+    audit_chains::table.select(END).order(audit_chains::id.asc()).load(connection)
+}
+
+/// Chains that have grown since their end was signed last.
+pub fn unsigned(connection: &mut DbConnection, limit: i64) -> QueryResult<Vec<ChainEnd>> {
+    audit_chains::table
+        .filter(audit_chains::signed.lt(audit_chains::sequence))
+        .select(END)
+        .order(audit_chains::id.asc())
+        .limit(limit)
+        .load(connection)
+}
+
+/// Notes that the end of a chain is signed.
+pub fn note_signed(connection: &mut DbConnection, place: &SignedPlace) -> QueryResult<()> {
+    diesel::update(audit_chains::table.find(place.chain).filter(audit_chains::signed.lt(place.sequence)))
+        .set(audit_chains::signed.eq(place.sequence))
+        .execute(connection)
+        .map(drop)
+}
+
+/// Notes up to where a chain is forgotten.
+pub fn note_forgotten(connection: &mut DbConnection, place: &SignedPlace) -> QueryResult<()> {
+    diesel::update(audit_chains::table.find(place.chain))
+        .set(audit_chains::forgotten.eq(place.sequence))
+        .execute(connection)
+        .map(drop)
+}
