@@ -20,12 +20,11 @@ columns! {
 /// are committed. Hence a transaction records last what it does: whoever waits for a chain has all other rows that it needs.
 pub fn extend(connection: &mut DbConnection, event: &AuditEvent) -> QueryResult<ChainEnd> {
     let chain = event.tenant_id.into();
-    let held = match hold(connection, chain)? {
-        Some(end) => end,
-        None => {
-            begin(connection, chain)?;
-            hold(connection, chain)?.ok_or(Error::NotFound)?
-        }
+    let held = if let Some(end) = hold(connection, chain)? {
+        end
+    } else {
+        begin(connection, chain)?;
+        hold(connection, chain)?.ok_or(Error::NotFound)?
     };
     let end = ChainEnd { link: held.link.next(held.sequence, event), ..held };
     diesel::update(audit_chains::table.find(chain)).set(audit_chains::link.eq(end.link)).execute(connection)?;

@@ -240,11 +240,11 @@ impl Walk {
     }
 
     /// One line further. After a fault the walk goes on from what is stored, so that every other one is found too.
-    pub fn step(&mut self, line: &ChainedEvent) {
-        let (Some(sequence), Some(link)) = (line.sequence, line.link) else { return };
+    pub fn step(&mut self, chained: &ChainedEvent) {
+        let (Some(sequence), Some(link)) = (chained.sequence, chained.link) else { return };
         let rests_on = self.expect(sequence);
-        let belongs = AuditChainId::from(line.event.tenant_id) == self.end.chain;
-        if !belongs || rests_on.is_some_and(|before| before.next(sequence, &line.event) != link) {
+        let belongs = AuditChainId::from(chained.event.tenant_id) == self.end.chain;
+        if !belongs || rests_on.is_some_and(|before| before.next(sequence, &chained.event) != link) {
             self.faults.push(ChainFault::Altered { sequence });
         } else if self.signed.ends.get(&sequence).is_some_and(|signed| *signed != link) {
             self.faults.push(ChainFault::Rewritten { sequence });
@@ -304,10 +304,10 @@ mod tests {
     use super::*;
     use crate::domain::{Actor, AuditEventId, Timestamp};
 
-    fn chain(lines: i64) -> (ChainEnd, Vec<ChainedEvent>) {
+    fn chain(length: i64) -> (ChainEnd, Vec<ChainedEvent>) {
         let chain = AuditChainId::from(None);
         let mut link = Link::first(chain);
-        let lines: Vec<_> = (1..=lines)
+        let lines: Vec<_> = (1..=length)
             .map(|sequence| {
                 let id = AuditEventId::from(Uuid::from_u128(u128::from(sequence.unsigned_abs())));
                 let event = AuditEvent::new(id, Timestamp(sequence), &Actor::SYSTEM, "thing.done");
@@ -315,7 +315,7 @@ mod tests {
                 ChainedEvent { event, sequence: Some(sequence), link: Some(link) }
             })
             .collect();
-        (ChainEnd { chain, sequence: lines.len() as i64, link, forgotten: 0 }, lines)
+        (ChainEnd { chain, sequence: length, link, forgotten: 0 }, lines)
     }
 
     fn signed(lines: &[ChainedEvent], sequence: i64) -> SignedPlace {
@@ -325,7 +325,9 @@ mod tests {
 
     fn walk(end: ChainEnd, lines: &[ChainedEvent], signed: &Signed) -> Vec<ChainFault> {
         let mut walk = Walk::begin(end, signed.clone());
-        lines.iter().for_each(|line| walk.step(line));
+        for line in lines {
+            walk.step(line);
+        }
         walk.finish().1
     }
 

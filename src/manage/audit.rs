@@ -176,7 +176,9 @@ pub async fn verify(app: &App) -> Result<Verification, StartError> {
         found.chains += 1;
         found.lines += lines;
         found.unsigned += u64::try_from(end.sequence.saturating_sub(last_signed)).unwrap_or_default();
-        faults.iter().for_each(|fault| found.fault(end.chain, fault));
+        for fault in &faults {
+            found.fault(end.chain, fault);
+        }
     }
     for (chain, signed) in signed {
         found.fault(chain, &ChainFault::CutOff { sequence: signed.last().unwrap_or_default() });
@@ -211,7 +213,9 @@ async fn walk(app: &App, end: ChainEnd, signed: Signed) -> Result<(u64, Vec<Chai
             })
             .await?;
         let Some(last) = lines.last().and_then(|line| line.sequence) else { return Ok(walk.finish()) };
-        lines.iter().for_each(|line| walk.step(line));
+        for line in &lines {
+            walk.step(line);
+        }
         after = last;
     }
 }

@@ -12,6 +12,7 @@ mod account;
 mod api_key_limits;
 mod api_keys;
 mod audit;
+mod audit_chain;
 mod bad_input;
 mod cli;
 mod configuration;

@@ -1,0 +1,203 @@
+//! Nobody who can write to the database alters the audit log unnoticed: each line rests on the one before it, and checkpoints
+//! are signed (security 25; docs/adr/0018).
+
+use std::time::Duration;
+
+use jeton_test_macros::both_databases;
+use serde_json::{Value, json};
+
+use crate::harness::{Jeton, at_once};
+
+const DAY: Duration = Duration::from_hours(24);
+
+impl Jeton {
+    fn verify_audit(&self) -> Value {
+        self.cli(["audit", "verify", "--json"]).expect_code(0).json()
+    }
+
+    /// What `jeton audit verify` says is wrong, in one line.
+    #[track_caller]
+    fn audit_faults(&self) -> String {
+        let run = self.cli(["audit", "verify"]).expect_code(1);
+        assert_eq!(run.stderr.trim_end().lines().count(), 1, "{run:?}");
+        run.stderr
+    }
+
+    /// At its start a server signs for the ends of all chains.
+    fn sign_audit(&self) {
+        self.restart();
+        self.wait_for("everything is signed for", || self.verify_audit()["unsigned"] == 0);
+    }
+
+    fn wait_for(&self, what: &str, so: impl Fn() -> bool) {
+        let deadline = std::time::Instant::now() + Duration::from_secs(10);
+        while !so() {
+            assert!(std::time::Instant::now() < deadline, "{what}: {:?}", self.server(crate::harness::Server::log));
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+/// A tenant with some lines, and those of the server itself.
+fn some_history(jeton: &Jeton) -> String {
+    let tenant = jeton.tenant();
+    let key = tenant.api_key(["a:b"]);
+    tenant.user("member").session();
+    key.forged("jtn_live_00000000000000000000000000000000").exchange().expect_status(401);
+    tenant.admin().revoke(&key).expect_status(204);
+    jeton.cli(["signing-key", "rotate"]).expect_code(0);
+    jeton.wait_for("the refused key is written down", || jeton.audited("invalid_api_key") == 1);
+    tenant.id
+}
+
+#[both_databases]
+fn an_audit_log_that_nobody_touched_is_sound(jeton: Jeton) {
+    some_history(&jeton);
+    let rows = jeton.audit().len();
+    let found = jeton.verify_audit();
+    assert_eq!(found["faults"], json!([]));
+    assert_eq!(found["lines"], rows, "every line is in a chain");
+    assert_eq!(found["chains"], 2, "the tenant's, and the server's own");
+    jeton.sign_audit();
+    let found = jeton.verify_audit();
+    assert!(found["checkpoints"].as_u64().unwrap() >= 1, "{found}");
+}
+
+#[both_databases]
+fn whatever_is_done_to_a_line_is_found(jeton: Jeton) {
+    let tenant = some_history(&jeton);
+    jeton.sign_audit();
+    jeton.stop();
+    for table in ["audit_events", "audit_chains", "audit_checkpoints"] {
+        jeton.execute(&format!("CREATE TABLE saved_{table} AS SELECT * FROM {table}"));
+    }
+    let hex = tenant.replace('-', "");
+    let chain = match jeton.database() {
+        crate::harness::Database::Sqlite => format!("x'{hex}'"),
+        crate::harness::Database::Postgres { .. } => format!("decode('{hex}', 'hex')"),
+    };
+    let columns = "at, tenant_id, action, outcome, actor, target, ip, user_agent, request_id, details, chain";
+    let cases = [
+        ("altered", format!("UPDATE audit_events SET actor = 'cli' WHERE chain = {chain} AND sequence = 3"), "line 3"),
+        ("a member is gone", format!("UPDATE audit_events SET ip = NULL WHERE chain = {chain} AND sequence = 3"), "line 3"),
+        ("a moment earlier", format!("UPDATE audit_events SET at = at - 1 WHERE chain = {chain} AND sequence = 2"), "line 2"),
+        ("missing", format!("DELETE FROM audit_events WHERE chain = {chain} AND sequence = 2"), "lines 2 to 2 are missing"),
+        ("the last is missing",
+            format!("DELETE FROM audit_events WHERE chain = {chain} AND sequence = (SELECT sequence FROM audit_chains WHERE id = {chain})"),
+            "are missing"),
+        ("the first is missing", format!("DELETE FROM audit_events WHERE chain = {chain} AND sequence = 1"), "lines 1 to 1"),
+        ("two in another order",
+            format!("UPDATE audit_events SET sequence = 99 WHERE chain = {chain} AND sequence = 2;
+                     UPDATE audit_events SET sequence = 2 WHERE chain = {chain} AND sequence = 3;
+                     UPDATE audit_events SET sequence = 3 WHERE chain = {chain} AND sequence = 99"),
+            "line 2"),
+        ("taken out of its chain",
+            format!("UPDATE audit_events SET chain = NULL, sequence = NULL WHERE chain = {chain} AND sequence = 2"), "lines 2 to 2"),
+        ("moved to another tenant", format!("UPDATE audit_events SET tenant_id = NULL WHERE chain = {chain} AND sequence = 2"), "line 2"),
+        ("added",
+            format!("INSERT INTO audit_events (id, {columns}, sequence, link)
+                     SELECT {chain}, {columns}, 99, link FROM audit_events WHERE chain = {chain} AND sequence = 2;
+                     UPDATE audit_chains SET sequence = 99 WHERE id = {chain}"),
+            "missing"),
+        ("added outside every chain",
+            format!("INSERT INTO audit_events (id, {columns}) SELECT {chain}, at + 3600000000, tenant_id, action, outcome, actor, target, ip,
+                     user_agent, request_id, details, NULL FROM audit_events WHERE chain = {chain} AND sequence = 2"),
+            "outside every chain"),
+        ("cut off, and the end made to fit",
+            format!("DELETE FROM audit_events WHERE chain = {chain} AND sequence > 2;
+                     UPDATE audit_chains SET sequence = 2, link = (SELECT link FROM audit_events WHERE chain = {chain} AND sequence = 2)
+                     WHERE id = {chain}"),
+            "by a signed checkpoint"),
+        ("a whole chain is gone",
+            format!("DELETE FROM audit_events WHERE chain = {chain}; DELETE FROM audit_chains WHERE id = {chain}"), "by a signed checkpoint"),
+        ("its end alone is gone", format!("DELETE FROM audit_chains WHERE id = {chain}"), "by a signed checkpoint"),
+        ("forgotten by nobody",
+            format!("DELETE FROM audit_events WHERE chain = {chain} AND sequence <= 2;
+                     UPDATE audit_chains SET forgotten = 2 WHERE id = {chain}"),
+            "without a signed checkpoint"),
+        ("a checkpoint is altered", "UPDATE audit_checkpoints SET token = token || 'A' WHERE number = 1".to_owned(), "checkpoint 1"),
+        ("a checkpoint is gone", "DELETE FROM audit_checkpoints WHERE number = 1".to_owned(), "checkpoint"),
+    ];
+    jeton.verify_audit();
+    for (what, statements, told) in cases {
+        jeton.execute(&statements);
+        let faults = jeton.audit_faults();
+        assert!(faults.contains(told), "{what}: `{told}` in {faults}");
+        for table in ["audit_events", "audit_chains", "audit_checkpoints"] {
+            jeton.execute(&format!("DELETE FROM {table}; INSERT INTO {table} SELECT * FROM saved_{table}"));
+        }
+        jeton.verify_audit();
+    }
+}
+
+#[both_databases]
+fn lines_of_many_at_once_are_one_chain(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    let admin = tenant.admin();
+    admin.token();
+    let (_second, other) = jeton.second();
+    at_once(16, |number| {
+        for round in 0..5 {
+            let client = if number % 2 == 0 { jeton.client() } else { other.clone() };
+            let call = client.post(tenant.path("api-keys")).bearer(admin.token());
+            call.json(json!({"name": format!("Key {number} {round}")})).expect_status(201);
+        }
+    });
+    let found = jeton.verify_audit();
+    assert_eq!(found["lines"], jeton.audit().len(), "{found}");
+}
+
+#[both_databases]
+fn a_checkpoint_of_a_leaked_key_counts_once_the_next_one_vouches_for_it(jeton: Jeton) {
+    some_history(&jeton);
+    jeton.sign_audit();
+    let kid = jeton.jwks()["keys"][0]["kid"].as_str().unwrap().to_owned();
+    jeton.cli(["signing-key", "revoke", &kid]).expect_code(0);
+    let found = jeton.verify_audit();
+    assert!(found["unsigned"].as_u64().unwrap() > 3, "what a leaked key signed may be anybody's: {found}");
+    jeton.sign_audit();
+    jeton.execute("DELETE FROM audit_checkpoints WHERE number = 1");
+    assert!(jeton.audit_faults().contains("checkpoint"));
+}
+
+#[both_databases]
+fn what_is_older_than_it_is_to_be_kept_is_forgotten_and_that_is_signed(jeton: Jeton) {
+    let tenant = some_history(&jeton);
+    let before = jeton.audit().len();
+    jeton.advance(DAY * 401);
+    jeton.restart();
+    jeton.wait_for("the old lines are forgotten", || jeton.audit().iter().all(|row| row.outcome != "invalid_api_key"));
+    assert!(jeton.audit().len() < before);
+    jeton.cli(["tenant", "suspend", &tenant]).expect_code(0);
+    let found = jeton.verify_audit();
+    assert_eq!(found["lines"], jeton.audit().len(), "{found}");
+
+    let jeton = jeton.with("audit.keep", "0");
+    jeton.advance(DAY * 401);
+    jeton.sign_audit();
+    assert!(jeton.audited("tenant.suspended") > 0, "kept for ever");
+}
+
+#[both_databases]
+fn the_audit_log_is_exported_line_by_line(jeton: Jeton) {
+    let tenant = some_history(&jeton);
+    let export = |more: &[&str]| -> Vec<Value> {
+        let arguments = [&["audit", "export"], more].concat();
+        let run = crate::harness::run(jeton.folder(), jeton.environment(), arguments, None).expect_code(0);
+        run.stdout.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect()
+    };
+    let all = export(&[]);
+    assert_eq!(all.len(), jeton.audit().len());
+    assert!(all.is_sorted_by_key(|line| line["id"].as_str().unwrap().to_owned()), "the oldest first");
+    let of_tenant = export(&["--tenant", &tenant]);
+    assert!(!of_tenant.is_empty() && of_tenant.len() < all.len());
+    assert!(
+        of_tenant
+            .iter()
+            .all(|line| line["tenant_id"] == tenant && line["sequence"].is_i64() && line["link"].is_string())
+    );
+    let later = jeton.in_seconds(60);
+    assert_eq!(export(&["--since", &later]), Vec::<Value>::new());
+    assert_eq!(export(&["--until", &later]).len(), all.len());
+    jeton.cli(["audit", "export", "--since", "yesterday"]).expect_refusal(2, &["--since", "RFC 3339"]);
+}
