@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 use serde::Serialize;
 
 use crate::app::{App, StartError};
+use crate::db::locks::{self, Lock};
 use crate::db::{DbError, audit, audit_chains, audit_checkpoints, signing_keys};
 use crate::domain::audit::{AuditEvent, AuditFilter};
 use crate::domain::audit_chain::{ChainEnd, ChainFault, ChainedEvent, Checkpoint, Link, Signed, SignedPlace, Walk};
@@ -97,6 +98,9 @@ async fn add_checkpoint(app: &App, ends: Vec<SignedPlace>, forgotten: Vec<Signed
     let kept = app
         .db
         .write(move |connection| {
+            if !locks::take(connection, Lock::Sweep)? {
+                return Ok(false);
+            }
             audit_checkpoints::insert(connection, checkpoint.number, &token, now)?;
             for place in &checkpoint.ends {
                 audit_chains::note_signed(connection, place)?;
@@ -105,13 +109,12 @@ async fn add_checkpoint(app: &App, ends: Vec<SignedPlace>, forgotten: Vec<Signed
                 audit_chains::note_forgotten(connection, place)?;
                 audit::forget(connection, place)?;
             }
-            Ok(())
+            Ok(true)
         })
         .await;
     match kept {
-        Ok(()) => Ok(true),
         Err(DbError::Conflict) => Ok(false),
-        Err(error) => Err(error.into()),
+        other => Ok(other?),
     }
 }
 
