@@ -35,6 +35,7 @@ mod races;
 mod refresh;
 mod routes;
 mod session_end;
+mod several_servers;
 mod signing_keys;
 mod startup;
 mod telemetry;

@@ -12,6 +12,7 @@ mod jeton;
 mod jwt;
 mod server;
 mod stored;
+mod wire;
 
 pub use answer::Answer;
 pub use cast::{ApiKey, Session, Tenant, User};
@@ -21,6 +22,7 @@ pub use database::Database;
 pub use jeton::Jeton;
 pub use jwt::{Jwt, base64url, thumbprint};
 pub use server::Server;
+pub use wire::Wire;
 
 /// Runs the same call on several threads at once, and returns what each of them got.
 pub fn at_once<T: Send>(times: usize, call: impl Fn(usize) -> T + Sync) -> Vec<T> {
