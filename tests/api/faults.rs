@@ -6,7 +6,7 @@ use diesel::connection::SimpleConnection;
 use jeton_test_macros::both_databases;
 use serde_json::json;
 
-use crate::harness::{Answer, Database, Jeton, at_once};
+use crate::harness::{Answer, Client, Database, Jeton, at_once};
 
 #[both_databases]
 fn a_login_that_cannot_be_stored_gives_no_token(jeton: Jeton) {
@@ -165,6 +165,51 @@ fn a_write_lock_that_somebody_holds_is_told_in_time() {
     session.call("GET", "/api/v1/auth/me").send().expect_status(200);
     other.batch_execute("ROLLBACK").unwrap();
     session.refreshed();
+}
+
+/// PostgreSQL stops at once, as in a crash, under two servers and the clients of both (security 3).
+#[test]
+fn a_database_that_stops_is_told_in_time_and_found_again() {
+    let Some(database) = Database::empty_postgres_of_its_own() else { return };
+    let jeton = Jeton::on(database);
+    let Database::Postgres { cluster, .. } = jeton.database() else { panic!("it is PostgreSQL") };
+    jeton.cli(["migrate"]).expect_code(0);
+    let tenant = jeton.tenant();
+    let (key, session) = (tenant.api_key(["a:b"]), tenant.user("member").session());
+    let (_server, other) = jeton.second();
+    let clients = [jeton.client(), other];
+    let exchange = |client: &Client| client.post("/api/v1/auth/exchange").bearer(&key.key).tenant(&tenant.id).send();
+    let refresh =
+        |client: &Client| client.post("/api/v1/auth/refresh").json(json!({"refresh_token": session.refresh_token}));
+    let jwks = jeton.jwks();
+    for client in &clients {
+        exchange(client).expect_scope("a:b");
+    }
+    for _ in 0..2 {
+        cluster.stop();
+        // More callers than connections, so that some of them wait for one.
+        at_once(40, |number| {
+            let client = &clients[number % 2];
+            for turn in 0..3 {
+                let since = Instant::now();
+                let answer = if (number + turn) % 4 < 2 { exchange(client) } else { refresh(client) };
+                let refused = answer.expect_problem(503, "unavailable");
+                // 3 s are promised; so many threads are late themselves on a busy machine.
+                assert!(since.elapsed() < Duration::from_secs(4), "an answer in time: {:?}", since.elapsed());
+                assert!(refused.header("retry-after").is_some(), "{}", refused.told());
+                assert_eq!(client.get("/.well-known/jwks.json").send().expect_status(200).json(), jwks);
+            }
+        });
+        cluster.resume();
+        let since = Instant::now();
+        for client in &clients {
+            while exchange(client).status != 200 || client.get("/readyz").send().status != 200 {
+                assert!(since.elapsed() < Duration::from_secs(5), "it recovers within 5 s of the return");
+                assert_eq!(client.get("/.well-known/jwks.json").send().expect_status(200).json(), jwks);
+            }
+        }
+        refresh(&clients[0]).expect_tokens();
+    }
 }
 
 fn expect_failure(answer: &Answer) {

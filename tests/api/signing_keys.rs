@@ -55,18 +55,27 @@ fn a_rotation_goes_through_every_state_in_its_time(jeton: Jeton) {
 }
 
 #[both_databases]
-fn five_rotations_in_a_row_refuse_no_token(jeton: Jeton) {
+fn five_rotations_in_a_row_on_two_servers_refuse_no_token(jeton: Jeton) {
     for ttl in ["access_ttl", "exchange_ttl", "exchange_ttl_max"] {
         jeton.set(&format!("tokens.{ttl}"), "4m");
     }
     let key = jeton.tenant().api_key([]);
-    let mut verifiers: Vec<_> = (0..3).map(|age| Verifier::new(&jeton, age * MAX_AGE / 3)).collect();
+    let (_server, second) = jeton.second();
+    let clients = [jeton.client(), second.clone()];
+    let exchange =
+        |client: &Client| client.post("/api/v1/auth/exchange").bearer(&key.key).tenant(&key.tenant_id).send();
+    let verifier = |number: usize| Verifier {
+        client: clients[number % 2].clone(),
+        ..Verifier::new(&jeton, i64::try_from(number).unwrap() * MAX_AGE / 6)
+    };
+    let mut verifiers: Vec<_> = (0..6).map(verifier).collect();
     let mut tokens: Vec<String> = Vec::new();
     let mut signers: Vec<String> = Vec::new();
     while signers.len() < 6 {
         jeton.cli(["signing-key", "rotate"]).expect_code(0);
         expect_published(&jeton);
-        tokens.push(key.token());
+        until("both publish the same", || second.get("/.well-known/jwks.json").send().json() == jeton.jwks());
+        tokens.extend(clients.iter().map(|client| exchange(client).expect_tokens().text("access_token")));
         tokens.retain(|token| Jwt::parse(token).number("exp") > jeton.now());
         for verifier in &mut verifiers {
             for token in &tokens {
@@ -369,6 +378,8 @@ fn a_body_that_makes_no_sense_is_refused(jeton: Jeton) {
 /// A downstream service that keeps the JWKS for as long as it may, and asks for no other one before.
 struct Verifier {
     jeton: Jeton,
+    /// Of the server that it asks.
+    client: Client,
     jwks: Value,
     fetched_at: i64,
 }
@@ -376,13 +387,14 @@ struct Verifier {
 impl Verifier {
     /// One whose copy is so many seconds old.
     fn new(jeton: &Jeton, age: i64) -> Self {
-        Self { jeton: jeton.clone(), jwks: jeton.jwks(), fetched_at: jeton.now() - age }
+        Self { jeton: jeton.clone(), client: jeton.client(), jwks: jeton.jwks(), fetched_at: jeton.now() - age }
     }
 
     #[track_caller]
     fn accept(&mut self, token: &str) {
         if self.jeton.now() - self.fetched_at >= MAX_AGE {
-            (self.jwks, self.fetched_at) = (self.jeton.jwks(), self.jeton.now());
+            let jwks = self.client.get("/.well-known/jwks.json").send().expect_status(200);
+            (self.jwks, self.fetched_at) = (jwks.json(), self.jeton.now());
         }
         Jwt::parse(token).verify(&self.jwks);
     }

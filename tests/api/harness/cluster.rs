@@ -2,9 +2,9 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::{LazyLock, Mutex},
 };
 
@@ -17,8 +17,14 @@ pub struct Cluster {
     port: u16,
     pub binaries: PathBuf,
     admin: Mutex<PgConnection>,
-    /// Holds the pipe whose end tells the cluster to go: it closes however this process ends.
-    _keeper: Child,
+    keeper: Mutex<Keeper>,
+}
+
+/// The shell that starts and stops the cluster. The end of the pipe tells it to clear up: it closes however this process ends.
+struct Keeper {
+    orders: ChildStdin,
+    answers: BufReader<ChildStdout>,
+    _shell: Child,
 }
 
 impl Cluster {
@@ -26,6 +32,26 @@ impl Cluster {
     pub fn of_this_process() -> Option<&'static Self> {
         static CLUSTER: LazyLock<Option<Cluster>> = LazyLock::new(Cluster::start);
         CLUSTER.as_ref()
+    }
+
+    /// A cluster for one test, which may stop it; none where the machine has no PostgreSQL.
+    pub fn of_one_test() -> Option<&'static Self> {
+        Self::start().map(|cluster| &*Box::leak(Box::new(cluster)))
+    }
+
+    /// Stops it at once, as a crash of its machine would.
+    pub fn stop(&self) {
+        self.order("stop");
+    }
+
+    /// Starts it again.
+    pub fn resume(&self) {
+        self.order("start");
+        *self.admin.lock().expect("no test panics while it holds the lock") = connect(self.port);
+    }
+
+    fn order(&self, word: &str) {
+        self.keeper.lock().expect("no order panics").order(word);
     }
 
     /// The address of one of its databases, over TLS or without.
@@ -45,7 +71,7 @@ impl Cluster {
             return None;
         };
         let port = free_port();
-        let mut keeper = shell_of_postgres_user()
+        let mut shell = shell_of_postgres_user()
             .args([SCRIPT, "keeper"])
             .arg(&binaries)
             .arg(port.to_string())
@@ -53,17 +79,29 @@ impl Cluster {
             .stdout(Stdio::piped())
             .spawn()
             .expect("a shell");
-        let stdout = keeper.stdout.take().expect("it is piped");
-        let said = BufReader::new(stdout).lines().next().and_then(Result::ok);
-        assert_eq!(said.as_deref(), Some("ready"), "the PostgreSQL cluster starts");
-
-        let url = format!("postgres://jeton@127.0.0.1:{port}/postgres?sslmode=disable");
-        let admin = PgConnection::establish(&url).expect("the cluster answers");
-        Some(Self { port, binaries, admin: Mutex::new(admin), _keeper: keeper })
+        let orders = shell.stdin.take().expect("it is piped");
+        let answers = BufReader::new(shell.stdout.take().expect("it is piped"));
+        let mut keeper = Keeper { orders, answers, _shell: shell };
+        keeper.order("start");
+        Some(Self { port, binaries, admin: Mutex::new(connect(port)), keeper: Mutex::new(keeper) })
     }
 }
 
-/// Makes the cluster, says `ready`, waits for the end of its standard input, and clears up.
+impl Keeper {
+    fn order(&mut self, word: &str) {
+        writeln!(self.orders, "{word}").expect("the keeper listens");
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer).expect("the keeper answers");
+        assert_eq!(answer, "done\n", "the PostgreSQL cluster obeys: {word}");
+    }
+}
+
+fn connect(port: u16) -> PgConnection {
+    let url = format!("postgres://jeton@127.0.0.1:{port}/postgres?sslmode=disable");
+    PgConnection::establish(&url).expect("the cluster answers")
+}
+
+/// Makes the cluster, starts and stops it as its standard input says, and clears up at the end of that.
 /// It ignores the terminal's interrupt: the pipe alone ends it.
 const SCRIPT: &str = r#"
 set -eu
@@ -75,15 +113,20 @@ cd "$dir"
 "$bin/initdb" -D data -U jeton -A trust -E UTF8 --locale=C --no-sync >initdb.log 2>&1
 openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -keyout data/server.key -out data/server.crt >openssl.log 2>&1
 chmod 0600 data/server.key
-"$bin/postgres" -D data -k "$dir" -h 127.0.0.1 -p "$port" -c ssl=on -c fsync=off -c synchronous_commit=off \
-    -c full_page_writes=off -c max_connections=300 -c autovacuum=off -c log_min_messages=fatal >postgres.log 2>&1 </dev/null &
-server=$!
-for _ in $(seq 150); do "$bin/pg_isready" -q -h 127.0.0.1 -p "$port" && break; sleep 0.1; done
-"$bin/pg_isready" -q -h 127.0.0.1 -p "$port"
-echo ready
-cat >/dev/null
-kill -QUIT "$server"
-wait "$server" || true
+start() {
+    "$bin/postgres" -D data -k "$dir" -h 127.0.0.1 -p "$port" -c ssl=on -c fsync=off -c synchronous_commit=off \
+        -c full_page_writes=off -c max_connections=300 -c autovacuum=off -c log_min_messages=fatal \
+        >>postgres.log 2>&1 </dev/null &
+    server=$!
+    for _ in $(seq 150); do "$bin/pg_isready" -q -h 127.0.0.1 -p "$port" && break; sleep 0.1; done
+    "$bin/pg_isready" -q -h 127.0.0.1 -p "$port"
+}
+stop() {
+    kill -QUIT "$server"
+    wait "$server" || true
+}
+while read -r order; do "$order"; echo "done"; done
+stop
 "#;
 
 /// PostgreSQL refuses to run as root: then a shell of the user `postgres` is used.

@@ -21,10 +21,22 @@ impl Database {
 
     /// A database of PostgreSQL without a table; none where there is no PostgreSQL.
     pub fn empty_postgres() -> Option<Self> {
-        let cluster = Cluster::of_this_process()?;
+        Cluster::of_this_process().map(Self::empty)
+    }
+
+    /// The same in a cluster that the test may stop: what is committed there survives that.
+    pub fn empty_postgres_of_its_own() -> Option<Self> {
+        let database = Cluster::of_one_test().map(Self::empty)?;
+        if let Self::Postgres { cluster, name } = &database {
+            cluster.run(&format!("ALTER DATABASE {name} SET synchronous_commit = on"));
+        }
+        Some(database)
+    }
+
+    fn empty(cluster: &'static Cluster) -> Self {
         let name = unique("empty").replace('-', "_");
         cluster.run(&format!("CREATE DATABASE {name}"));
-        Some(Self::Postgres { cluster, name })
+        Self::Postgres { cluster, name }
     }
 
     /// What `DATABASE_URL` says; an SQLite file lies in the working directory of the server.
