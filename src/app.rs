@@ -18,7 +18,7 @@ use crate::profile::Profile;
 use crate::random::Random;
 use crate::tokens::issuer::Issuer;
 use crate::tokens::keyring::Keyring;
-use crate::tokens::mac::{self, ApiKeyHasher, RefreshTokenSigner};
+use crate::tokens::mac::{self, ApiKeyHasher, FailureHasher, RefreshTokenSigner};
 use crate::tokens::password_hasher::{HasherError, PasswordHasher};
 use crate::tokens::secret_box::{self, MasterKeyError, SecretBox};
 use crate::tokens::signing_key::SigningKeyError;
@@ -30,6 +30,9 @@ pub const API_KEYS: &str = "api-keys";
 
 /// The name of the secret that refresh tokens are signed under.
 const REFRESH_TOKENS: &str = "refresh-tokens";
+
+/// The name of the secret that those who fail to log in are hashed under.
+const FAILED_LOGINS: &str = "failed-logins";
 
 /// A running Jeton. Doors hold it in an [`Arc`].
 pub struct App {
@@ -55,6 +58,8 @@ pub struct App {
     pub refresh_tokens: RefreshTokenSigner,
     /// Hashes API keys.
     pub api_keys: ApiKeyHasher,
+    /// Hashes those who fail to log in.
+    pub failures: FailureHasher,
     /// How the product's API authentication behaves.
     pub profile: Arc<Profile>,
     /// What API keys are used for.
@@ -143,6 +148,7 @@ impl App {
         let now = clock.now().into();
         let api_key_secret = ensure_secret(&db, &secrets, &random, API_KEYS, now).await?;
         let refresh_token_secret = ensure_secret(&db, &secrets, &random, REFRESH_TOKENS, now).await?;
+        let failed_login_secret = ensure_secret(&db, &secrets, &random, FAILED_LOGINS, now).await?;
         let rows = db.read(|connection| signing_keys::list(connection).map_err(DbError::from)).await?;
         let keyring = Keyring::read(&rows, &secrets)?;
 
@@ -152,6 +158,7 @@ impl App {
             hasher: PasswordHasher::start(&config.password.argon2, cores, random.clone())?,
             refresh_tokens: RefreshTokenSigner::new(&refresh_token_secret),
             api_keys: ApiKeyHasher::new(&api_key_secret),
+            failures: FailureHasher::new(&failed_login_secret),
             profile: Arc::clone(&config.profile),
             usage: Usage::default(),
             limits: RateLimits::default(),

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::domain::Refusal;
+use crate::domain::login_failures::{FailureLimit, Throttled};
 use crate::domain::rate_limit::RateLimitState;
 use crate::domain::refusal::{FieldError, TenantChoice};
 
@@ -48,7 +49,7 @@ impl Refusal {
             Self::UnsupportedMediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
             Self::ValidationFailed(_) => (StatusCode::UNPROCESSABLE_ENTITY, "validation_failed"),
             Self::ImmutableField(_) => (StatusCode::UNPROCESSABLE_ENTITY, "immutable_field"),
-            Self::RateLimited(_) => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
+            Self::RateLimited(_) | Self::LoginThrottled(_) => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
             Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
@@ -124,12 +125,25 @@ pub fn document(refusal: &Refusal, request_id: &str) -> Vec<u8> {
     document.unwrap_or_default()
 }
 
-/// The fields that tell what is left of a rate limit (draft-ietf-httpapi-ratelimit-headers).
+/// The fields that tell what is left of an API key's limit (draft-ietf-httpapi-ratelimit-headers).
 #[must_use]
 pub fn rate_limit_fields(state: &RateLimitState) -> [(&'static str, String); 2] {
     [
         ("ratelimit", format!(r#""key";r={};t={}"#, state.remaining, state.reset)),
         ("ratelimit-policy", format!(r#""key";q={};w=60"#, state.per_minute)),
+    ]
+}
+
+/// The same fields where nothing is left of the failed logins that there may be.
+fn throttle_fields(throttled: &Throttled) -> [(&'static str, String); 2] {
+    let name = match throttled.limit {
+        FailureLimit::Account(_) => "account",
+        FailureLimit::Address(_) => "address",
+    };
+    let (quota, window) = (throttled.limit.quota(), throttled.limit.window().num_seconds());
+    [
+        ("ratelimit", format!(r#""{name}";r=0;t={}"#, throttled.retry_after)),
+        ("ratelimit-policy", format!(r#""{name}";q={quota};w={window}"#)),
     ]
 }
 
@@ -143,6 +157,12 @@ fn builder(status: StatusCode, refusal: Option<&Refusal>) -> HttpResponseBuilder
         Some(Refusal::RateLimited(state)) => {
             answer.insert_header((RETRY_AFTER, state.retry_after));
             for field in rate_limit_fields(state) {
+                answer.insert_header(field);
+            }
+        }
+        Some(Refusal::LoginThrottled(throttled)) => {
+            answer.insert_header((RETRY_AFTER, throttled.retry_after));
+            for field in throttle_fields(throttled) {
                 answer.insert_header(field);
             }
         }

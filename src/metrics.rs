@@ -12,6 +12,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::domain::login_failures::FailureLimit;
 use crate::telemetry::{COMMIT, VERSION};
 
 /// The content type of [`Metrics::render`].
@@ -36,6 +37,7 @@ struct Families {
     durations: Family<Labels<1>, Histogram>,
     refusals: Family<Labels<1>, Counter>,
     refreshes: Family<Labels<1>, Counter>,
+    logins: Family<Labels<1>, Counter>,
     hashing_queued: Gauge,
     hashing_in_progress: Gauge,
     connections_idle: Gauge,
@@ -56,6 +58,35 @@ pub enum RefreshOutcome {
     Grace,
     /// An older one came: the session is revoked.
     Reused,
+}
+
+/// How a login ended, or the check of a password before it is changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoginOutcome {
+    /// The password was right.
+    Right,
+    /// It was wrong, or there is no such account.
+    Wrong,
+    /// It came too early, and was not tried.
+    Throttled(FailureLimit),
+}
+
+impl LoginOutcome {
+    const ALL: [Self; 4] = [
+        Self::Right,
+        Self::Wrong,
+        Self::Throttled(FailureLimit::Account(0)),
+        Self::Throttled(FailureLimit::Address(0)),
+    ];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Right => "right",
+            Self::Wrong => "wrong",
+            Self::Throttled(FailureLimit::Account(_)) => "account_throttled",
+            Self::Throttled(FailureLimit::Address(_)) => "address_throttled",
+        }
+    }
 }
 
 impl RefreshOutcome {
@@ -122,6 +153,11 @@ impl Default for Metrics {
             drop(refreshes.get_or_create(&[("outcome", outcome.as_str())]));
         }
         registry.register("refresh", "Refresh tokens presented, by what came of it", refreshes.clone());
+        let logins = Family::<Labels<1>, Counter>::default();
+        for outcome in LoginOutcome::ALL {
+            drop(logins.get_or_create(&[("outcome", outcome.as_str())]));
+        }
+        registry.register("password_checks", "Passwords presented, by what came of it", logins.clone());
 
         let hashing_queued = Gauge::default();
         registry.register("hashing_queue_length", "Passwords that wait to be hashed", hashing_queued.clone());
@@ -146,6 +182,7 @@ impl Default for Metrics {
             durations,
             refusals,
             refreshes,
+            logins,
             hashing_queued,
             hashing_in_progress,
             connections_idle: connections.get_or_create_owned(&[("state", "idle")]),
@@ -175,6 +212,11 @@ impl Metrics {
     /// Counts a refresh.
     pub fn count_refresh(&self, outcome: RefreshOutcome) {
         self.0.refreshes.get_or_create(&[("outcome", outcome.as_str())]).inc();
+    }
+
+    /// Counts a password that was presented.
+    pub fn count_login(&self, outcome: LoginOutcome) {
+        self.0.logins.get_or_create(&[("outcome", outcome.as_str())]).inc();
     }
 
     /// Everything, as text of the type [`CONTENT_TYPE`].
@@ -274,6 +316,7 @@ mod tests {
         metrics.count_request("BREW", None, 404, Duration::ZERO);
         metrics.count_refusal("not_found");
         metrics.count_refresh(RefreshOutcome::Grace);
+        metrics.count_login(LoginOutcome::Throttled(FailureLimit::Account(10)));
         let snapshot = Snapshot {
             hashing_queued: 1,
             hashing_in_progress: 2,
@@ -290,6 +333,8 @@ mod tests {
             "jeton_http_request_duration_seconds_bucket{le=\"0.005\",route=\"/api/v1/auth/me\"} 2",
             "jeton_refusals_total{code=\"not_found\"} 1",
             "jeton_refresh_total{outcome=\"grace\"} 1",
+            "jeton_password_checks_total{outcome=\"account_throttled\"} 1",
+            "jeton_password_checks_total{outcome=\"right\"} 0",
             "jeton_hashing_queue_length 1",
             "jeton_hashing_in_progress 2",
             "jeton_db_pool_connections{state=\"idle\"} 3",

@@ -8,7 +8,7 @@ use actix_web::{App as ActixApp, HttpResponse, HttpServer};
 
 use crate::app::{App, Migrate, StartError};
 use crate::background::Background;
-use crate::config::{Config, Source};
+use crate::config::Config;
 use crate::db::users;
 use crate::domain::Refusal;
 use crate::manage;
@@ -26,7 +26,6 @@ pub async fn serve(config: Config, migrate: Migrate) -> Result<(), StartError> {
     let (listener, address) = listen("server.bind", config.server.bind)?;
     let config = config.listening_on(address);
     let workers = config.server.workers;
-    warn_of_idle_settings(&config);
 
     let app = Data::from(App::open(config, migrate).await?);
     manage::signing_keys::start(&app).await?;
@@ -70,16 +69,6 @@ fn warn_of_untrusted_proxies(app: &App) {
         tracing::warn!(
             "`server.trusted_proxies` is empty: to the allow-lists of API keys every client behind a proxy has the proxy's address"
         );
-    }
-}
-
-/// Settings that are read but do nothing yet: whoever set one must not believe in what is not there.
-fn warn_of_idle_settings(config: &Config) {
-    const IDLE: [&str; 2] = ["login.account_failures", "login.address_failures"];
-    for setting in config.provenance() {
-        if IDLE.contains(&setting.key) && setting.source != Source::Default {
-            tracing::warn!(key = setting.key, "this setting has no effect in this version");
-        }
     }
 }
 

@@ -29,6 +29,7 @@ pub mod idempotency;
 pub mod instances;
 pub mod key_groups;
 pub mod locks;
+pub mod login_failures;
 pub mod memberships;
 pub mod migrations;
 pub mod notices;

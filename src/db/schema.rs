@@ -123,6 +123,16 @@ diesel::table! {
 }
 
 diesel::table! {
+    login_failures (subject, device) {
+        subject -> Binary,
+        device -> Binary,
+        count -> BigInt,
+        first_at -> BigInt,
+        last_at -> BigInt,
+    }
+}
+
+diesel::table! {
     memberships (tenant_id, user_id) {
         tenant_id -> Binary,
         user_id -> Binary,
@@ -227,6 +237,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     idempotency_records,
     instances,
     key_groups,
+    login_failures,
     memberships,
     secrets,
     sessions,

@@ -15,6 +15,7 @@ pub mod id;
 pub mod ip_allow_list;
 pub mod key_format;
 pub mod key_group;
+pub mod login_failures;
 pub mod name;
 pub mod original_request;
 pub mod page;

@@ -79,7 +79,7 @@ impl RateLimit {
 }
 
 /// Whole seconds, rounded up: whoever waits for so long does not come too early.
-fn seconds(micros: i64) -> u32 {
+pub(super) fn seconds(micros: i64) -> u32 {
     u32::try_from(micros.saturating_add(999_999) / 1_000_000).unwrap_or(u32::MAX)
 }
 

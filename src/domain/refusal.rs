@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::login_failures::Throttled;
 use super::rate_limit::RateLimitState;
 use super::scope::Lacking;
 use super::{Name, TenantId};
@@ -109,6 +110,9 @@ pub enum Refusal {
     /// The key has used up its requests for now.
     #[error("Too many requests with this API key; try again in {} s", .0.retry_after)]
     RateLimited(RateLimitState),
+    /// Too many logins have failed. Of an account or an address: nobody learns from the words which.
+    #[error("Too many failed logins; try again in {} s", .0.retry_after)]
+    LoginThrottled(Throttled),
     /// Too much is under way at once.
     #[error("The server is busy; try again shortly")]
     Overloaded,

@@ -5,9 +5,11 @@ use crate::app::App;
 use crate::db::{audit, memberships, sessions, users};
 use crate::domain::actor::Who;
 use crate::domain::password::Password;
+use crate::domain::refresh_token::RefreshToken;
 use crate::domain::refusal::TenantChoice;
 use crate::domain::session::Session;
-use crate::domain::{Actor, Email, Member, Refusal, TenantId, Timestamp, User};
+use crate::domain::{Actor, Email, Member, Refusal, SessionId, TenantId, Timestamp, User};
+use crate::manage::login_guesses::Guess;
 use crate::tokens::password_hasher::Verdict;
 
 /// Who wants to log in, and where.
@@ -19,6 +21,8 @@ pub struct LoginRequest {
     pub password: Password,
     /// The tenant; a user of one tenant needs to name none.
     pub tenant: Option<TenantId>,
+    /// A refresh token of an earlier login: strangers' failures do not stand in the way of a device that has one.
+    pub known_by: Option<RefreshToken>,
     /// From where.
     pub client: Actor,
 }
@@ -29,18 +33,26 @@ pub struct LoginRequest {
 /// What is wrong with the tenant is told only to those who know the password.
 ///
 /// # Errors
-/// [`Refusal::InvalidCredentials`], [`Refusal::TenantRequired`], [`Refusal::TenantSuspended`].
+/// [`Refusal::InvalidCredentials`], [`Refusal::TenantRequired`], [`Refusal::TenantSuspended`]; after too many failures
+/// [`Refusal::LoginThrottled`], whether the password is right or not: it is not tried.
 pub async fn login(app: &App, request: LoginRequest) -> Result<SessionTokens, Refusal> {
     let now = app.now();
-    let result = authenticate(app, &request, now).await;
-    if let Err(refusal) = &result {
-        note_refusal(app, &request, refusal, now).await?;
-    }
-    result
+    let account = find_account(app, &request).await?;
+    let guess = Guess::begin(app, &request.client, &request.email, account.device).await?;
+    // A refused one leaves a line in the log before it is answered: of known and unknown addresses alike.
+    let refused = app.event(&request.client, "session.refused", now)?.details(format!("email {}", request.email));
+    let begun = authenticate(app, &request, account, guess.clone(), now).await;
+    guess.end(app, begun, refused).await
 }
 
-async fn authenticate(app: &App, request: &LoginRequest, now: Timestamp) -> Result<SessionTokens, Refusal> {
-    let (user, hash) = verify_password(app, request).await?;
+async fn authenticate(
+    app: &App,
+    request: &LoginRequest,
+    account: Account,
+    guess: Guess,
+    now: Timestamp,
+) -> Result<SessionTokens, Refusal> {
+    let (user, hash) = verify_password(app, request, account).await?;
     let member = choose_tenant(app, &user, request.tenant).await?;
 
     let session = Session {
@@ -64,6 +76,7 @@ async fn authenticate(app: &App, request: &LoginRequest, now: Timestamp) -> Resu
             let member = memberships::hold(connection, begun.tenant_id, begun.user_id)?;
             let member = member.ok_or(Refusal::InvalidCredentials)?;
             member.tenant.ensure_active()?;
+            guess.forgive(connection)?;
             if let Some(renewed) = &hash.renewed {
                 users::rehash(connection, user.id, &hash.verified, renewed)?;
             }
@@ -75,28 +88,47 @@ async fn authenticate(app: &App, request: &LoginRequest, now: Timestamp) -> Resu
     SessionTokens::issue(app, &session, &member, None, now)
 }
 
+/// What is known of an address before its password is tried.
+struct Account {
+    /// Its user and the hash of their password, if somebody has the address.
+    user: Option<(User, String)>,
+    /// The hash of somebody else, for an address that nobody has.
+    stand_in: Option<String>,
+    /// The session that whoever asks proves to have had with this account.
+    device: Option<SessionId>,
+}
+
+async fn find_account(app: &App, request: &LoginRequest) -> Result<Account, Refusal> {
+    let (email, token) = (request.email.clone(), request.known_by);
+    let session = token.filter(|token| app.refresh_tokens.is_genuine(token)).map(|token| token.session);
+    app.db
+        .read(move |connection| {
+            let user = users::find_credentials(connection, &email)?;
+            let stand_in = users::neighbouring_hash(connection, &email)?;
+            let session = session.map(|id| sessions::find(connection, id)).transpose()?.flatten();
+            let is_device_of =
+                |session: &Session, user: &User| session.user_id == user.id && session.revoked_at.is_none();
+            let device = session.filter(|had| user.as_ref().is_some_and(|(user, _)| is_device_of(had, user)));
+            Ok(Account { user, stand_in, device: device.map(|session| session.id) })
+        })
+        .await
+}
+
 struct Hash {
     verified: String,
     renewed: Option<String>,
 }
 
-async fn verify_password(app: &App, request: &LoginRequest) -> Result<(User, Hash), Refusal> {
+async fn verify_password(app: &App, request: &LoginRequest, account: Account) -> Result<(User, Hash), Refusal> {
     if request.password.is_oversized() {
         return Err(Refusal::InvalidCredentials);
     }
-    let email = request.email.clone();
-    let (found, stand_in): (Option<(User, String)>, Option<String>) = app
-        .db
-        .read(move |connection| {
-            let found = users::find_credentials(connection, &email)?;
-            Ok::<_, Refusal>((found, users::neighbouring_hash(connection, &email)?))
-        })
-        .await?;
-    let verdict = match &found {
+    let verdict = match &account.user {
         Some((_, stored)) => app.hasher.verify(request.password.clone(), stored).await?,
-        None => app.hasher.verify_in_vain(request.password.clone(), stand_in.as_deref()).await?,
+        None => app.hasher.verify_in_vain(request.password.clone(), account.stand_in.as_deref()).await?,
     };
-    let (user, verified) = found.filter(|_| verdict != Verdict::Wrong).ok_or(Refusal::InvalidCredentials)?;
+    let right = account.user.filter(|_| verdict != Verdict::Wrong);
+    let (user, verified) = right.ok_or(Refusal::InvalidCredentials)?;
     if user.disabled_at.is_some() {
         return Err(Refusal::InvalidCredentials);
     }
@@ -122,16 +154,4 @@ async fn choose_tenant(app: &App, user: &User, named: Option<TenantId>) -> Resul
             Err(Refusal::TenantRequired(members.into_iter().map(choice).collect()))
         }
     }
-}
-
-/// A refused login leaves a line in the log before it is answered: known and unknown addresses alike.
-async fn note_refusal(app: &App, request: &LoginRequest, refusal: &Refusal, now: Timestamp) -> Result<(), Refusal> {
-    if refusal.is_fault_of_ours() {
-        return Ok(());
-    }
-    let event = app
-        .event(&request.client, "session.refused", now)?
-        .outcome(refusal.code())
-        .details(format!("email {}", request.email));
-    app.db.write(move |connection| audit::record(connection, &event).map_err(Refusal::from)).await
 }

@@ -7,6 +7,7 @@ pub mod first_start;
 pub mod idempotency;
 pub mod instances;
 pub mod key_groups;
+pub mod login_guesses;
 pub mod revocation;
 pub mod sessions;
 pub mod signing_keys;

@@ -5,7 +5,8 @@ use diesel::QueryResult;
 
 use crate::app::App;
 use crate::db::locks::{self, Lock};
-use crate::db::{DbConnection, DbError, idempotency, sessions, usage};
+use crate::db::{DbConnection, DbError, idempotency, login_failures, sessions, usage};
+use crate::domain::login_failures::ACCOUNT_MEMORY;
 use crate::domain::{Day, Refusal};
 use crate::manage::audit;
 
@@ -25,8 +26,10 @@ const BATCH: i64 = 500;
 pub async fn sweep(app: &App) -> Result<(), Refusal> {
     let now = app.now();
     let ended_before = now.plus(-SESSIONS_KEPT);
+    let failed_before = now.plus(-ACCOUNT_MEMORY);
     let counted_before = Day::from(now).minus(USAGE_DAYS);
     in_batches(app, move |connection| idempotency::sweep(connection, now, BATCH)).await?;
+    in_batches(app, move |connection| login_failures::sweep(connection, failed_before, BATCH)).await?;
     in_batches(app, move |connection| sessions::sweep(connection, ended_before, BATCH)).await?;
     in_batches(app, move |connection| usage::sweep_outcomes(connection, counted_before, BATCH)).await?;
     in_batches(app, move |connection| usage::sweep_scopes(connection, counted_before, BATCH)).await?;

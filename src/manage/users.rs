@@ -12,6 +12,7 @@ use crate::domain::audit::AuditEvent;
 use crate::domain::page::{Page, Paged};
 use crate::domain::password::Password;
 use crate::domain::{Actor, Email, Member, Refusal, Role, SessionId, TenantId, Timestamp, User, UserId};
+use crate::manage::login_guesses::{self, Guess};
 use crate::profile::Profile;
 use crate::profile::roles::management_in;
 use crate::tokens::password_hasher::{Policy, Verdict};
@@ -142,10 +143,12 @@ pub async fn remove(app: &App, by: &Actor, tenant: TenantId, user: UserId) -> Re
         .await
 }
 
-/// Changes one's own password and ends one's other sessions.
+/// Changes one's own password and ends one's other sessions. A wrong current password counts as a failed login of this
+/// session's device: whoever has a stolen access token must not guess here without end.
 ///
 /// # Errors
-/// [`Refusal::InvalidCredentials`] where the current password is wrong; a weak new one.
+/// [`Refusal::InvalidCredentials`] where the current password is wrong, [`Refusal::LoginThrottled`] after too many such; a
+/// weak new one.
 pub async fn change_password(
     app: &App,
     by: &Actor,
@@ -155,28 +158,32 @@ pub async fn change_password(
     new: Password,
 ) -> Result<(), Refusal> {
     let (now, id) = (app.now(), user.id);
-    let stored = app.db.read(move |connection| users::password_hash(connection, id).map_err(Refusal::from)).await?;
-    let stored = stored.ok_or(Refusal::InvalidToken)?;
-    if app.hasher.verify(current, &stored).await? == Verdict::Wrong {
-        let event = app.event(by, "user.password_changed", now)?.target("user", id);
-        let event = event.outcome(Refusal::InvalidCredentials.code());
-        app.db.write(move |connection| audit::record(connection, &event).map_err(Refusal::from)).await?;
-        return Err(Refusal::InvalidCredentials);
-    }
-    let hash = hash_new(app, "new_password", new, &user.email).await?;
     let event = app.event(by, "user.password_changed", now)?.target("user", id);
-    app.db
-        .write(move |connection| {
-            if !users::set_password(connection, id, Some(&stored), &hash, now)? {
-                return Err(Refusal::InvalidCredentials);
-            }
-            sessions::revoke_of_user(connection, id, Some(session), now, "password_changed")?;
-            Ok(audit::record(connection, &event)?)
-        })
-        .await
+    let guess = Guess::begin(app, by, &user.email, Some(session)).await?;
+    let change = async {
+        let stored = app.db.read(move |connection| users::password_hash(connection, id).map_err(Refusal::from)).await?;
+        let stored = stored.ok_or(Refusal::InvalidToken)?;
+        if app.hasher.verify(current, &stored).await? == Verdict::Wrong {
+            return Err(Refusal::InvalidCredentials);
+        }
+        let hash = hash_new(app, "new_password", new, &user.email).await?;
+        let (guess, event) = (guess.clone(), event.clone());
+        app.db
+            .write(move |connection| {
+                if !users::set_password(connection, id, Some(&stored), &hash, now)? {
+                    return Err(Refusal::InvalidCredentials);
+                }
+                guess.forgive(connection)?;
+                sessions::revoke_of_user(connection, id, Some(session), now, "password_changed")?;
+                Ok(audit::record(connection, &event)?)
+            })
+            .await
+    };
+    let changed = change.await;
+    guess.end(app, changed, event).await
 }
 
-/// Sets a user's password and ends all of its sessions.
+/// Sets a user's password and ends all of its sessions. Logins that failed are forgotten.
 ///
 /// # Errors
 /// [`Refusal::NotFound`]; a weak password.
@@ -185,11 +192,13 @@ pub async fn set_password(app: &App, by: &Actor, email: &Email, new: Password) -
     let user = find(app, email).await?.id;
     let hash = hash_new(app, "password", new, email).await?;
     let event = app.event(by, "user.password_set", now)?.target("user", user);
+    let forgive = login_guesses::forgive_all(app, email);
     app.db
         .write(move |connection| {
             if !users::set_password(connection, user, None, &hash, now)? {
                 return Err(Refusal::NotFound);
             }
+            forgive(connection)?;
             sessions::revoke_of_user(connection, user, None, now, "password_set")?;
             Ok(audit::record(connection, &event)?)
         })
@@ -207,7 +216,7 @@ pub async fn disable(app: &App, by: &Actor, email: &Email) -> Result<User, Refus
     set_disabled(app, user, Some(now), event).await
 }
 
-/// Enables a user again. It logs in anew.
+/// Enables a user again. It logs in anew, whatever has failed before.
 ///
 /// # Errors
 /// [`Refusal::NotFound`].
@@ -219,13 +228,15 @@ pub async fn enable(app: &App, by: &Actor, email: &Email) -> Result<User, Refusa
 
 async fn set_disabled(app: &App, user: User, since: Option<Timestamp>, event: AuditEvent) -> Result<User, Refusal> {
     let id = user.id;
+    let forgive = login_guesses::forgive_all(app, &user.email);
     app.db
         .write(move |connection| {
             if !users::set_disabled(connection, id, since)? {
                 return Err(Refusal::NotFound);
             }
-            if let Some(now) = since {
-                sessions::revoke_of_user(connection, id, None, now, "user_disabled")?;
+            match since {
+                Some(now) => drop(sessions::revoke_of_user(connection, id, None, now, "user_disabled")?),
+                None => forgive(connection)?,
             }
             Ok(audit::record(connection, &event)?)
         })

@@ -32,6 +32,10 @@ pub struct LoginBody {
     /// Put the refresh token into a cookie instead of the answer.
     #[serde(default)]
     cookie: bool,
+    /// One of an earlier login on this device, expired or used up perhaps: others' failed logins then do not delay this one.
+    /// The cookie will do too.
+    #[schema(value_type = Option<String>)]
+    refresh_token: Option<SecretString>,
 }
 
 /// A refresh token, to be exchanged or ended.
@@ -73,12 +77,15 @@ pub async fn login(
     Client(client): Client,
     body: Json<LoginBody>,
 ) -> Result<HttpResponse, Refusal> {
-    let Json(LoginBody { email, password, tenant_id, cookie }) = body;
+    let Json(LoginBody { email, password, tenant_id, cookie, refresh_token }) = body;
     let tenant = match (tenant_id, named_tenant(&request)?) {
         (Some(in_body), Some(in_header)) if in_body != in_header => return Err(Refusal::TenantMismatch),
         (in_body, in_header) => in_body.or(in_header),
     };
-    let tokens = grants::login::login(&app, LoginRequest { email, password, tenant, client }).await?;
+    // A page of a foreign origin, or a cookie that is none, is a device like any other.
+    let known_by = refresh_token.or_else(|| refresh_cookie(&request, &app).ok().flatten());
+    let known_by = known_by.and_then(|token| RefreshToken::parse(token.expose_secret()));
+    let tokens = grants::login::login(&app, LoginRequest { email, password, tenant, known_by, client }).await?;
     Ok(answer(tokens, cookie))
 }
 

@@ -1,12 +1,14 @@
-//! Keyed hashes: of API keys, which are stored so, and of refresh tokens, which prove themselves so.
+//! Keyed hashes: of API keys and of those who fail to log in, which are stored so, and of refresh tokens, which prove
+//! themselves so.
 
 use aws_lc_rs::hmac;
+use ipnet::IpNet;
 
-use crate::domain::SessionId;
 use crate::domain::key_format::ApiKeySecret;
 use crate::domain::refresh_token::{Generation, PROOF, RefreshToken};
+use crate::domain::{Email, SessionId};
 
-/// Length of the keys behind both, in bytes.
+/// Length of the keys behind them, in bytes.
 pub const KEY_LEN: usize = 32;
 
 /// Hashes API keys.
@@ -19,6 +21,11 @@ pub struct ApiKeyHasher(hmac::Key);
 /// A forgery is refused before any SQL; comparison is in constant time.
 pub struct RefreshTokenSigner(hmac::Key);
 
+/// Hashes those whose failed logins are counted.
+///
+/// Keyed, so that a stolen database does not tell which people were tried: it holds many who have no account here.
+pub struct FailureHasher(hmac::Key);
+
 impl ApiKeyHasher {
     /// Hashes under this key.
     #[must_use]
@@ -30,6 +37,30 @@ impl ApiKeyHasher {
     #[must_use]
     pub fn hash(&self, key: &ApiKeySecret) -> Vec<u8> {
         hmac::sign(&self.0, key.expose().as_bytes()).as_ref().to_vec()
+    }
+}
+
+impl FailureHasher {
+    /// Hashes under this key.
+    #[must_use]
+    pub fn new(key: &[u8]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, key))
+    }
+
+    /// What an account's failures are counted under, whether there is such an account or not.
+    #[must_use]
+    pub fn account(&self, email: &Email) -> Vec<u8> {
+        self.hash("account", email)
+    }
+
+    /// What the failures from a network are counted under.
+    #[must_use]
+    pub fn network(&self, network: IpNet) -> Vec<u8> {
+        self.hash("network", network)
+    }
+
+    fn hash(&self, kind: &str, subject: impl std::fmt::Display) -> Vec<u8> {
+        hmac::sign(&self.0, format!("{kind} {subject}").as_bytes()).as_ref().to_vec()
     }
 }
 

@@ -39,4 +39,5 @@ mod several_servers;
 mod signing_keys;
 mod startup;
 mod telemetry;
+mod throttling;
 mod usage;

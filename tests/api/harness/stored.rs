@@ -4,7 +4,7 @@ use diesel::{
     Connection, PgConnection, QueryableByName, RunQueryDsl, SqliteConnection,
     connection::SimpleConnection,
     sql_query,
-    sql_types::{Nullable, Text},
+    sql_types::{BigInt, Nullable, Text},
 };
 
 use super::{Database, Jeton};
@@ -26,6 +26,12 @@ pub struct AuditRow {
     pub details: Option<String>,
 }
 
+#[derive(QueryableByName)]
+struct Counted {
+    #[diesel(sql_type = BigInt)]
+    number: i64,
+}
+
 impl Jeton {
     /// The audit log, the oldest row first.
     pub fn audit(&self) -> Vec<AuditRow> {
@@ -44,6 +50,17 @@ impl Jeton {
             [&row.action, &row.outcome, details].iter().any(|text| text.contains(word))
         };
         self.audit().iter().filter(|row| says(row)).count()
+    }
+
+    /// How many rows a table has, or has of a kind: `sessions WHERE revoked_at IS NULL`.
+    pub fn rows(&self, table: &str) -> i64 {
+        let query = sql_query(format!("SELECT count(*) AS number FROM {table}"));
+        let counted: Counted = match self.database() {
+            Database::Sqlite => query.get_result(&mut self.sqlite()),
+            Database::Postgres { .. } => query.get_result(&mut self.postgres()),
+        }
+        .expect(table);
+        counted.number
     }
 
     /// From now on every insert into this table, or every update of it, fails.
