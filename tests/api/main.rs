@@ -41,3 +41,4 @@ mod startup;
 mod telemetry;
 mod throttling;
 mod usage;
+mod year;
