@@ -173,6 +173,9 @@ fn a_database_that_stops_is_told_in_time_and_found_again() {
     let Some(database) = Database::empty_postgres_of_its_own() else { return };
     let jeton = Jeton::on(database);
     let Database::Postgres { cluster, .. } = jeton.database() else { panic!("it is PostgreSQL") };
+    // Of several hosts the one that takes writes is found: nobody listens on the first.
+    let url = jeton.database().url().replace("127.0.0.1:", "127.0.0.1:9,127.0.0.1:");
+    jeton.set_variable("DATABASE_URL", &format!("{url}&target_session_attrs=read-write"));
     jeton.cli(["migrate"]).expect_code(0);
     let tenant = jeton.tenant();
     let (key, session) = (tenant.api_key(["a:b"]), tenant.user("member").session());
@@ -193,7 +196,7 @@ fn a_database_that_stops_is_told_in_time_and_found_again() {
             for turn in 0..3 {
                 let since = Instant::now();
                 let answer = if (number + turn) % 4 < 2 { exchange(client) } else { refresh(client) };
-                let refused = answer.expect_problem(503, "unavailable");
+                let refused = answer.expect_status(503);
                 // 3 s are promised; so many threads are late themselves on a busy machine.
                 assert!(since.elapsed() < Duration::from_secs(4), "an answer in time: {:?}", since.elapsed());
                 assert!(refused.header("retry-after").is_some(), "{}", refused.told());

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Jeton, Server, Session, Tenant, Wire, unique};
+use crate::harness::{Database, Jeton, Server, Session, Tenant, Wire, unique};
 use crate::profiles::{PROFILE, with_profile};
 
 /// How often each kind of revocation is tried.
@@ -39,6 +39,39 @@ fn of_64_refreshes_at_once_all_that_succeed_get_the_same_successor() {
             client.post(REFRESH).json(body).expect_status(401);
         }
     }
+}
+
+/// Where an operator or a distributed database wants more than READ COMMITTED, conflicts are refused, and may be tried again.
+#[test]
+fn with_serializable_transactions_a_conflict_is_503_and_nothing_else_changes() {
+    let Some(jeton) = Jeton::on_postgres() else { return };
+    let Database::Postgres { cluster, name } = jeton.database() else { panic!("it is PostgreSQL") };
+    cluster.run(&format!("ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'"));
+    let user = jeton.tenant().user("member");
+    let (_server, other) = jeton.second();
+    let mut wires = Wire::to(&[&jeton.client(), &other], 10);
+    let mut conflicts = 0;
+    for _ in 0..10 {
+        let mut session = user.session();
+        for _ in 0..3 {
+            let body = json!({"refresh_token": session.refresh_token});
+            // Few enough that none of them is reuse.
+            for wire in &mut wires {
+                wire.post(REFRESH, &[], &body);
+            }
+            let answers: Vec<_> = wires.iter_mut().map(Wire::answer).collect();
+            let (granted, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 200);
+            let successors: BTreeSet<_> = granted.iter().map(|answer| answer.text("refresh_token")).collect();
+            assert_eq!(successors.len(), 1, "{granted:#?}");
+            conflicts += refused.len();
+            for answer in refused {
+                let answer = answer.expect_problem(503, "unavailable");
+                assert!(answer.header("retry-after").is_some(), "{}", answer.told());
+            }
+            session = Session::of(&jeton, &granted[0]);
+        }
+    }
+    assert!(conflicts > 0, "there were conflicts");
 }
 
 #[test]

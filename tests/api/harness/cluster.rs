@@ -122,7 +122,7 @@ start() {
     "$bin/pg_isready" -q -h 127.0.0.1 -p "$port"
 }
 stop() {
-    kill -QUIT "$server"
+    kill -QUIT "$server" 2>/dev/null || true
     wait "$server" || true
 }
 while read -r order; do "$order"; echo "done"; done
