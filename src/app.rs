@@ -16,12 +16,14 @@ use crate::limits::RateLimits;
 use crate::metrics::Metrics;
 use crate::profile::Profile;
 use crate::random::Random;
+use crate::status_indexes::StatusIndexes;
 use crate::tokens::issuer::Issuer;
 use crate::tokens::keyring::Keyring;
 use crate::tokens::mac::{self, ApiKeyHasher, FailureHasher, RefreshTokenSigner};
 use crate::tokens::password_hasher::{HasherError, PasswordHasher};
 use crate::tokens::secret_box::{self, MasterKeyError, SecretBox};
 use crate::tokens::signing_key::SigningKeyError;
+use crate::tokens::status_list::StatusLists;
 use crate::tokens::verifier::Verifier;
 use crate::usage::Usage;
 
@@ -66,6 +68,10 @@ pub struct App {
     pub usage: Usage,
     /// How much API keys have used of their limits.
     pub limits: RateLimits,
+    /// The places in the status lists that it may give away.
+    pub status_indexes: StatusIndexes,
+    /// The status lists as they were last signed.
+    pub status_lists: StatusLists,
     /// This server among those on the same database.
     pub instance: InstanceId,
     /// What is counted.
@@ -162,6 +168,8 @@ impl App {
             profile: Arc::clone(&config.profile),
             usage: Usage::default(),
             limits: RateLimits::default(),
+            status_indexes: StatusIndexes::default(),
+            status_lists: StatusLists::default(),
             instance: new_id(&random, now)?,
             metrics: Metrics::default(),
             config,

@@ -26,6 +26,7 @@ pub mod profile;
 pub mod random;
 pub mod routes;
 pub mod server;
+pub mod status_indexes;
 pub mod telemetry;
 pub mod tokens;
 pub mod usage;

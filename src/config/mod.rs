@@ -8,6 +8,8 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use ipnet::IpNet;
 
+pub use self::password::{Argon2Cost, Password};
+pub use self::revocations::Revocations;
 pub use self::settings::{ConfigError, Setting, Source};
 use self::settings::{MASTER_KEY, Settings};
 pub use self::values::{Audience, DatabaseUrl, MasterKey, Origin, PublicUrl, Unfit};
@@ -15,6 +17,8 @@ use crate::domain::{Algorithm, Refusal};
 use crate::profile::Profile;
 
 mod parse;
+mod password;
+mod revocations;
 mod settings;
 mod values;
 
@@ -31,6 +35,8 @@ pub struct Config {
     pub tokens: Tokens,
     /// `jwks.*`
     pub jwks: Jwks,
+    /// `revocations.*`
+    pub revocations: Revocations,
     /// `password.*`
     pub password: Password,
     /// `login.*`
@@ -105,26 +111,6 @@ pub struct Jwks {
     pub max_age: TimeDelta,
 }
 
-/// Passwords.
-#[derive(Debug, Clone)]
-pub struct Password {
-    /// The fewest characters of a new password.
-    pub min_length: usize,
-    /// The cost of hashing one.
-    pub argon2: Argon2Cost,
-}
-
-/// The cost of one Argon2id hash; what is stored with a smaller one is hashed anew at the next login.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Argon2Cost {
-    /// Memory in KiB.
-    pub memory_kib: u32,
-    /// Passes over the memory.
-    pub iterations: u32,
-    /// Lanes.
-    pub parallelism: u32,
-}
-
 /// Limits on failed logins.
 #[derive(Debug, Clone)]
 pub struct Login {
@@ -160,6 +146,7 @@ impl Config {
         let keys = Keys::take(&mut settings)?;
         let tokens = Tokens::take(&mut settings)?;
         let jwks = Jwks::take(&mut settings)?;
+        let revocations = Revocations::take(&mut settings)?;
         let password = Password::take(&mut settings)?;
         let login = Login::take(&mut settings)?;
         let audit = Audit::take(&mut settings)?;
@@ -173,7 +160,7 @@ impl Config {
             "more than twice `jwks.max_age`, for so long is a new key published before it signs",
         )?;
         let settings = settings.finish()?;
-        Ok(Self { server, database, keys, tokens, jwks, password, login, audit, profile, settings })
+        Ok(Self { server, database, keys, tokens, jwks, revocations, password, login, audit, profile, settings })
     }
 
     /// Whether nobody said which database to use: only then does the first start make an account.
@@ -196,6 +183,12 @@ impl Config {
     #[must_use]
     pub fn algorithms(&self) -> BTreeSet<Algorithm> {
         self.tokens.audience.iter().map(|audience| audience.algorithm.unwrap_or(self.keys.algorithm)).collect()
+    }
+
+    /// The longest life of anything that is signed: for so long its key stays published.
+    #[must_use]
+    pub fn longest_signed(&self) -> TimeDelta {
+        self.tokens.longest().max(self.revocations.life())
     }
 
     /// Every key with its value, secrets masked, and where it came from.
@@ -330,29 +323,6 @@ impl Jwks {
     fn take(settings: &mut Settings) -> Result<Self, ConfigError> {
         let allowed = "a duration of whole seconds like 5m, from 1s to 3650d";
         Ok(Self { max_age: lifetime(settings, "jwks.max_age", "5m", 1, allowed)? })
-    }
-}
-
-impl Password {
-    fn take(settings: &mut Settings) -> Result<Self, ConfigError> {
-        // A password of 64 characters must always be possible (security rule 14).
-        let min_length =
-            settings.take("password.min_length", "15", "a number from 8 to 64", |raw| parse::number(raw, 8..=64))?;
-        let mut cost = |key, default: &str, most, allowed: &str| {
-            settings.take(key, default, allowed, |raw| parse::number(raw, 1..=most))
-        };
-        let argon2 = Argon2Cost {
-            memory_kib: cost("password.argon2.memory_kib", "19456", 1 << 22, "KiB, from 8 to 4194304")?,
-            iterations: cost("password.argon2.iterations", "2", 100, "a number from 1 to 100")?,
-            parallelism: cost("password.argon2.parallelism", "1", 64, "a number from 1 to 64")?,
-        };
-        let fit = argon2.memory_kib >= 8 * argon2.parallelism;
-        settings.ensure(
-            fit,
-            "password.argon2.memory_kib",
-            "at least 8 KiB for each of `password.argon2.parallelism`",
-        )?;
-        Ok(Self { min_length, argon2 })
     }
 }
 

@@ -44,6 +44,7 @@ fn the_defaults_are_those_of_the_contract() {
             "tokens.exchange_ttl_max \"1h\"",
             "tokens.audience [\"api\"]",
             "jwks.max_age \"5m\"",
+            "revocations.ttl \"1m\"",
             "password.min_length 15",
             "password.argon2.memory_kib 19456",
             "password.argon2.iterations 2",
@@ -154,7 +155,7 @@ fn an_unknown_key_is_told_with_the_known_ones_beside_it() {
     assert!(error("jwks.maxage = 1", &[]).ends_with(": expected one of jwks.max_age"));
     assert!(
         error("", &[("JETON_JWKS_MAX_AGE", "1m")])
-            .contains("server, database, keys, tokens, jwks, password, login, audit, profile; a variable is")
+            .contains("server, database, keys, tokens, jwks, revocations, password, login, audit, profile; a variable is")
     );
 }
 
@@ -184,6 +185,8 @@ fn bad_values_are_named_with_what_is_allowed() {
         ("tokens.audience", "[{ name = \"edge\", algoritm = \"EdDSA\" }]"),
         ("tokens.audience", "[\"a b\"]"),
         ("jwks.max_age", "\"0s\""),
+        ("revocations.ttl", "\"0s\""),
+        ("revocations.ttl", "\"6m\""),
         ("password.min_length", "7"),
         ("password.argon2.memory_kib", "7"),
         ("password.argon2.parallelism", "-1"),

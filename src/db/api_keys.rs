@@ -14,6 +14,7 @@ columns! {
     API_KEY: Columns = api_keys {
         id, tenant_id, name, hint, environment, scopes, allowed_ips, contact_email, replaces, created_at, created_by,
         expires_at, revoked_at, last_used_at, access_type, group_id, constraints, previous_until, secret_changed_at,
+        status_index, previous_status_index,
     }
 }
 
@@ -41,6 +42,7 @@ pub fn insert(connection: &mut DbConnection, key: &ApiKey, hash: &[u8]) -> Query
             api_keys::constraints.eq(&key.constraints),
             api_keys::previous_until.eq(key.previous_until),
             api_keys::secret_changed_at.eq(key.secret_changed_at),
+            api_keys::status_index.eq(key.status_index),
         ))
         .execute(connection)
         .map(drop)
@@ -98,7 +100,7 @@ pub fn find_with_tenant(connection: &mut DbConnection, id: ApiKeyId) -> QueryRes
 }
 
 /// Gives a living key the secret behind `hash`. The one that it had works until `key.previous_until`, where that is given;
-/// the one before that no more. False where the key is revoked.
+/// the one before that no more, whose place in the status lists the caller remembers. False where the key is revoked.
 pub fn replace_secret(connection: &mut DbConnection, key: &ApiKey, hash: &[u8]) -> QueryResult<bool> {
     let row = || {
         let living = api_keys::tenant_id.eq(key.tenant_id).and(api_keys::revoked_at.is_null());
@@ -109,12 +111,14 @@ pub fn replace_secret(connection: &mut DbConnection, key: &ApiKey, hash: &[u8]) 
     } else {
         row().set(api_keys::previous_hash.eq(None::<Vec<u8>>)).execute(connection)?;
     }
+    row().set(api_keys::previous_status_index.eq(api_keys::status_index.nullable())).execute(connection)?;
     row()
         .set((
             api_keys::key_hash.eq(hash),
             api_keys::hint.eq(&key.hint),
             api_keys::previous_until.eq(key.previous_until),
             api_keys::secret_changed_at.eq(key.secret_changed_at),
+            api_keys::status_index.eq(key.status_index),
         ))
         .execute(connection)
         .map(|rows| rows == 1)

@@ -37,6 +37,7 @@ mod schema;
 pub mod secrets;
 pub mod sessions;
 pub mod signing_keys;
+pub mod statuses;
 pub mod tenants;
 mod types;
 pub mod usage;

@@ -41,6 +41,8 @@ diesel::table! {
         previous_hash -> Nullable<Binary>,
         previous_until -> Nullable<BigInt>,
         secret_changed_at -> Nullable<BigInt>,
+        status_index -> BigInt,
+        previous_status_index -> Nullable<BigInt>,
     }
 }
 
@@ -89,6 +91,13 @@ diesel::table! {
         chain -> Nullable<Binary>,
         sequence -> Nullable<BigInt>,
         link -> Nullable<Binary>,
+    }
+}
+
+diesel::table! {
+    ended_statuses (status_index) {
+        status_index -> BigInt,
+        ended_at -> BigInt,
     }
 }
 
@@ -164,6 +173,7 @@ diesel::table! {
         revoked_reason -> Nullable<Text>,
         ip -> Nullable<Text>,
         user_agent -> Nullable<Text>,
+        status_index -> BigInt,
     }
 }
 
@@ -188,6 +198,13 @@ diesel::table! {
         retires_at -> Nullable<BigInt>,
         cache_seconds -> BigInt,
         token_seconds -> BigInt,
+    }
+}
+
+diesel::table! {
+    status_counter (id) {
+        id -> BigInt,
+        next -> BigInt,
     }
 }
 
@@ -234,6 +251,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     audit_chains,
     audit_checkpoints,
     audit_events,
+    ended_statuses,
     idempotency_records,
     instances,
     key_groups,
@@ -243,6 +261,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     sessions,
     signing_algorithms,
     signing_keys,
+    status_counter,
     tenants,
     users,
 );

@@ -27,6 +27,7 @@ pub fn insert(connection: &mut DbConnection, session: &Session) -> QueryResult<(
             sessions::revoked_reason.eq(&session.revoked_reason),
             sessions::ip.eq(&session.ip),
             sessions::user_agent.eq(&session.user_agent),
+            sessions::status_index.eq(session.status_index),
         ))
         .execute(connection)
         .map(drop)

@@ -2,8 +2,8 @@
 
 use diesel::prelude::*;
 
-use super::DbConnection;
 use super::schema::tenants;
+use super::{DbConnection, memberships, statuses};
 use crate::domain::page::Page;
 use crate::domain::{Name, Tenant, TenantId, Timestamp};
 
@@ -59,8 +59,12 @@ pub fn set_suspended(connection: &mut DbConnection, id: TenantId, since: Option<
         .map(|rows| rows == 1)
 }
 
-/// Deletes a tenant and all that belongs to it; false where there is no such tenant.
-pub fn delete(connection: &mut DbConnection, id: TenantId) -> QueryResult<bool> {
+/// Deletes a tenant and all that belongs to it; false where there is no such tenant. Its row and its memberships are held, so
+/// that no session or key comes after those that the status lists remember.
+pub fn delete(connection: &mut DbConnection, id: TenantId, now: Timestamp) -> QueryResult<bool> {
+    hold(connection, id)?;
+    memberships::hold_all(connection, id)?;
+    statuses::end_tenant(connection, id, now)?;
     diesel::delete(tenants::table.find(id)).execute(connection).map(|rows| rows == 1)
 }
 

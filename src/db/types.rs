@@ -13,6 +13,7 @@ use crate::domain::audit_chain::Link;
 use crate::domain::constraints::Constraints;
 use crate::domain::ip_allow_list::IpAllowList;
 use crate::domain::signing_key::KeyState;
+use crate::domain::status_list::StatusIndex;
 use crate::domain::{
     AccessTypeName, Algorithm, ApiKeyId, AppIdentifierId, AuditChainId, AuditEventId, Day, Email, InstanceId,
     KeyGroupId, Name, Role, Scopes, SessionId, TenantId, Timestamp, UserId,
@@ -98,7 +99,7 @@ stored_as_uuid!(
     TenantId,
     UserId
 );
-stored_as_number!(Day, Timestamp);
+stored_as_number!(Day, StatusIndex, Timestamp);
 stored_as_text!(|text: String| parsed(&text); AccessTypeName, Algorithm, Email, IpAllowList, KeyState, Name, Role);
 // Checked before they were stored, and too long to be checked again for every request.
 stored_as_text!(|text| Ok(Constraints::stored(text)); Constraints);

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::constraints::Constraints;
 use super::ip_allow_list::IpAllowList;
+use super::status_list::StatusIndex;
 use super::{AccessTypeName, ApiKeyId, Email, KeyGroupId, Name, Refusal, Scopes, TenantId, Timestamp};
 
 /// A long-lived credential of a tenant. Its plain text is not in here, nor anywhere else.
@@ -51,6 +52,12 @@ pub struct ApiKey {
     pub previous_until: Option<Timestamp>,
     /// When it was given its secret, if not when it was made.
     pub secret_changed_at: Option<Timestamp>,
+    /// The place of its secret's tokens in the status lists.
+    #[serde(skip)]
+    pub status_index: StatusIndex,
+    /// That of the secret before this one, whose tokens die with it.
+    #[serde(skip)]
+    pub previous_status_index: Option<StatusIndex>,
 }
 
 /// Whether a key may be exchanged. A revoked one never comes back.
@@ -108,7 +115,8 @@ impl ApiKey {
     #[must_use]
     pub fn by_previous_secret(self) -> Self {
         let expires_at = self.expires_at.into_iter().chain(self.previous_until).min();
-        Self { expires_at, secret_changed_at: None, ..self }
+        let status_index = self.previous_status_index.unwrap_or(self.status_index);
+        Self { expires_at, secret_changed_at: None, status_index, ..self }
     }
 
     /// How long the key still lives.
@@ -144,6 +152,8 @@ mod tests {
             constraints: None,
             previous_until: None,
             secret_changed_at: None,
+            status_index: StatusIndex(1),
+            previous_status_index: None,
         }
     }
 

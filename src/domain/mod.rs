@@ -27,6 +27,7 @@ pub mod rotation;
 pub mod scope;
 pub mod session;
 pub mod signing_key;
+pub mod status_list;
 pub mod tenant;
 pub mod timestamp;
 pub mod usage;

@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 use diesel::Queryable;
 
 use super::refresh_token::Generation;
+use super::status_list::StatusIndex;
 use super::{SessionId, TenantId, Timestamp, UserId};
 
 /// How often a lost answer may be asked for again.
@@ -38,6 +39,8 @@ pub struct Session {
     pub ip: Option<String>,
     /// The browser or program that logged in.
     pub user_agent: Option<String>,
+    /// Its place in the status lists.
+    pub status_index: StatusIndex,
 }
 
 /// What a genuine refresh token is to its session at the moment it is presented.
@@ -67,7 +70,14 @@ pub struct SessionLimits {
 impl Session {
     /// A session that begins now.
     #[must_use]
-    pub fn begin(id: SessionId, user_id: UserId, tenant_id: TenantId, now: Timestamp, limits: SessionLimits) -> Self {
+    pub fn begin(
+        id: SessionId,
+        user_id: UserId,
+        tenant_id: TenantId,
+        status_index: StatusIndex,
+        now: Timestamp,
+        limits: SessionLimits,
+    ) -> Self {
         let ends_at = now.plus(limits.session_ttl);
         Self {
             id,
@@ -83,6 +93,7 @@ impl Session {
             revoked_reason: None,
             ip: None,
             user_agent: None,
+            status_index,
         }
     }
 
@@ -120,7 +131,7 @@ mod tests {
 
     fn session() -> Session {
         let nil = Uuid::nil();
-        let begun = Session::begin(nil.into(), nil.into(), nil.into(), Timestamp(0), LIMITS);
+        let begun = Session::begin(nil.into(), nil.into(), nil.into(), StatusIndex(1), Timestamp(0), LIMITS);
         Session { generation: 5, ..begun }
     }
 

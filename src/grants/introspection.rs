@@ -17,7 +17,7 @@ use crate::domain::refusal::Holder;
 use crate::domain::session::Session;
 use crate::domain::{AccessTypeName, Actor, KeyGroupId, Member, Refusal, Role, Scopes, SessionId, TenantId, Timestamp};
 use crate::profile::roles::INTROSPECT;
-use crate::tokens::claims::{Claims, LOGIN_CLIENT};
+use crate::tokens::claims::{Claims, LOGIN_CLIENT, Status};
 use crate::tokens::verifier::Verified;
 
 /// A token that somebody was given, and wants to know about.
@@ -98,6 +98,9 @@ pub struct TokenState {
     /// The API key's environment.
     #[serde(skip_serializing_if = "Option::is_none")]
     environment: Option<String>,
+    /// Where an access token's revocation would be listed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<Status>,
 }
 
 /// Tells what a token of the caller's own tenant is worth.
@@ -246,6 +249,7 @@ impl TokenState {
             group_id: claims.group_id,
             constraints: claims.constraints,
             environment: claims.environment,
+            status: claims.status,
         }
     }
 

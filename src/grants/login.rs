@@ -55,10 +55,11 @@ async fn authenticate(
     let (user, hash) = verify_password(app, request, account).await?;
     let member = choose_tenant(app, &user, request.tenant).await?;
 
+    let status_index = app.status_indexes.take(&app.db).await?;
     let session = Session {
         ip: request.client.ip.map(|ip| ip.to_string()),
         user_agent: request.client.user_agent.clone(),
-        ..Session::begin(app.new_id(now)?, user.id, member.tenant.id, now, app.session_limits())
+        ..Session::begin(app.new_id(now)?, user.id, member.tenant.id, status_index, now, app.session_limits())
     };
     let event = app
         .event(&request.client.known_as(Who::User(user.id)), "session.created", now)?

@@ -8,5 +8,6 @@ pub mod introspection;
 pub mod login;
 pub mod refresh;
 mod session_tokens;
+pub mod status_list;
 
 pub use session_tokens::SessionTokens;

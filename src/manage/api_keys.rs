@@ -93,7 +93,7 @@ pub async fn create(
         by.ensure_may_give(&management_in(&scopes))?;
     }
     let (expires_at, group) = (new.expires_at, new.group_id);
-    let draft = Draft::new(app, by, tenant, new, now)?;
+    let draft = Draft::new(app, by, tenant, new, now).await?;
     let event = app.event(by, "api_key.created", now)?.tenant(tenant).target("api-key", draft.key.id);
     let keep = draft.keep(app, by, idempotency, request, now)?;
     draft

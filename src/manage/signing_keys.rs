@@ -196,7 +196,7 @@ fn policy(app: &App, declared: BTreeSet<Algorithm>) -> RotationPolicy {
         in_use: if declared.is_empty() { app.config.algorithms() } else { declared },
         rotate_every: app.config.keys.rotate_every,
         max_age: app.config.jwks.max_age,
-        longest_token: app.config.tokens.longest(),
+        longest_token: app.config.longest_signed(),
     }
 }
 
@@ -300,7 +300,7 @@ async fn prepare(app: &App, actor: &Actor, change: Change, now: Timestamp) -> Re
     let made = tokio::task::spawn_blocking(move || KeyPair::generate(algorithm)).await;
     let mut row = made.unwrap_or(Err(SigningKeyError::Generate))?.into_row(&app.secrets, now, signs_at)?;
     row.info.cache_seconds = app.config.jwks.max_age.num_seconds();
-    row.info.token_seconds = app.config.tokens.longest().num_seconds();
+    row.info.token_seconds = app.config.longest_signed().num_seconds();
     let begins = signs_at.map_or_else(|| "signs at once".to_owned(), |at| format!("signs from {at} on"));
     let event = event("signing_key.created", &row.info.kid)?.details(format!("algorithm {algorithm}, {begins}"));
     Ok(Write::Insert(row, event))

@@ -5,7 +5,7 @@ use diesel::QueryResult;
 
 use crate::app::App;
 use crate::db::locks::{self, Lock};
-use crate::db::{DbConnection, DbError, idempotency, login_failures, sessions, usage};
+use crate::db::{DbConnection, DbError, idempotency, login_failures, sessions, statuses, usage};
 use crate::domain::login_failures::ACCOUNT_MEMORY;
 use crate::domain::{Day, Refusal};
 use crate::manage::audit;
@@ -30,6 +30,10 @@ pub async fn sweep(app: &App) -> Result<(), Refusal> {
     let counted_before = Day::from(now).minus(USAGE_DAYS);
     in_batches(app, move |connection| idempotency::sweep(connection, now, BATCH)).await?;
     in_batches(app, move |connection| login_failures::sweep(connection, failed_before, BATCH)).await?;
+    let longest = app.config.longest_signed();
+    let listed = app.db.read(move |connection| statuses::listed_since(connection, longest, now).map_err(DbError::from));
+    let listed = listed.await?;
+    in_batches(app, move |connection| statuses::sweep(connection, listed, BATCH)).await?;
     in_batches(app, move |connection| sessions::sweep(connection, ended_before, BATCH)).await?;
     in_batches(app, move |connection| usage::sweep_outcomes(connection, counted_before, BATCH)).await?;
     in_batches(app, move |connection| usage::sweep_scopes(connection, counted_before, BATCH)).await?;

@@ -120,10 +120,11 @@ pub async fn resume(app: &App, by: &Actor, id: TenantId) -> Result<Tenant, Refus
 /// # Errors
 /// [`Refusal::NotFound`].
 pub async fn delete(app: &App, by: &Actor, id: TenantId) -> Result<(), Refusal> {
-    let event = app.event(by, "tenant.deleted", app.now())?.tenant(id).target("tenant", id);
+    let now = app.now();
+    let event = app.event(by, "tenant.deleted", now)?.tenant(id).target("tenant", id);
     app.db
         .write(move |connection| {
-            if !tenants::delete(connection, id)? {
+            if !tenants::delete(connection, id, now)? {
                 return Err(Refusal::NotFound);
             }
             Ok(audit::record(connection, &event)?)

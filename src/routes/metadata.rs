@@ -1,7 +1,7 @@
 //! The published keys and what clients may know of this server (contract section 4.5).
 
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
-use actix_web::web::Data;
+use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -24,6 +24,7 @@ pub struct Discovery<'a> {
     revocation_endpoint_auth_methods_supported: [&'static str; 3],
     introspection_endpoint: String,
     introspection_endpoint_auth_methods_supported: [&'static str; 3],
+    status_list_aggregation_endpoint: String,
     id_token_signing_alg_values_supported: Vec<&'static str>,
     service_documentation: String,
 }
@@ -39,19 +40,23 @@ pub async fn jwks(app: Data<App>, request: HttpRequest) -> HttpResponse {
     let max_age = app.config.jwks.max_age.num_seconds();
     // A cache that uses what is stale too is done with it well before a new key signs, at twice the age.
     let stale = max_age / 2;
+    let cache = format!("public, max-age={max_age}, stale-while-revalidate={stale}");
+    unless_known(&request, &jwks.etag, &cache, "application/jwk-set+json", &jwks.body)
+}
+
+/// A document, or 304 for whoever has it (RFC 9110 section 13.1.2).
+pub(super) fn unless_known(request: &HttpRequest, etag: &str, cache: &str, kind: &str, body: &Bytes) -> HttpResponse {
     let known = request.headers().get_all(IF_NONE_MATCH).filter_map(|value| value.to_str().ok());
     let is_known = known.flat_map(|list| list.split(',')).any(|tag| {
         let tag = tag.trim();
-        tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == jwks.etag
+        tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag
     });
     let mut answer = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
-    answer
-        .insert_header((ETAG, jwks.etag.clone()))
-        .insert_header((CACHE_CONTROL, format!("public, max-age={max_age}, stale-while-revalidate={stale}")));
+    answer.insert_header((ETAG, etag)).insert_header((CACHE_CONTROL, cache));
     if is_known {
         return answer.finish();
     }
-    answer.insert_header((CONTENT_TYPE, "application/jwk-set+json")).body(jwks.body.clone())
+    answer.insert_header((CONTENT_TYPE, kind)).body(body.clone())
 }
 
 /// What this authorization server offers (RFC 8414).
@@ -78,6 +83,7 @@ pub async fn discovery(app: Data<App>) -> HttpResponse {
         introspection_endpoint: format!("{base}/oauth2/introspect"),
         // The last is of the registry of access token types, which RFC 8414 section 2 admits here.
         introspection_endpoint_auth_methods_supported: ["client_secret_basic", "client_secret_post", "Bearer"],
+        status_list_aggregation_endpoint: format!("{base}/.well-known/status-lists"),
         id_token_signing_alg_values_supported: algorithms.into_iter().map(Algorithm::as_str).collect(),
         service_documentation: format!("{base}/docs"),
     })

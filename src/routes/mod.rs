@@ -17,6 +17,7 @@ pub mod oauth;
 mod observe;
 pub mod openapi;
 mod problems;
+pub mod revocations;
 pub mod signing_keys;
 pub mod tenants;
 pub mod usage;
@@ -94,6 +95,9 @@ fn table(config: &mut ServiceConfig) {
         "/api/v1/signing-keys/{kid}/revoke" => post signing_keys::revoke;
 
         "/.well-known/jwks.json"                  => get metadata::jwks;
+        "/.well-known/revocations"                => get revocations::first;
+        "/.well-known/revocations/{list}"         => get revocations::further;
+        "/.well-known/status-lists"               => get revocations::all;
         "/.well-known/oauth-authorization-server" => get metadata::discovery;
         "/.well-known/openid-configuration"       => get metadata::openid_configuration;
 

@@ -10,7 +10,7 @@ use utoipa::{Modify, OpenApi};
 
 use super::{
     account, api_keys, app_identifiers, audit_events, exchange, forward_auth, health, key_groups, login, metadata,
-    oauth, signing_keys, tenants, usage, users,
+    oauth, revocations, signing_keys, tenants, usage, users,
 };
 use crate::error::Problem;
 
@@ -33,7 +33,7 @@ use crate::error::Problem;
         tenants::delete,
         users::add, users::list, users::find, users::change_role, users::remove,
         audit_events::list, signing_keys::list, signing_keys::rotate, signing_keys::revoke,
-        metadata::jwks, metadata::discovery, metadata::openid_configuration,
+        metadata::jwks, revocations::first, revocations::further, revocations::all, metadata::discovery, metadata::openid_configuration,
         health::healthz, health::readyz,
     ),
     components(schemas(Problem)),

@@ -2,11 +2,13 @@
 
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::domain::api_key::ApiKey;
 use crate::domain::constraints::Constraints;
 use crate::domain::session::Session;
+use crate::domain::status_list::StatusIndex;
 use crate::domain::{AccessTypeName, KeyGroupId, Member, Role, Scopes, SessionId, TenantId, Timestamp};
 
 /// The `typ` of every access token, so that no other JWT passes for one (RFC 9068 section 2.1).
@@ -60,6 +62,25 @@ pub struct Claims {
     /// What the API key is limited to besides its scopes: for the downstream service to enforce.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub constraints: Option<Constraints>,
+    /// Where downstream services learn that it was revoked; none in tokens from before there were status lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<Status>,
+}
+
+/// The `status` claim (draft-ietf-oauth-status-list-21, section 6.1).
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Status {
+    /// The place of the token's session or key.
+    pub status_list: StatusReference,
+}
+
+/// A place in a status list.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct StatusReference {
+    /// The index in the list.
+    pub idx: i64,
+    /// Where the list is, and its `sub`.
+    pub uri: String,
 }
 
 /// What is to be issued: everything but what the issuer itself adds (`iss`, `jti`).
@@ -92,6 +113,8 @@ pub enum Subject {
         session: SessionId,
         /// When it was.
         auth_time: Timestamp,
+        /// Its place in the status lists.
+        status_index: StatusIndex,
     },
     /// An API key.
     ApiKey {
@@ -105,6 +128,8 @@ pub enum Subject {
         group_id: Option<KeyGroupId>,
         /// Its limits besides its scopes.
         constraints: Option<Constraints>,
+        /// Its place in the status lists.
+        status_index: StatusIndex,
     },
 }
 
@@ -117,14 +142,31 @@ impl Subject {
             role: member.role.clone(),
             session: session.id,
             auth_time: session.created_at,
+            status_index: session.status_index,
         }
     }
 
     /// The subject of a key's tokens.
     #[must_use]
     pub fn api_key(key: ApiKey) -> Self {
-        let ApiKey { id, environment, access_type, group_id, constraints, .. } = key;
-        Self::ApiKey { id: id.uuid(), environment, access_type, group_id, constraints }
+        let ApiKey { id, environment, access_type, group_id, constraints, status_index, .. } = key;
+        Self::ApiKey { id: id.uuid(), environment, access_type, group_id, constraints, status_index }
+    }
+
+    /// Its place in the status lists.
+    #[must_use]
+    pub fn status_index(&self) -> StatusIndex {
+        match self {
+            Self::Login { status_index, .. } | Self::ApiKey { status_index, .. } => *status_index,
+        }
+    }
+}
+
+impl Status {
+    /// The status of what has this place, in the lists of the server of this base.
+    #[must_use]
+    pub fn at(index: StatusIndex, base: &str) -> Self {
+        Self { status_list: StatusReference { idx: index.place(), uri: index.list().uri(base) } }
     }
 }
 
@@ -132,11 +174,12 @@ impl Claims {
     /// The claims of what is granted, issued by `iss` for `aud` under the name `jti`.
     #[must_use]
     pub fn of(grant: Grant, iss: String, aud: String, jti: Uuid) -> Self {
+        let status = Some(Status::at(grant.subject.status_index(), iss.trim_end_matches('/')));
         let iat = grant.issued_at.seconds();
         let exp = grant.issued_at.plus(grant.lifetime).seconds();
         let Grant { scopes: scope, tenant_id, subject, .. } = grant;
         match subject {
-            Subject::Login { user, role, session, auth_time } => Self {
+            Subject::Login { user, role, session, auth_time, .. } => Self {
                 iss,
                 sub: user,
                 aud,
@@ -154,8 +197,9 @@ impl Claims {
                 access_type: None,
                 group_id: None,
                 constraints: None,
+                status,
             },
-            Subject::ApiKey { id, environment, access_type, group_id, constraints } => Self {
+            Subject::ApiKey { id, environment, access_type, group_id, constraints, .. } => Self {
                 iss,
                 sub: id,
                 aud,
@@ -173,6 +217,7 @@ impl Claims {
                 access_type,
                 group_id,
                 constraints,
+                status,
             },
         }
     }

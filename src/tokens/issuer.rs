@@ -1,9 +1,12 @@
 //! Issues access tokens: a JWS over claims (RFC 7515, RFC 9068).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde::Serialize;
 
 use super::claims::{Claims, Grant};
-use super::keyring::Keyring;
+use super::keyring::{Keyring, Keys};
 use crate::config::{Audience, Config};
 use crate::domain::{Algorithm, Refusal};
 use crate::random::Random;
@@ -41,6 +44,12 @@ impl Issuer {
         }
     }
 
+    /// Its name, the `iss` of all that it signs.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Issues a token for what is granted.
     ///
     /// # Errors
@@ -48,10 +57,7 @@ impl Issuer {
     /// memory may be out of date.
     pub fn access_token(&self, grant: Grant) -> Result<AccessToken, Refusal> {
         let audience = self.audience(grant.audience.as_deref())?;
-        if !self.keyring.is_trusted() {
-            return Err(Refusal::Unavailable);
-        }
-        let keys = self.keyring.keys();
+        let keys = self.keys()?;
         let key = keys.signer(audience.algorithm.unwrap_or(self.algorithm), self.algorithm, &self.in_use)?;
         let jti = uuid::Builder::from_random_bytes(self.random.bytes()?).into_uuid();
         let claims = Claims::of(grant, self.name.clone(), audience.name.clone(), jti);
@@ -60,6 +66,21 @@ impl Issuer {
             Refusal::Internal
         })?;
         Ok(AccessToken { jwt, claims })
+    }
+
+    /// Signs what is no access token, with the key for `keys.algorithm`; answers the JWS and the key's name.
+    ///
+    /// # Errors
+    /// [`Refusal::Unavailable`] while no key signs, or the keys in memory may be out of date.
+    pub fn sign_as(&self, typ: &str, claims: &impl Serialize) -> Result<(String, String), Refusal> {
+        let keys = self.keys()?;
+        let key = keys.signer(self.algorithm, self.algorithm, &self.in_use)?;
+        Ok((key.sign_as(typ, claims)?, key.kid.clone()))
+    }
+
+    /// The keys of this moment, if they may sign.
+    fn keys(&self) -> Result<Arc<Keys>, Refusal> {
+        if self.keyring.is_trusted() { Ok(self.keyring.keys()) } else { Err(Refusal::Unavailable) }
     }
 
     fn audience(&self, name: Option<&str>) -> Result<&Audience, Refusal> {

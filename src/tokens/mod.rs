@@ -9,4 +9,5 @@ pub mod password_hasher;
 pub mod secret_box;
 mod signer;
 pub mod signing_key;
+pub mod status_list;
 pub mod verifier;

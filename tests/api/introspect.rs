@@ -48,6 +48,7 @@ fn an_access_token_of_a_login_is_told_whole(jeton: Jeton) {
             "active": true, "token_type": "Bearer", "scope": claims["scope"], "client_id": "jeton-login",
             "sub": claims["sub"], "aud": "api", "iss": "https://jeton.test", "exp": claims["exp"], "iat": claims["iat"],
             "jti": claims["jti"], "tenant_id": tenant.id, "sid": session.id(), "roles": ["admin"],
+            "status": claims["status"],
         })
     );
 }
@@ -68,7 +69,7 @@ fn an_access_token_of_a_key_is_told_whole(jeton: Jeton) {
             "active": true, "token_type": "Bearer", "scope": "a:read", "client_id": key.id, "sub": key.id, "aud": "api",
             "iss": "https://jeton.test", "exp": claims["exp"], "iat": claims["iat"], "jti": claims["jti"],
             "tenant_id": tenant.id, "access_type": "narrow", "group_id": group,
-            "constraints": {"channels": ["email"]}, "environment": "live",
+            "constraints": {"channels": ["email"]}, "environment": "live", "status": claims["status"],
         })
     );
     let told = state(&ask(&jeton.client(), &caller, &key.key));

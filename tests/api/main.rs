@@ -33,6 +33,7 @@ mod oauth_revoke;
 mod profiles;
 mod races;
 mod refresh;
+mod revocations;
 mod routes;
 mod session_end;
 mod several_servers;

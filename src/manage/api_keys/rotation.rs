@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use super::store::{Draft, Stored, earlier_answer};
 use super::{CreatedApiKey, NewApiKey, find};
 use crate::app::App;
-use crate::db::{DbConnection, api_keys};
+use crate::db::{DbConnection, api_keys, statuses};
 use crate::domain::api_key::{ApiKey, ApiKeyState};
 use crate::domain::{Actor, ApiKeyId, Refusal, TenantId, Timestamp};
 use crate::manage::idempotency::{self, IdempotencyKey};
@@ -43,11 +43,12 @@ pub async fn rotate(
     if app.profile.may_manage(old.access_type.as_ref()) {
         by.ensure_may_give(&management_in(&old.scopes))?;
     }
-    let mut draft = Draft::new(app, by, tenant, NewApiKey::like(&old), now)?;
+    let mut draft = Draft::new(app, by, tenant, NewApiKey::like(&old), now).await?;
     let keeps_id = app.profile.form(old.access_type.as_ref()) == KeyForm::IdAndSecret;
     let details = if keeps_id {
         let previous_until = (!overlap.is_zero()).then(|| now.plus(overlap));
-        draft.key = ApiKey { hint: draft.key.hint, previous_until, secret_changed_at: Some(now), ..old };
+        let ApiKey { hint, status_index, .. } = draft.key;
+        draft.key = ApiKey { hint, status_index, previous_until, secret_changed_at: Some(now), ..old };
         "secret replaced".to_owned()
     } else {
         draft.key.replaces = Some(id);
@@ -62,7 +63,7 @@ pub async fn rotate(
                 return Err(Refusal::ApiKeyNotActive);
             }
             if keeps_id {
-                return replace_secret(connection, &stored);
+                return replace_secret(connection, &old, &stored, now);
             }
             end(connection, &old, now, overlap)?;
             stored.insert(connection)
@@ -71,7 +72,13 @@ pub async fn rotate(
 }
 
 /// Two secrets of a key work at most, for as long as they overlap: of three the oldest dies.
-fn replace_secret(connection: &mut DbConnection, stored: &Stored<'_>) -> Result<(), Refusal> {
+fn replace_secret(
+    connection: &mut DbConnection,
+    old: &ApiKey,
+    stored: &Stored<'_>,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    statuses::end(connection, old.previous_status_index.as_slice(), now)?;
     let replaced = api_keys::replace_secret(connection, stored.key, stored.hash)?;
     if replaced { Ok(()) } else { Err(Refusal::ApiKeyNotActive) }
 }

@@ -31,7 +31,7 @@ pub(super) struct Stored<'a> {
 }
 
 impl Draft {
-    pub fn new(app: &App, by: &Actor, tenant: TenantId, new: NewApiKey, now: Timestamp) -> Result<Self, Refusal> {
+    pub async fn new(app: &App, by: &Actor, tenant: TenantId, new: NewApiKey, now: Timestamp) -> Result<Self, Refusal> {
         let format = &app.profile.key_format;
         let environment = format.environment(new.environment.as_deref()).ok_or_else(|| {
             let names = format.environments.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
@@ -58,6 +58,8 @@ impl Draft {
             constraints: new.constraints,
             previous_until: None,
             secret_changed_at: None,
+            status_index: app.status_indexes.take(&app.db).await?,
+            previous_status_index: None,
         };
         Ok(Self { key, secret })
     }

@@ -99,6 +99,22 @@ impl Jeton {
         PgConnection::establish(&self.database().url()).expect("the database answers")
     }
 
+    /// What a query of one `number` answers.
+    pub fn number(&self, query: &str) -> i64 {
+        #[derive(QueryableByName)]
+        struct Row {
+            #[diesel(sql_type = BigInt)]
+            number: i64,
+        }
+        let query = sql_query(query);
+        let row: Row = match self.database() {
+            Database::Sqlite => query.get_result(&mut self.sqlite()),
+            Database::Postgres { .. } => query.get_result(&mut self.postgres()),
+        }
+        .expect("a number");
+        row.number
+    }
+
     /// Runs statements that both databases understand, or that are for this one.
     pub fn execute(&self, statements: &str) {
         let done = match self.database() {

@@ -1,0 +1,13 @@
+DROP INDEX tenants_suspended_at;
+DROP INDEX api_keys_previous_until;
+DROP INDEX api_keys_secret_changed_at;
+DROP INDEX api_keys_expires_at;
+DROP INDEX api_keys_revoked_at;
+DROP INDEX sessions_revoked_at;
+DROP TABLE ended_statuses;
+DROP TABLE status_counter;
+DROP INDEX api_keys_status_index;
+DROP INDEX sessions_status_index;
+ALTER TABLE api_keys DROP COLUMN previous_status_index;
+ALTER TABLE api_keys DROP COLUMN status_index;
+ALTER TABLE sessions DROP COLUMN status_index;

@@ -1,0 +1,112 @@
+//! Tables `status_counter` and `ended_statuses`, and what the others say of sessions and keys that have ended: the status
+//! lists (ADR 10).
+
+use chrono::TimeDelta;
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+
+use super::schema::{api_keys, ended_statuses, sessions, status_counter, tenants};
+use super::{DbConnection, signing_keys};
+use crate::domain::rotation::MARGIN;
+use crate::domain::status_list::StatusIndex;
+use crate::domain::{TenantId, Timestamp};
+
+/// Takes `count` places for good; answers the one after them.
+pub fn reserve(connection: &mut DbConnection, count: i64) -> QueryResult<StatusIndex> {
+    diesel::update(status_counter::table)
+        .set(status_counter::next.eq(status_counter::next + count))
+        .execute(connection)?;
+    next(connection)
+}
+
+/// The first place that nobody has.
+pub fn next(connection: &mut DbConnection) -> QueryResult<StatusIndex> {
+    status_counter::table.select(status_counter::next).get_result(connection)
+}
+
+/// What ended before this moment has no token any more: of none that a published key may have signed, nor of one by this
+/// configuration, whichever lives longer.
+pub fn listed_since(connection: &mut DbConnection, longest: TimeDelta, now: Timestamp) -> QueryResult<Timestamp> {
+    let keys = signing_keys::list_public(connection)?;
+    let published = keys.iter().filter(|key| key.state.is_published());
+    let longest = published.map(|key| TimeDelta::seconds(key.token_seconds)).fold(longest, TimeDelta::max);
+    Ok(now.plus(-(longest + MARGIN)))
+}
+
+/// What ended after `since`, in order: sessions and keys that were revoked, by whatever rule, keys and secrets whose time was
+/// up, keys of suspended tenants, and what has no row any more. It is read from the rows themselves, so that no change
+/// of theirs can forget to tell.
+///
+/// What has no row is read last: rows go there, and never come back.
+pub fn ended(connection: &mut DbConnection, since: Timestamp, now: Timestamp) -> QueryResult<Vec<StatusIndex>> {
+    let places = (api_keys::status_index, api_keys::previous_status_index);
+    let mut ended: Vec<StatusIndex> =
+        sessions::table.filter(sessions::revoked_at.gt(since)).select(sessions::status_index).load(connection)?;
+    let mut keys: Vec<(StatusIndex, Option<StatusIndex>)> =
+        api_keys::table.filter(api_keys::revoked_at.gt(since)).select(places).load(connection)?;
+    let over = api_keys::expires_at.gt(since).and(api_keys::expires_at.le(now));
+    keys.extend(api_keys::table.filter(over).select(places).load::<(StatusIndex, Option<StatusIndex>)>(connection)?);
+    let suspended = api_keys::table.inner_join(tenants::table).filter(tenants::suspended_at.gt(since)).select(places);
+    keys.extend(suspended.load::<(StatusIndex, Option<StatusIndex>)>(connection)?);
+    ended.extend(keys.into_iter().flat_map(|(current, previous)| [Some(current), previous]).flatten());
+    ended.extend(secrets_that_ended(connection, since, now)?);
+    let gone = ended_statuses::table.filter(ended_statuses::ended_at.gt(since)).select(ended_statuses::status_index);
+    ended.extend(gone.load::<StatusIndex>(connection)?);
+    ended.sort_unstable();
+    ended.dedup();
+    Ok(ended)
+}
+
+/// The secrets that were replaced, and work no more, since `since`.
+fn secrets_that_ended(
+    connection: &mut DbConnection,
+    since: Timestamp,
+    now: Timestamp,
+) -> QueryResult<Vec<StatusIndex>> {
+    let at_once = api_keys::secret_changed_at.gt(since).and(api_keys::previous_until.is_null());
+    let with_the_overlap = api_keys::previous_until.gt(since).and(api_keys::previous_until.le(now));
+    let previous = api_keys::previous_status_index;
+    let mut ended: Vec<Option<StatusIndex>> = api_keys::table.filter(at_once).select(previous).load(connection)?;
+    let overlapped = api_keys::table.filter(with_the_overlap).select(previous);
+    ended.extend(overlapped.load::<Option<StatusIndex>>(connection)?);
+    Ok(ended.into_iter().flatten().collect())
+}
+
+/// Remembers places whose rows will not say any more that they have ended.
+pub fn end(connection: &mut DbConnection, indexes: &[StatusIndex], now: Timestamp) -> QueryResult<()> {
+    for index in indexes {
+        diesel::insert_into(ended_statuses::table)
+            .values((ended_statuses::status_index.eq(index), ended_statuses::ended_at.eq(now)))
+            .execute(connection)?;
+    }
+    Ok(())
+}
+
+/// Remembers all sessions and keys of a tenant, whose rows are about to go.
+pub fn end_tenant(connection: &mut DbConnection, tenant: TenantId, now: Timestamp) -> QueryResult<()> {
+    let at = || now.0.into_sql::<BigInt>();
+    let into = (ended_statuses::status_index, ended_statuses::ended_at);
+    sessions::table
+        .filter(sessions::tenant_id.eq(tenant))
+        .select((sessions::status_index, at()))
+        .insert_into(ended_statuses::table)
+        .into_columns(into)
+        .execute(connection)?;
+    let keys = api_keys::table.filter(api_keys::tenant_id.eq(tenant));
+    keys.select((api_keys::status_index, at()))
+        .insert_into(ended_statuses::table)
+        .into_columns(into)
+        .execute(connection)?;
+    let previous: Vec<Option<StatusIndex>> = keys
+        .filter(api_keys::previous_status_index.is_not_null())
+        .select(api_keys::previous_status_index)
+        .load(connection)?;
+    end(connection, &previous.into_iter().flatten().collect::<Vec<_>>(), now)
+}
+
+/// Forgets up to `most` places that ended before `before`; answers how many.
+pub fn sweep(connection: &mut DbConnection, before: Timestamp, most: i64) -> QueryResult<usize> {
+    let old = ended_statuses::table.filter(ended_statuses::ended_at.lt(before));
+    let old: Vec<StatusIndex> = old.select(ended_statuses::status_index).limit(most).load(connection)?;
+    diesel::delete(ended_statuses::table.filter(ended_statuses::status_index.eq_any(old))).execute(connection)
+}

@@ -1,0 +1,74 @@
+//! The status lists: what downstream services, which never ask us about a token, must refuse all the same
+//! (draft-ietf-oauth-status-list-21; ADR 10).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::app::App;
+use crate::db::statuses;
+use crate::domain::Refusal;
+use crate::domain::status_list::ListNumber;
+use crate::tokens::status_list::{Ended, StatusList, StatusListToken};
+
+/// The longest wait, for another's read and one's own: an answer within 3 s.
+const PATIENCE: Duration = Duration::from_millis(2_500);
+
+/// A list of what is committed when this begins: a revocation that was answered before is in it, whichever server did it. While the
+/// database is down it is the last one that was signed, until its `exp`.
+///
+/// # Errors
+/// [`Refusal::NotFound`] for a list that no token points to; [`Refusal::Unavailable`].
+pub async fn current(app: &App, number: ListNumber) -> Result<Arc<StatusListToken>, Refusal> {
+    let current = tokio::time::timeout(PATIENCE, signed(app, number)).await.unwrap_or(Err(Refusal::Unavailable));
+    match current {
+        Err(refusal) if refusal.is_fault_of_ours() => {
+            app.status_lists.signed(number).filter(|last| last.lives(app.now())).ok_or(refusal)
+        }
+        answer => answer,
+    }
+}
+
+/// The URIs of all lists (section 9).
+///
+/// # Errors
+/// [`Refusal::Unavailable`].
+pub async fn all(app: &App) -> Result<Vec<String>, Refusal> {
+    let (found, _turn) = app.status_lists.read(async || read(app).await).await?;
+    Ok(ListNumber::before(found.next).map(|number| number.uri(base(app))).collect())
+}
+
+async fn signed(app: &App, number: ListNumber) -> Result<Arc<StatusListToken>, Refusal> {
+    let (found, _turn) = app.status_lists.read(async || read(app).await).await?;
+    if !ListNumber::before(found.next).any(|list| list == number) {
+        return Err(Refusal::NotFound);
+    }
+    let now = app.now();
+    let ended: Vec<_> = found.ended.iter().copied().filter(|index| index.list() == number).collect();
+    let is_good =
+        |last: &Arc<StatusListToken>| last.says(&ended, now) && app.keyring.keys().published(&last.kid).is_some();
+    if let Some(last) = app.status_lists.signed(number).filter(is_good) {
+        return Ok(last);
+    }
+    let uri = number.uri(base(app));
+    let list =
+        tokio::task::spawn_blocking(move || StatusList::of(uri, ended)).await.unwrap_or(Err(Refusal::Internal))?;
+    let token = Arc::new(list.sign(&app.issuer, &app.config.revocations, now)?);
+    app.status_lists.keep(number, &token);
+    Ok(token)
+}
+
+async fn read(app: &App) -> Result<Ended, Refusal> {
+    let (now, longest) = (app.now(), app.config.longest_signed());
+    app.db
+        .read(move |connection| {
+            let since = statuses::listed_since(connection, longest, now)?;
+            // First how far places were given: of each of those that are read then, its list is known.
+            let next = statuses::next(connection)?;
+            Ok(Ended { ended: statuses::ended(connection, since, now)?, next })
+        })
+        .await
+}
+
+fn base(app: &App) -> &str {
+    app.config.server.public_url.issuer().trim_end_matches('/')
+}
