@@ -6,6 +6,7 @@ pub mod account;
 pub mod api_keys;
 pub mod app_identifiers;
 pub mod audit_events;
+pub mod browser_client;
 pub mod docs;
 pub mod exchange;
 pub mod forward_auth;
@@ -105,6 +106,8 @@ fn table(config: &mut ServiceConfig) {
         "/docs"         => get docs::page;
         "/docs/{file}"  => get docs::asset;
         "/openapi.json" => get openapi::serve;
+        "/assets/jeton.js"   => get browser_client::module;
+        "/assets/jeton.d.ts" => get browser_client::types;
         "/healthz"      => get health::healthz;
         "/readyz"       => get health::readyz;
     }

@@ -2,6 +2,7 @@
 //! of `examples/verify`), and its page of documentation in a browser.
 #![expect(clippy::panic, clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod browser;
 mod docs_page;
 #[expect(
     dead_code,

@@ -89,7 +89,7 @@ fn run(runner: &Path, text: &Path, issuer: &str, audience: &str, token: &str) ->
 }
 
 /// Where `.ci/run` puts the libraries: beside the build's own files.
-fn libraries() -> PathBuf {
+pub fn libraries() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("verifiers")
 }
 
