@@ -154,8 +154,9 @@ fn unknown_keys_are_named_with_their_place() {
 fn an_unknown_key_is_told_with_the_known_ones_beside_it() {
     assert!(error("jwks.maxage = 1", &[]).ends_with(": expected one of jwks.max_age"));
     assert!(
-        error("", &[("JETON_JWKS_MAX_AGE", "1m")])
-            .contains("server, database, keys, tokens, jwks, revocations, password, login, audit, profile; a variable is")
+        error("", &[("JETON_JWKS_MAX_AGE", "1m")]).contains(
+            "server, database, keys, tokens, jwks, revocations, password, login, audit, profile; a variable is"
+        )
     );
 }
 
