@@ -25,15 +25,30 @@ impl Issuer {
         Self::of(configured(algorithm))
     }
 
+    /// The same with these keys of the configuration.
+    pub fn start_with(algorithm: &str, settings: &[(&str, &str)]) -> Self {
+        Self::of(configured_with(algorithm, settings))
+    }
+
     /// Its clock stands two hours back, until [`Issuer::come_back_to_now`].
     pub fn start_two_hours_ago(algorithm: &str) -> Self {
-        let jeton = configured(algorithm);
+        Self::start_two_hours_ago_with(algorithm, &[])
+    }
+
+    /// The same with these keys of the configuration.
+    pub fn start_two_hours_ago_with(algorithm: &str, settings: &[(&str, &str)]) -> Self {
+        let jeton = configured_with(algorithm, settings);
         jeton.shift(-microseconds(TWO_HOURS));
         Self::of(jeton)
     }
 
     pub fn come_back_to_now(&self) {
         self.jeton.shift(microseconds(TWO_HOURS));
+    }
+
+    /// It goes, and does not come back.
+    pub fn stop(&self) {
+        self.jeton.stop();
     }
 
     pub fn tenant(&self) -> &Tenant {
@@ -79,6 +94,10 @@ fn configured(algorithm: &str) -> Jeton {
     let jeton = Jeton::on_sqlite().with("keys.algorithm", algorithm).with("tokens.audience", "api,billing");
     jeton.unset_variable("JETON_SERVER__PUBLIC_URL");
     jeton
+}
+
+fn configured_with(algorithm: &str, settings: &[(&str, &str)]) -> Jeton {
+    settings.iter().fold(configured(algorithm), |jeton, (key, value)| jeton.with(key, value))
 }
 
 fn microseconds(duration: Duration) -> i64 {

@@ -4,6 +4,7 @@
 
 mod browser;
 mod docs_page;
+mod guard;
 #[expect(
     dead_code,
     unused_imports,
@@ -14,6 +15,8 @@ mod docs_page;
 mod harness;
 mod issuer;
 mod readme;
+mod revocations;
+mod stand_in;
 mod tampering;
 mod verifier;
 

@@ -12,9 +12,9 @@ use serde_json::Value;
 
 use crate::harness::leave_out;
 
-#[expect(dead_code, reason = "its `main` is for people")]
+#[expect(dead_code, clippy::disallowed_methods, reason = "its `main` is for people, and it has no clock of ours")]
 #[path = "../../examples/verify/rust/src/main.rs"]
-mod example;
+pub mod example;
 
 /// A program that verifies tokens.
 #[derive(Debug)]
@@ -93,6 +93,6 @@ pub fn libraries() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("verifiers")
 }
 
-fn examples() -> PathBuf {
+pub fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/verify")
 }

@@ -1,5 +1,7 @@
 //! Verifies a Jeton access token offline and prints its claims.
 
+pub mod revocations;
+
 use std::{env, error::Error, io, process::ExitCode};
 
 use jsonwebtoken::{
@@ -24,9 +26,23 @@ fn main() -> ExitCode {
 fn claims() -> Result<Map<String, Value>, Box<dyn Error>> {
     let issuer = env::var("JETON_URL").unwrap_or_else(|_| "http://127.0.0.1:8080".into());
     let audience = env::var("JETON_AUDIENCE").unwrap_or_else(|_| "api".into());
+    if env::args().nth(1).as_deref() == Some("--serve") {
+        return serve(revocations::Guard::start(issuer, audience)?);
+    }
     let token = env::args().nth(1).map_or_else(|| io::read_to_string(io::stdin()), Ok)?;
 
     Verifier::fetch(issuer, audience)?.verify(token.trim())
+}
+
+/// As a service would: a token a line, and an answer a line, also where it was revoked meanwhile.
+fn serve(mut guard: revocations::Guard) -> Result<Map<String, Value>, Box<dyn Error>> {
+    for token in io::stdin().lines() {
+        match guard.accept(token?.trim()) {
+            Ok(claims) => println!("{}", Value::from(claims)),
+            Err(reason) => println!("refused: {reason}"),
+        }
+    }
+    Ok(Map::new())
 }
 
 /// Verifies the tokens of one issuer for one audience.
