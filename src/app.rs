@@ -1,7 +1,6 @@
 //! Everything that a running Jeton consists of, put together once.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
@@ -20,12 +19,15 @@ use crate::status_indexes::StatusIndexes;
 use crate::tokens::issuer::Issuer;
 use crate::tokens::keyring::Keyring;
 use crate::tokens::mac::{self, ApiKeyHasher, FailureHasher, RefreshTokenSigner};
+use crate::tokens::master_key_file::MasterKeyError;
 use crate::tokens::password_hasher::{HasherError, PasswordHasher};
-use crate::tokens::secret_box::{self, MasterKeyError, SecretBox};
+use crate::tokens::secret_box::SecretBox;
 use crate::tokens::signing_key::SigningKeyError;
 use crate::tokens::status_list::StatusLists;
 use crate::tokens::verifier::Verifier;
 use crate::usage::Usage;
+
+mod master_key;
 
 /// The name of the secret that API keys are hashed under.
 pub const API_KEYS: &str = "api-keys";
@@ -47,7 +49,7 @@ pub struct App {
     /// Where randomness comes from.
     pub random: Random,
     /// Encrypts what is stored and must not be read.
-    pub secrets: SecretBox,
+    pub secrets: Arc<SecretBox>,
     /// The signing keys.
     pub keyring: Keyring,
     /// Signs access tokens.
@@ -95,7 +97,7 @@ pub enum StartError {
     MasterKeyLost(String),
     /// The master key is another database's.
     #[error(
-        "this is not the master key that belongs to the database; put back its `master.key` into `keys.dir`, or set JETON_MASTER_KEY"
+        "this is not the master key that belongs to the database; put back its `master.key` into `keys.dir`, or set JETON_MASTER_KEY. If the master key was changed, here is the old one"
     )]
     MasterKeyWrong,
     /// A signing key.
@@ -150,8 +152,8 @@ impl App {
 
         let db = Db::open(&config.database.url, readers)?;
         ensure_migrated(&db, &config, migrate).await?;
-        let secrets = open_secret_box(&db, &config, &random).await?;
         let now = clock.now().into();
+        let secrets = master_key::open(&db, &config, &random, now).await?;
         let api_key_secret = ensure_secret(&db, &secrets, &random, API_KEYS, now).await?;
         let refresh_token_secret = ensure_secret(&db, &secrets, &random, REFRESH_TOKENS, now).await?;
         let failed_login_secret = ensure_secret(&db, &secrets, &random, FAILED_LOGINS, now).await?;
@@ -176,7 +178,7 @@ impl App {
             db,
             clock,
             random,
-            secrets,
+            secrets: Arc::new(secrets),
             keyring,
         }))
     }
@@ -196,10 +198,12 @@ impl App {
         new_id(&self.random, now)
     }
 
-    /// Whether any API key may have a rate limit: only then the servers tell each other that they run.
-    #[must_use]
-    pub fn limits_rates(&self) -> bool {
-        self.profile.plans.limit_rates()
+    /// Learns from the database which master key is in use, where that is being replaced.
+    ///
+    /// # Errors
+    /// The one that this server has is out of use, or the database does not answer.
+    pub async fn learn_master_keys(&self) -> Result<(), StartError> {
+        master_key::learn(&self.db, &self.secrets).await
     }
 
     /// A line for the audit log: `actor` does `action` now.
@@ -236,26 +240,6 @@ async fn ensure_migrated(db: &Db, config: &Config, migrate: Migrate) -> Result<(
     }
 }
 
-/// Reads the master key. It is made only where nothing was ever encrypted under another one.
-async fn open_secret_box(db: &Db, config: &Config, random: &Random) -> Result<SecretBox, StartError> {
-    if let Some(key) = &config.keys.master_key {
-        return Ok(SecretBox::new(key, random.clone())?);
-    }
-    let folder: &Path = &config.keys.dir;
-    let key = match secret_box::read_master_key(folder) {
-        Err(MasterKeyError::Missing(file)) => {
-            let used = db.read(|connection| secrets::find(connection, API_KEYS).map_err(DbError::from)).await?;
-            if used.is_some() {
-                return Err(StartError::MasterKeyLost(file));
-            }
-            secret_box::make_master_key(folder, random)?;
-            secret_box::read_master_key(folder)?
-        }
-        other => other?,
-    };
-    Ok(SecretBox::new(&key, random.clone())?)
-}
-
 /// What one of the server's own symmetric keys is sealed for.
 pub(crate) fn secret_purpose(name: &str) -> String {
     format!("secret/{name}")
@@ -283,5 +267,10 @@ async fn ensure_secret(
         }
     }
     let sealed = find().await?.ok_or(Refusal::Internal)?;
+    if let Ok(opened) = secrets.open(&purpose, &sealed) {
+        return Ok(opened);
+    }
+    // Or the master key was changed at this very moment.
+    master_key::learn(db, secrets).await?;
     secrets.open(&purpose, &sealed).map_err(|_| StartError::MasterKeyWrong)
 }

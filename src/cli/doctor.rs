@@ -13,12 +13,13 @@ use super::output::Output;
 use crate::app::{API_KEYS, StartError, secret_purpose};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, DatabaseUrl};
-use crate::db::{Db, DbError, migrations, secrets, signing_keys};
+use crate::db::{Db, DbConnection, DbError, master_keys, migrations, secrets, signing_keys};
 use crate::domain::signing_key::KeyState;
 use crate::domain::{Algorithm, Timestamp};
 use crate::random::Random;
 use crate::tokens::keyring::Keyring;
-use crate::tokens::secret_box::{self, MasterKeyError, SecretBox};
+use crate::tokens::master_key_file::{self, MasterKeyError};
+use crate::tokens::secret_box::{SecretBox, fingerprint};
 
 /// The server itself answers in microseconds.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -52,13 +53,15 @@ async fn examine(config: &Config) -> Vec<Check> {
     let set = config.provenance().iter().filter(|setting| setting.source != crate::config::Source::Default).count();
     let now = Clock::from_env().now().into();
     let db = open(config).await;
-    let secrets = master_key(config, &db).await;
+    let master_key = master_key(config, &db).await;
+    let master_key_detail = master_key.as_ref().map(|(_, detail)| detail.clone()).map_err(Clone::clone);
+    let secrets = master_key.map(|(secrets, _)| secrets);
     let keys = signing_keys(config, &db, &secrets).await;
     vec![
         check("configuration", Ok(format!("{set} of {} keys are set", config.provenance().len()))),
         check("database", db.as_ref().map(|_| config.database.url.to_string()).map_err(Clone::clone)),
         check("migrations", applied(&db).await),
-        check("master key", secrets.as_ref().map(|_| "belongs to the database".to_owned()).map_err(Clone::clone)),
+        check("master key", master_key_detail),
         check("clock", clock(&db, now).await),
         check("signing keys", keys.as_ref().map(|kids| format!("{} active", kids.len())).map_err(Clone::clone)),
         check("JWKS", reachable(config.server.public_url.issuer(), &keys.unwrap_or_default())),
@@ -94,24 +97,38 @@ async fn applied(db: &Result<Db, String>) -> Finding {
 }
 
 /// Reads the master key, and opens something with it that was encrypted before.
-async fn master_key(config: &Config, db: &Result<Db, String>) -> Result<SecretBox, String> {
-    let sealed = match db {
-        Ok(db) => db.read(|connection| secrets::find(connection, API_KEYS).map_err(DbError::from)).await.ok().flatten(),
-        Err(_) => None,
+async fn master_key(config: &Config, db: &Result<Db, String>) -> Result<(SecretBox, String), String> {
+    let stored = match db {
+        Ok(db) => {
+            let look = |connection: &mut DbConnection| {
+                Ok::<_, DbError>((secrets::find(connection, API_KEYS)?, master_keys::list(connection)?))
+            };
+            db.read(look).await
+        }
+        Err(_) => Ok((None, Vec::new())),
     };
-    let key = match (&config.keys.master_key, secret_box::read_master_key(&config.keys.dir)) {
-        (Some(key), _) => key.clone(),
-        (None, Ok(key)) => key,
-        (None, Err(MasterKeyError::Missing(file))) if sealed.is_some() => {
+    // Without the tables nothing is sealed yet.
+    let (sealed, rows) = stored.unwrap_or_default();
+    let key = match master_key_file::configured(&config.keys) {
+        Err(MasterKeyError::Missing(file)) if sealed.is_some() => {
             return Err(StartError::MasterKeyLost(file).to_string());
         }
-        (None, Err(error)) => return Err(error.to_string()),
+        other => other.map_err(|error| error.to_string())?,
     };
     let secrets = SecretBox::new(&key, Random::default()).map_err(|error| error.to_string())?;
-    match sealed.map(|sealed| secrets.open(&secret_purpose(API_KEYS), &sealed)) {
-        Some(Err(_)) => Err(StartError::MasterKeyWrong.to_string()),
-        _ => Ok(secrets),
-    }
+    let opened = secrets
+        .learn(&rows)
+        .and_then(|()| sealed.map_or(Ok(()), |sealed| secrets.open(&secret_purpose(API_KEYS), &sealed).map(drop)));
+    opened.map_err(|_| StartError::MasterKeyWrong.to_string())?;
+    let (here, current) = (fingerprint(&key), secrets.seals_under());
+    let detail = match rows.iter().find(|row| row.successor.is_some()) {
+        None => format!("{here} belongs to the database"),
+        Some(_) if here == current => format!(
+            "{here} belongs to the database; the one before it is still read: `jeton master-key finish` once all servers have this one"
+        ),
+        Some(_) => format!("{here} is still read; `jeton master-key install` puts {current} in its place"),
+    };
+    Ok((secrets, detail))
 }
 
 /// A clock that is behind what it said before makes tokens that are not valid yet, or never end.

@@ -13,6 +13,7 @@ use crate::app::{App, Migrate, StartError};
 use crate::config::{self, Config, ConfigError, DatabaseUrl};
 use crate::db::DbError;
 use crate::domain::Refusal;
+use crate::manage::master_keys::MasterKeyChangeError;
 use crate::profile::ProfileError;
 use crate::telemetry::{self, COMMIT, TelemetryError, VERSION};
 
@@ -24,6 +25,7 @@ mod configuration;
 mod database;
 mod doctor;
 mod key_group;
+mod master_key;
 mod output;
 mod profile;
 mod serve;
@@ -79,6 +81,9 @@ enum Command {
     /// The keys that sign tokens
     #[command(subcommand, arg_required_else_help = false)]
     SigningKey(signing_key::Command),
+    /// The key that everything secret in the database is encrypted under
+    #[command(subcommand, arg_required_else_help = false)]
+    MasterKey(master_key::Command),
     /// What happened, and whether that is still what was written
     #[command(subcommand, arg_required_else_help = false)]
     Audit(audit::Command),
@@ -130,6 +135,7 @@ fn execute(cli: Cli) -> Result<ExitCode, CliError> {
             Command::ApiKey(command) => api_key::run(&*open(config?).await?, command, output).await,
             Command::KeyGroup(command) => key_group::run(&*open(config?).await?, command, output).await,
             Command::SigningKey(command) => signing_key::run(&*open(config?).await?, &command, output).await,
+            Command::MasterKey(command) => master_key::run(&*open(config?).await?, &command, output).await,
             Command::Config(command) => configuration::run(&config?, &command, output),
             Command::Openapi | Command::Profile(_) => Ok(()),
         }?;
@@ -165,6 +171,8 @@ enum CliError {
     Start(#[from] StartError),
     #[error(transparent)]
     Database(#[from] DbError),
+    #[error(transparent)]
+    MasterKey(#[from] MasterKeyChangeError),
     #[error("{refusal}{}", how_to_mend(refusal))]
     Refused {
         #[from]

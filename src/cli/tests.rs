@@ -34,6 +34,10 @@ fn every_command_of_the_contract_is_understood() {
         "jeton signing-key list",
         "jeton signing-key rotate --emergency --json",
         "jeton signing-key revoke -KID_",
+        "jeton master-key status --json",
+        "jeton master-key rotate --new-key FILE",
+        "jeton master-key install",
+        "jeton master-key finish --force",
         "jeton config print",
         "jeton openapi",
     ] {

@@ -4,6 +4,7 @@ use diesel::prelude::*;
 
 use super::DbConnection;
 use super::schema::idempotency_records;
+use crate::domain::sealed::Sealed;
 use crate::domain::{TenantId, Timestamp};
 
 /// An answer that was given, encrypted.
@@ -13,6 +14,27 @@ pub struct Record {
     pub request_hash: Vec<u8>,
     /// What was answered.
     pub sealed_answer: Vec<u8>,
+    /// Until when it is given again.
+    pub expires_at: Timestamp,
+}
+
+/// An encrypted answer, and what it is kept under.
+#[derive(Queryable)]
+pub struct SealedAnswer {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// A hash of the client's key.
+    pub key_hash: Vec<u8>,
+    /// The answer.
+    pub sealed_answer: Vec<u8>,
+}
+
+/// An answer to be kept.
+pub struct NewRecord {
+    /// What the request was.
+    pub request_hash: Vec<u8>,
+    /// What is answered.
+    pub sealed_answer: Sealed,
     /// Until when it is given again.
     pub expires_at: Timestamp,
 }
@@ -35,7 +57,7 @@ pub fn insert(
     connection: &mut DbConnection,
     tenant: TenantId,
     key_hash: &[u8],
-    record: &Record,
+    record: &NewRecord,
     now: Timestamp,
 ) -> QueryResult<()> {
     diesel::insert_into(idempotency_records::table)
@@ -43,9 +65,30 @@ pub fn insert(
             idempotency_records::tenant_id.eq(tenant),
             idempotency_records::key_hash.eq(key_hash),
             idempotency_records::request_hash.eq(&record.request_hash),
-            idempotency_records::sealed_answer.eq(&record.sealed_answer),
+            idempotency_records::sealed_answer.eq(&record.sealed_answer.bytes),
+            idempotency_records::master_key.eq(&record.sealed_answer.master_key),
             idempotency_records::created_at.eq(now),
             idempotency_records::expires_at.eq(record.expires_at),
+        ))
+        .execute(connection)
+        .map(drop)
+}
+
+/// The answers that are not encrypted under this master key.
+pub fn list_sealed_otherwise(connection: &mut DbConnection, master_key: &str) -> QueryResult<Vec<SealedAnswer>> {
+    idempotency_records::table
+        .filter(idempotency_records::master_key.ne(master_key).or(idempotency_records::master_key.is_null()))
+        .select((idempotency_records::tenant_id, idempotency_records::key_hash, idempotency_records::sealed_answer))
+        .order((idempotency_records::tenant_id, idempotency_records::key_hash))
+        .load(connection)
+}
+
+/// Writes an answer that was encrypted anew.
+pub fn reseal(connection: &mut DbConnection, tenant: TenantId, key_hash: &[u8], sealed: &Sealed) -> QueryResult<()> {
+    diesel::update(idempotency_records::table.find((tenant, key_hash)))
+        .set((
+            idempotency_records::sealed_answer.eq(&sealed.bytes),
+            idempotency_records::master_key.eq(&sealed.master_key),
         ))
         .execute(connection)
         .map(drop)

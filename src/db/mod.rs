@@ -30,6 +30,7 @@ pub mod instances;
 pub mod key_groups;
 pub mod locks;
 pub mod login_failures;
+pub mod master_keys;
 pub mod memberships;
 pub mod migrations;
 pub mod notices;

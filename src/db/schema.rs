@@ -109,6 +109,7 @@ diesel::table! {
         sealed_answer -> Binary,
         created_at -> BigInt,
         expires_at -> BigInt,
+        master_key -> Nullable<Text>,
     }
 }
 
@@ -116,6 +117,8 @@ diesel::table! {
     instances (id) {
         id -> Binary,
         seen_at -> BigInt,
+        name -> Nullable<Text>,
+        master_key -> Nullable<Text>,
     }
 }
 
@@ -142,6 +145,15 @@ diesel::table! {
 }
 
 diesel::table! {
+    master_keys (id) {
+        id -> Text,
+        created_at -> BigInt,
+        successor -> Nullable<Text>,
+        sealed_other -> Nullable<Binary>,
+    }
+}
+
+diesel::table! {
     memberships (tenant_id, user_id) {
         tenant_id -> Binary,
         user_id -> Binary,
@@ -155,6 +167,7 @@ diesel::table! {
         name -> Text,
         sealed_value -> Binary,
         created_at -> BigInt,
+        master_key -> Nullable<Text>,
     }
 }
 
@@ -198,6 +211,7 @@ diesel::table! {
         retires_at -> Nullable<BigInt>,
         cache_seconds -> BigInt,
         token_seconds -> BigInt,
+        master_key -> Nullable<Text>,
     }
 }
 
@@ -236,12 +250,15 @@ diesel::joinable!(api_key_scope_usage -> api_keys (api_key_id));
 diesel::joinable!(api_key_usage -> api_keys (api_key_id));
 diesel::joinable!(api_keys -> tenants (tenant_id));
 diesel::joinable!(app_identifiers -> tenants (tenant_id));
+diesel::joinable!(idempotency_records -> master_keys (master_key));
 diesel::joinable!(idempotency_records -> tenants (tenant_id));
 diesel::joinable!(key_groups -> tenants (tenant_id));
 diesel::joinable!(memberships -> tenants (tenant_id));
 diesel::joinable!(memberships -> users (user_id));
+diesel::joinable!(secrets -> master_keys (master_key));
 diesel::joinable!(sessions -> tenants (tenant_id));
 diesel::joinable!(sessions -> users (user_id));
+diesel::joinable!(signing_keys -> master_keys (master_key));
 
 diesel::allow_tables_to_appear_in_same_query!(
     api_key_scope_usage,
@@ -256,6 +273,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     instances,
     key_groups,
     login_failures,
+    master_keys,
     memberships,
     secrets,
     sessions,

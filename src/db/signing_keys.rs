@@ -7,6 +7,7 @@ use diesel::prelude::*;
 use super::DbConnection;
 use super::schema::{signing_algorithms, signing_keys};
 use crate::domain::Algorithm;
+use crate::domain::sealed::Sealed;
 use crate::domain::signing_key::{KeyState, SigningKeyInfo};
 
 columns! {
@@ -28,8 +29,25 @@ pub struct SigningKeyRow {
     pub sealed_private: Vec<u8>,
 }
 
+/// A new signing key, to be stored.
+pub struct NewSigningKey {
+    /// All but the key itself.
+    pub info: SigningKeyInfo,
+    /// The public half, a JWK (RFC 7517).
+    pub public_jwk: String,
+    /// The private half (PKCS #8), encrypted.
+    pub sealed_private: Sealed,
+}
+
+#[cfg(test)]
+impl From<NewSigningKey> for SigningKeyRow {
+    fn from(key: NewSigningKey) -> Self {
+        Self { info: key.info, public_jwk: key.public_jwk, sealed_private: key.sealed_private.bytes }
+    }
+}
+
 /// Adds a key. A second active or pending one of the same algorithm is a unique violation.
-pub fn insert(connection: &mut DbConnection, key: &SigningKeyRow) -> QueryResult<()> {
+pub fn insert(connection: &mut DbConnection, key: &NewSigningKey) -> QueryResult<()> {
     let info = &key.info;
     diesel::insert_into(signing_keys::table)
         .values((
@@ -37,7 +55,8 @@ pub fn insert(connection: &mut DbConnection, key: &SigningKeyRow) -> QueryResult
             signing_keys::algorithm.eq(info.algorithm),
             signing_keys::state.eq(info.state),
             signing_keys::public_jwk.eq(&key.public_jwk),
-            signing_keys::sealed_private.eq(&key.sealed_private),
+            signing_keys::sealed_private.eq(&key.sealed_private.bytes),
+            signing_keys::master_key.eq(&key.sealed_private.master_key),
             signing_keys::created_at.eq(info.created_at),
             signing_keys::published_at.eq(info.published_at),
             signing_keys::signs_at.eq(info.signs_at),
@@ -73,6 +92,23 @@ pub fn list(connection: &mut DbConnection) -> QueryResult<Vec<SigningKeyRow>> {
         .select((INFO, signing_keys::public_jwk, signing_keys::sealed_private))
         .order((signing_keys::created_at.asc(), signing_keys::kid.asc()))
         .load(connection)
+}
+
+/// The keys whose private half is not encrypted under this master key.
+pub fn list_sealed_otherwise(connection: &mut DbConnection, master_key: &str) -> QueryResult<Vec<(String, Vec<u8>)>> {
+    signing_keys::table
+        .filter(signing_keys::master_key.ne(master_key).or(signing_keys::master_key.is_null()))
+        .select((signing_keys::kid, signing_keys::sealed_private))
+        .order(signing_keys::kid)
+        .load(connection)
+}
+
+/// Writes a private half that was encrypted anew.
+pub fn reseal(connection: &mut DbConnection, kid: &str, sealed: &Sealed) -> QueryResult<()> {
+    diesel::update(signing_keys::table.find(kid))
+        .set((signing_keys::sealed_private.eq(&sealed.bytes), signing_keys::master_key.eq(&sealed.master_key)))
+        .execute(connection)
+        .map(drop)
 }
 
 /// All keys, oldest first, without their private halves.

@@ -25,6 +25,7 @@ pub mod refresh_token;
 pub mod refusal;
 pub mod rotation;
 pub mod scope;
+pub mod sealed;
 pub mod session;
 pub mod signing_key;
 pub mod status_list;

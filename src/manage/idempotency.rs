@@ -8,8 +8,8 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::app::App;
-use crate::db::DbConnection;
-use crate::db::idempotency::{self, Record};
+use crate::db::idempotency::{self, NewRecord, Record};
+use crate::db::{DbConnection, DbError};
 use crate::domain::actor::Who;
 use crate::domain::{Refusal, TenantId, Timestamp};
 
@@ -32,7 +32,7 @@ pub struct InvalidIdempotencyKey;
 pub struct Keep {
     tenant: TenantId,
     key_hash: Hash,
-    record: Record,
+    record: NewRecord,
     now: Timestamp,
 }
 
@@ -72,7 +72,7 @@ impl Keep {
         Ok(Self {
             tenant,
             key_hash: key.hash(by),
-            record: Record { request_hash, sealed_answer, expires_at: now.plus(KEPT_FOR) },
+            record: NewRecord { request_hash, sealed_answer, expires_at: now.plus(KEPT_FOR) },
             now,
         })
     }
@@ -88,8 +88,14 @@ impl Keep {
             }
             idempotency::delete(connection, self.tenant, &self.key_hash)?;
         }
-        idempotency::insert(connection, self.tenant, &self.key_hash, &self.record, self.now)?;
-        Ok(None)
+        match idempotency::insert(connection, self.tenant, &self.key_hash, &self.record, self.now)
+            .map_err(DbError::from)
+        {
+            Ok(()) => Ok(None),
+            // The tenant is held. So it is the master key that is out of use: this server has yet to learn of another one.
+            Err(DbError::Gone) => Err(Refusal::Unavailable),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
@@ -124,15 +130,19 @@ fn earlier_answer(earlier: Record, request_hash: &Hash, now: Timestamp) -> Resul
     }
 }
 
-/// Decrypts an answer that was kept.
-pub(super) fn open(app: &App, tenant: TenantId, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+/// Decrypts an answer that was kept; under a new master key too, of which this server has not heard yet.
+pub(super) async fn open(app: &App, tenant: TenantId, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+    if let Ok(answer) = app.secrets.open(&purpose(tenant), sealed) {
+        return Ok(answer);
+    }
+    app.learn_master_keys().await?;
     app.secrets.open(&purpose(tenant), sealed).map_err(|error| {
         tracing::error!(%error, "an idempotency record");
         Refusal::Internal
     })
 }
 
-fn purpose(tenant: TenantId) -> String {
+pub(super) fn purpose(tenant: TenantId) -> String {
     format!("idempotency/{tenant}")
 }
 

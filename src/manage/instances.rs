@@ -1,14 +1,20 @@
-//! The servers on one database count each other, so that each lets through its share of a rate limit (ADR 6).
+//! The servers on one database count each other, so that each lets through its share of a rate limit (ADR 6), and tell which
+//! master key they have (ADR 12).
 
+use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use serde::Serialize;
 
 use crate::app::App;
+use crate::db::instances::{self, Instance};
 use crate::db::notices::{self, Notice};
-use crate::db::{Db, DbConnection, DbError, instances};
+use crate::db::{Db, DbConnection, DbError};
 use crate::domain::{InstanceId, Timestamp};
+use crate::tokens::master_key_file;
+use crate::tokens::secret_box::fingerprint;
 
 /// How often the other servers are told that this one runs.
 pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(2);
@@ -20,15 +26,52 @@ const ALIVE: TimeDelta = TimeDelta::seconds(4 * HEARTBEAT_EVERY.as_secs().cast_s
 /// For how long one that was not seen is remembered.
 const REMEMBERED: TimeDelta = TimeDelta::minutes(1);
 
-/// Tells the other servers that this one runs, and counts them: at the start, and every few seconds from then on. Without
-/// rate limits nothing is written.
+/// A server that runs, as people see it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Server {
+    /// Which one.
+    pub id: InstanceId,
+    /// Its machine and address.
+    pub name: Option<String>,
+    /// When it was last seen.
+    pub seen_at: Timestamp,
+    /// The fingerprint of the master key that it would start with now; none where it cannot tell.
+    pub master_key: Option<String>,
+}
+
+impl From<Instance> for Server {
+    fn from(Instance { id, name, seen_at, master_key }: Instance) -> Self {
+        Self { id, name, seen_at, master_key }
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (seen at {})", self.name.as_deref().unwrap_or("a server without a name"), self.seen_at)
+    }
+}
+
+/// From when on a server that was not seen since counts as gone.
+#[must_use]
+pub fn remembered_since(now: Timestamp) -> Timestamp {
+    now.plus(-REMEMBERED)
+}
+
+/// Tells the other servers that this one runs, and counts them: at the start, and every few seconds from then on.
 ///
 /// # Errors
 /// The database does not answer; the limits stay shared as they are.
 pub async fn join(app: &App) -> Result<(), DbError> {
-    if app.limits_rates() {
-        app.limits.set_servers(heartbeat(&app.db, app.instance, app.now()).await?);
-    }
+    let keys = app.config.keys.clone();
+    // A file, so not here. It is read anew: one that was replaced is the one of the next start.
+    let key = tokio::task::spawn_blocking(move || master_key_file::configured(&keys).ok()).await.ok().flatten();
+    let server = Instance {
+        id: app.instance,
+        seen_at: app.now(),
+        name: Some(name(app)),
+        master_key: key.as_ref().map(fingerprint),
+    };
+    app.limits.set_servers(heartbeat(&app.db, server).await?);
     Ok(())
 }
 
@@ -38,24 +81,32 @@ pub async fn join(app: &App) -> Result<(), DbError> {
 /// The database does not answer; the others notice after a few seconds.
 pub async fn leave(app: &App) -> Result<(), DbError> {
     let id = app.instance;
-    if app.limits_rates() {
-        let leave = move |connection: &mut DbConnection| {
-            instances::delete(connection, id)?;
-            notices::tell(connection, Notice::Instances);
-            Ok::<_, DbError>(())
-        };
-        app.db.write(leave).await?;
-    }
-    Ok(())
+    let leave = move |connection: &mut DbConnection| {
+        instances::delete(connection, id)?;
+        notices::tell(connection, Notice::Instances);
+        Ok::<_, DbError>(())
+    };
+    app.db.write(leave).await
 }
 
-async fn heartbeat(db: &Db, id: InstanceId, now: Timestamp) -> Result<NonZeroU32, DbError> {
+/// Its machine, where that has a name, and its address.
+fn name(app: &App) -> String {
+    let bind = app.config.server.bind;
+    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match machine.trim() {
+        "" => bind.to_string(),
+        machine => format!("{machine} {bind}"),
+    }
+}
+
+async fn heartbeat(db: &Db, server: Instance) -> Result<NonZeroU32, DbError> {
+    let now = server.seen_at;
     let count = db
         .write(move |connection| {
-            if instances::note(connection, id, now)? {
+            if instances::note(connection, &server)? {
                 notices::tell(connection, Notice::Instances);
             }
-            instances::forget_unseen(connection, now.plus(-REMEMBERED))?;
+            instances::forget_unseen(connection, remembered_since(now))?;
             instances::count_seen(connection, now.plus(-ALIVE), now.plus(ALIVE)).map_err(DbError::from)
         })
         .await?;
@@ -76,7 +127,8 @@ mod tests {
         let [one, two] = [1, 2].map(|number| InstanceId::from(uuid::Uuid::from_u128(number)));
         let seen = async |id, seconds| {
             let now = Timestamp(1_800_000_000_000_000).plus(TimeDelta::seconds(seconds));
-            heartbeat(&db, id, now).await.unwrap().get()
+            let server = Instance { id, seen_at: now, name: None, master_key: None };
+            heartbeat(&db, server).await.unwrap().get()
         };
 
         assert_eq!(seen(one, 0).await, 1);

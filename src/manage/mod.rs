@@ -8,6 +8,7 @@ pub mod idempotency;
 pub mod instances;
 pub mod key_groups;
 pub mod login_guesses;
+pub mod master_keys;
 pub mod revocation;
 pub mod sessions;
 pub mod signing_keys;

@@ -11,8 +11,8 @@ use serde::Serialize;
 use crate::app::{App, StartError};
 use crate::db::locks::{self, Lock};
 use crate::db::notices::{self, Notice};
-use crate::db::signing_keys::SigningKeyRow;
-use crate::db::{DbConnection, DbError, audit, signing_keys};
+use crate::db::signing_keys::NewSigningKey;
+use crate::db::{DbConnection, DbError, audit, master_keys, signing_keys};
 use crate::domain::audit::AuditEvent;
 use crate::domain::rotation::{Change, KeyOutlook, RotationPolicy, find};
 use crate::domain::signing_key::{KeyState, SigningKeyInfo};
@@ -115,23 +115,24 @@ pub async fn revoke(app: &App, actor: &Actor, kid: &str) -> Result<Revocation, R
     Ok(Revocation { key, successor })
 }
 
-/// Reads the keys anew if they have changed. It is cheap, and done all the time, so that every server forgets a revoked key
-/// within a second.
+/// Reads the keys anew if they have changed, and learns of another master key. It is cheap, and done all the time, so that every
+/// server forgets a revoked key within a second.
 ///
 /// # Errors
 /// The database does not answer, or a key cannot be read.
 pub async fn reload(app: &App) -> Result<(), StartError> {
     let _turn = app.keyring.turn().await;
     let known = app.keyring.keys();
-    let rows = app
+    let (rows, master_keys) = app
         .db
         .read(move |connection| {
-            if known.are(&signing_keys::list_states(connection)?) {
-                return Ok(None);
-            }
-            signing_keys::list(connection).map(Some).map_err(DbError::from)
+            let changed = !known.are(&signing_keys::list_states(connection)?);
+            let rows = if changed { Some(signing_keys::list(connection)?) } else { None };
+            // After what they open: a key that came into use meanwhile is among them.
+            Ok::<_, DbError>((rows, master_keys::list(connection)?))
         })
         .await?;
+    app.secrets.learn(&master_keys).map_err(|_| StartError::MasterKeyWrong)?;
     if let Some(rows) = rows {
         return Ok(app.keyring.replace(&rows, &app.secrets)?);
     }
@@ -218,7 +219,7 @@ async fn repeatedly(
 
 /// What is written for a change: the key, and its line in the audit log.
 enum Write {
-    Insert(SigningKeyRow, AuditEvent),
+    Insert(NewSigningKey, AuditEvent),
     Advance(KeyState, SigningKeyInfo, Option<AuditEvent>),
 }
 
@@ -256,6 +257,8 @@ async fn carry_out(
     match done {
         Ok(()) => Ok(true),
         Err(DbError::Conflict) => Ok(false),
+        // The master key that the new key is sealed under went out of use.
+        Err(DbError::Gone) => Err(Refusal::Unavailable.into()),
         Err(error) => Err(error.into()),
     }
 }

@@ -206,9 +206,9 @@ mod tests {
     #[test]
     fn while_a_key_waits_the_one_that_it_takes_the_place_of_signs() {
         let secrets = SecretBox::new(&MasterKey::new([7; 32]), Random::default()).unwrap();
-        let row = |algorithm, second: i64, waits: bool| {
+        let row = |algorithm, second: i64, waits: bool| -> SigningKeyRow {
             let now = Timestamp(second * 1_000_000);
-            KeyPair::generate(algorithm).unwrap().into_row(&secrets, now, waits.then_some(now)).unwrap()
+            KeyPair::generate(algorithm).unwrap().into_row(&secrets, now, waits.then_some(now)).unwrap().into()
         };
         let [es256, eddsa] = [Algorithm::Es256, Algorithm::EdDsa];
         let signer = |keys: &Keys, wanted, default, in_use: &[Algorithm]| {

@@ -5,6 +5,7 @@ pub mod claims;
 pub mod issuer;
 pub mod keyring;
 pub mod mac;
+pub mod master_key_file;
 pub mod password_hasher;
 pub mod secret_box;
 mod signer;

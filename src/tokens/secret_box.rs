@@ -1,47 +1,37 @@
-//! The master key, and what is encrypted under it (AES-256-GCM).
+//! What is encrypted under the master key (AES-256-GCM), and how one master key is followed by another.
 
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::hmac;
+use data_encoding::HEXLOWER;
 use zeroize::Zeroizing;
 
 use crate::config::MasterKey;
+use crate::db::master_keys::MasterKeyRow;
 use crate::domain::Refusal;
+use crate::domain::sealed::Sealed;
 use crate::random::Random;
-
-/// The name of the master key's file in `keys.dir`.
-pub const MASTER_KEY_FILE: &str = "master.key";
 
 /// The layout of what is sealed: this byte, the nonce, the ciphertext with its tag.
 const VERSION: u8 = 1;
 
-/// Encrypts and decrypts under the master key.
+/// The bytes of a fingerprint: enough to tell keys apart.
+const FINGERPRINT: usize = 8;
+
+/// Encrypts and decrypts under the master key. While that is being replaced it knows both keys: it opens what either has
+/// sealed, and seals under the newer one.
 pub struct SecretBox {
-    key: LessSafeKey,
+    /// The last one seals. None is ever forgotten: what was read before a key went out of use is still to be opened.
+    keys: RwLock<Arc<Vec<Key>>>,
     random: Random,
 }
 
-/// Why there is no master key.
-#[derive(Debug, thiserror::Error)]
-pub enum MasterKeyError {
-    /// The text is not 32 bytes in base64.
-    #[error("{0} must hold 32 bytes in base64 (44 characters)")]
-    Malformed(String),
-    /// Others can read the file.
-    #[error("{0} can be read by others; run `chmod 600 {0}`")]
-    Exposed(String),
-    /// There is no file, and none is to be made.
-    #[error("there is no {0}; `jeton serve` makes it at the first start, or set JETON_MASTER_KEY")]
-    Missing(String),
-    /// The file cannot be read or made.
-    #[error("cannot use {0}: {1}")]
-    File(String, io::Error),
-    /// The system gave no randomness.
-    #[error("the system's random generator failed")]
-    Random,
+#[derive(Clone)]
+struct Key {
+    fingerprint: String,
+    master: MasterKey,
+    cipher: Arc<LessSafeKey>,
 }
 
 /// What was to be decrypted was not encrypted under this master key for this purpose, or was altered.
@@ -49,48 +39,16 @@ pub enum MasterKeyError {
 #[error("cannot decrypt; is this the master key that belongs to the database?")]
 pub struct CannotOpen;
 
-/// Reads `folder/master.key`.
-///
-/// # Errors
-/// See [`MasterKeyError`].
-pub fn read_master_key(folder: &Path) -> Result<MasterKey, MasterKeyError> {
-    let path = folder.join(MASTER_KEY_FILE);
-    let shown = path.display().to_string();
-    let failed = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => MasterKeyError::Missing(shown.clone()),
-        _ => MasterKeyError::File(shown.clone(), error),
-    };
-    let text = Zeroizing::new(fs::read_to_string(&path).map_err(failed)?);
-    let mode = fs::metadata(&path).map_err(failed)?.permissions().mode();
-    if mode & 0o077 != 0 {
-        return Err(MasterKeyError::Exposed(shown));
-    }
-    text.parse().map_err(|_| MasterKeyError::Malformed(shown))
+/// The name of a master key: a keyed hash, which tells nothing about the key.
+#[must_use]
+pub fn fingerprint(key: &MasterKey) -> String {
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes()), b"jeton master key fingerprint");
+    HEXLOWER.encode(tag.as_ref().get(..FINGERPRINT).unwrap_or_default())
 }
 
-/// Makes `folder/master.key`, unless another server makes it first.
-///
-/// The whole file is written under another name, synced, before it gets its own: servers that start together see one key.
-///
-/// # Errors
-/// See [`MasterKeyError`].
-pub fn make_master_key(folder: &Path, random: &Random) -> Result<(), MasterKeyError> {
-    let path = folder.join(MASTER_KEY_FILE);
-    let failed = |error| MasterKeyError::File(path.display().to_string(), error);
-    let key = MasterKey::new(random.bytes().map_err(|_| MasterKeyError::Random)?);
-    let unique = random.bytes::<8>().map_err(|_| MasterKeyError::Random)?;
-    let draft = folder.join(format!(".{MASTER_KEY_FILE}.{}", data_encoding::HEXLOWER.encode(&unique)));
-
-    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).map_err(failed)?;
-    let written = file.write_all(key.to_base64().as_bytes()).and_then(|()| file.sync_all());
-    // A hard link, unlike a rename, never replaces the key that another server made first.
-    let linked = written.and_then(|()| match fs::hard_link(&draft, &path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        other => other,
-    });
-    fs::remove_file(&draft).map_err(failed)?;
-    linked.and_then(|()| fs::File::open(folder)?.sync_all()).map_err(failed)
+/// What another master key is sealed for: it opens in the row of this one only.
+fn purpose(fingerprint: &str) -> String {
+    format!("master-key/{fingerprint}")
 }
 
 impl SecretBox {
@@ -99,63 +57,169 @@ impl SecretBox {
     /// # Errors
     /// [`Refusal::Internal`]: never, for a key of the right length.
     pub fn new(key: &MasterKey, random: Random) -> Result<Self, Refusal> {
-        let key = UnboundKey::new(&AES_256_GCM, key.as_bytes()).map_err(|_| Refusal::Internal)?;
-        Ok(Self { key: LessSafeKey::new(key), random })
+        Ok(Self { keys: RwLock::new(Arc::new(vec![Key::new(key)?])), random })
+    }
+
+    /// A box that knows the same keys, and seals under a new one.
+    ///
+    /// # Errors
+    /// As [`SecretBox::new`].
+    pub fn followed_by(&self, next: &MasterKey) -> Result<Self, Refusal> {
+        let keys = self.keys().iter().cloned().chain([Key::new(next)?]).collect();
+        Ok(Self { keys: RwLock::new(Arc::new(keys)), random: self.random.clone() })
+    }
+
+    /// The fingerprint of the key that seals.
+    #[must_use]
+    pub fn seals_under(&self) -> String {
+        self.keys().last().map(|key| key.fingerprint.clone()).unwrap_or_default()
+    }
+
+    /// The key that seals, for whoever puts it into a file.
+    #[must_use]
+    pub fn master_key(&self) -> Option<MasterKey> {
+        self.keys().last().map(|key| key.master.clone())
+    }
+
+    /// Learns from the table of master keys which one is in use, and what it is, where this box knows the one before or
+    /// after it.
+    ///
+    /// # Errors
+    /// [`CannotOpen`]: the keys of this box are not in use any more; or somebody has altered the table.
+    pub fn learn(&self, rows: &[MasterKeyRow]) -> Result<(), CannotOpen> {
+        let Some(current) = rows.iter().find(|row| row.successor.is_none()) else { return Ok(()) };
+        let known = self.keys();
+        let holds = |keys: &[Key], fingerprint: &str| keys.iter().any(|key| key.fingerprint == fingerprint);
+        if known.last().is_some_and(|key| key.fingerprint == current.id)
+            && rows.iter().all(|row| holds(&known, &row.id))
+        {
+            return Ok(());
+        }
+        let mut keys = Vec::clone(&known);
+        for row in rows.iter().filter(|row| holds(&known, &row.id)) {
+            let Some(sealed) = &row.sealed_other else { continue };
+            let other = self.open(&purpose(&row.id), sealed)?;
+            let other = MasterKey::new(other.as_slice().try_into().map_err(|_| CannotOpen)?);
+            if !holds(&keys, &fingerprint(&other)) {
+                keys.push(Key::new(&other).map_err(|_| CannotOpen)?);
+            }
+        }
+        let position = keys.iter().position(|key| key.fingerprint == current.id).ok_or(CannotOpen)?;
+        let current = keys.remove(position);
+        keys.push(current);
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+        Ok(())
+    }
+
+    /// Encrypts another master key under the one that seals, for its row.
+    ///
+    /// # Errors
+    /// [`Refusal::Internal`] without randomness.
+    pub fn seal_other(&self, other: &MasterKey) -> Result<Sealed, Refusal> {
+        self.seal(&purpose(&self.seals_under()), other.as_bytes())
     }
 
     /// Encrypts `secret` for `purpose`: only the same purpose opens it, so that rows cannot be swapped.
     ///
     /// # Errors
     /// [`Refusal::Internal`] without randomness.
-    pub fn seal(&self, purpose: &str, secret: &[u8]) -> Result<Vec<u8>, Refusal> {
+    pub fn seal(&self, purpose: &str, secret: &[u8]) -> Result<Sealed, Refusal> {
+        let keys = self.keys();
+        let key = keys.last().ok_or(Refusal::Internal)?;
         let nonce = self.random.bytes::<NONCE_LEN>()?;
         let mut sealed = secret.to_vec();
-        self.key
+        key.cipher
             .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(purpose), &mut sealed)
             .map_err(|_| Refusal::Internal)?;
-        Ok([&[VERSION], nonce.as_slice(), &sealed].concat())
+        let bytes = [&[VERSION], nonce.as_slice(), &sealed].concat();
+        Ok(Sealed { master_key: key.fingerprint.clone(), bytes })
     }
 
-    /// Decrypts what was sealed for `purpose`.
+    /// Decrypts what was sealed for `purpose`, under any of the keys.
     ///
     /// # Errors
     /// [`CannotOpen`].
     pub fn open(&self, purpose: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, CannotOpen> {
-        let (version, rest) = sealed.split_first().ok_or(CannotOpen)?;
+        let (&VERSION, rest) = sealed.split_first().ok_or(CannotOpen)? else { return Err(CannotOpen) };
         let (nonce, ciphertext) = rest.split_first_chunk::<NONCE_LEN>().ok_or(CannotOpen)?;
-        if *version != VERSION {
-            return Err(CannotOpen);
-        }
+        self.keys().iter().rev().find_map(|key| key.open(purpose, *nonce, ciphertext)).ok_or(CannotOpen)
+    }
+
+    fn keys(&self) -> Arc<Vec<Key>> {
+        // A poisoned lock still holds whole keys: they are only ever replaced at once.
+        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Key {
+    fn new(master: &MasterKey) -> Result<Self, Refusal> {
+        let key = UnboundKey::new(&AES_256_GCM, master.as_bytes()).map_err(|_| Refusal::Internal)?;
+        let cipher = Arc::new(LessSafeKey::new(key));
+        Ok(Self { fingerprint: fingerprint(master), master: master.clone(), cipher })
+    }
+
+    fn open(&self, purpose: &str, nonce: [u8; NONCE_LEN], ciphertext: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let mut opened = Zeroizing::new(ciphertext.to_vec());
-        let length = self
-            .key
-            .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(purpose), &mut opened)
-            .map_err(|_| CannotOpen)?
-            .len();
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        let length = self.cipher.open_in_place(nonce, Aad::from(purpose), &mut opened).ok()?.len();
         opened.truncate(length);
-        Ok(opened)
+        Some(opened)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Timestamp;
 
-    fn secret_box() -> SecretBox {
-        let key = MasterKey::new([7; 32]);
-        SecretBox::new(&key, Random::default()).unwrap()
+    fn secret_box(byte: u8) -> SecretBox {
+        SecretBox::new(&MasterKey::new([byte; 32]), Random::default()).unwrap()
     }
 
     #[test]
     fn what_is_sealed_opens_for_its_purpose_only() {
-        let sealed = secret_box().seal("a", b"secret").unwrap();
-        assert_eq!(secret_box().open("a", &sealed).unwrap().as_slice(), b"secret");
-        assert!(secret_box().open("b", &sealed).is_err());
+        let sealed = secret_box(7).seal("a", b"secret").unwrap().bytes;
+        assert_eq!(secret_box(7).open("a", &sealed).unwrap().as_slice(), b"secret");
+        assert!(secret_box(7).open("b", &sealed).is_err());
+        assert!(secret_box(8).open("a", &sealed).is_err());
         for length in 0..sealed.len() {
-            assert!(secret_box().open("a", &sealed[..length]).is_err());
+            assert!(secret_box(7).open("a", &sealed[..length]).is_err());
         }
         let mut altered = sealed;
         altered[20] ^= 1;
-        assert!(secret_box().open("a", &altered).is_err());
+        assert!(secret_box(7).open("a", &altered).is_err());
+    }
+
+    #[test]
+    fn while_a_key_is_replaced_whoever_has_one_of_the_two_has_both() {
+        let [old, new] = [1, 2].map(|byte| MasterKey::new([byte; 32]));
+        let before = secret_box(1);
+        let after = before.followed_by(&new).unwrap();
+        let row = |id: &SecretBox, successor: Option<&SecretBox>, other: Option<Sealed>| MasterKeyRow {
+            id: id.seals_under(),
+            created_at: Timestamp(0),
+            successor: successor.map(SecretBox::seals_under),
+            sealed_other: other.map(|sealed| sealed.bytes),
+        };
+        let rows = [
+            row(&before, Some(&after), Some(before.seal_other(&new).unwrap())),
+            row(&after, None, Some(after.seal_other(&old).unwrap())),
+        ];
+        let (had_old, had_new) = (secret_box(1), secret_box(2));
+        for secrets in [&had_old, &had_new] {
+            secrets.learn(&rows).unwrap();
+            assert_eq!(secrets.seals_under(), fingerprint(&new));
+            for sealed in [secret_box(1).seal("a", b"x").unwrap(), secret_box(2).seal("a", b"x").unwrap()] {
+                assert_eq!(secrets.open("a", &sealed.bytes).unwrap().as_slice(), b"x");
+            }
+        }
+        let finished = [row(&after, None, None)];
+        assert!(secret_box(1).learn(&finished).is_err(), "the old one is out of use");
+        had_old.learn(&finished).unwrap();
+        secret_box(2).learn(&finished).unwrap();
+        assert!(secret_box(3).learn(&rows).is_err());
+
+        let swapped = [row(&before, Some(&after), Some(after.seal_other(&old).unwrap())), row(&after, None, None)];
+        assert!(secret_box(1).learn(&swapped).is_err(), "each opens in its own row only");
     }
 }

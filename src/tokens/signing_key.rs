@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use super::secret_box::SecretBox;
 use super::signer::TokenSigner;
-use crate::db::signing_keys::SigningKeyRow;
+use crate::db::signing_keys::{NewSigningKey, SigningKeyRow};
 use crate::domain::signing_key::{KeyState, SigningKeyInfo};
 use crate::domain::{Algorithm, Refusal, Timestamp};
 
@@ -89,9 +89,9 @@ impl KeyPair {
         secrets: &SecretBox,
         now: Timestamp,
         signs_at: Option<Timestamp>,
-    ) -> Result<SigningKeyRow, SigningKeyError> {
+    ) -> Result<NewSigningKey, SigningKeyError> {
         let sealed_private = secrets.seal(&purpose(&self.kid), self.pem.as_bytes());
-        Ok(SigningKeyRow {
+        Ok(NewSigningKey {
             info: SigningKeyInfo {
                 kid: self.kid,
                 algorithm: self.algorithm,
@@ -156,7 +156,7 @@ impl SigningKey {
 }
 
 /// What the private half is sealed for: it opens in its own row only.
-fn purpose(kid: &str) -> String {
+pub(crate) fn purpose(kid: &str) -> String {
     format!("signing-key/{kid}")
 }
 
@@ -212,7 +212,9 @@ mod tests {
     fn a_key_of_each_algorithm_is_read_back_under_its_master_key_only() {
         let secrets = |byte| SecretBox::new(&MasterKey::new([byte; 32]), Random::default()).unwrap();
         for algorithm in Algorithm::ALL {
-            let make = || KeyPair::generate(algorithm).unwrap().into_row(&secrets(1), Timestamp(0), None).unwrap();
+            let make = || -> SigningKeyRow {
+                KeyPair::generate(algorithm).unwrap().into_row(&secrets(1), Timestamp(0), None).unwrap().into()
+            };
             let mut row = make();
             assert!(!row.public_jwk.contains("\"d\""), "no private member");
             let key = SigningKey::read(&row, &secrets(1)).unwrap();

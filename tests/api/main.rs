@@ -26,6 +26,7 @@ mod hostile_tokens;
 mod introspect;
 mod login;
 mod management;
+mod master_keys;
 mod metadata;
 mod notices;
 mod oauth;

@@ -107,7 +107,7 @@ impl Draft {
             })
             .await?;
         match earlier {
-            Some(sealed) => open_answer(app, id, &sealed),
+            Some(sealed) => open_answer(app, id, &sealed).await,
             None => Ok(CreatedApiKey { key, secret, replayed: false }),
         }
     }
@@ -141,11 +141,14 @@ pub(super) async fn earlier_answer(
 ) -> Result<Option<CreatedApiKey>, Refusal> {
     let Some(given) = given else { return Ok(None) };
     let sealed = idempotency::earlier(app, tenant, given, by.who, request).await?;
-    sealed.map(|sealed| open_answer(app, tenant, &sealed)).transpose()
+    match sealed {
+        Some(sealed) => open_answer(app, tenant, &sealed).await.map(Some),
+        None => Ok(None),
+    }
 }
 
-fn open_answer(app: &App, tenant: TenantId, sealed: &[u8]) -> Result<CreatedApiKey, Refusal> {
-    let opened = idempotency::open(app, tenant, sealed)?;
+async fn open_answer(app: &App, tenant: TenantId, sealed: &[u8]) -> Result<CreatedApiKey, Refusal> {
+    let opened = idempotency::open(app, tenant, sealed).await?;
     let Answer { key, secret } = serde_json::from_slice(&opened).map_err(|_| Refusal::Internal)?;
     let secret = ApiKeySecret::written(secret.into_owned());
     Ok(CreatedApiKey { key: key.into_owned(), secret, replayed: true })

@@ -16,7 +16,7 @@ mod wire;
 
 pub use answer::Answer;
 pub use cast::{ApiKey, Session, Tenant, User};
-pub use cli::{Run, run};
+pub use cli::{Run, command, run};
 pub use client::{Client, Request};
 pub use database::Database;
 pub use jeton::Jeton;

@@ -43,6 +43,20 @@ impl Jeton {
         rows.expect("the audit log can be read")
     }
 
+    /// What a query with one column of text, `value`, finds.
+    pub fn query(&self, query: &str) -> Vec<String> {
+        #[derive(QueryableByName)]
+        struct Row {
+            #[diesel(sql_type = Text)]
+            value: String,
+        }
+        let rows: Result<Vec<Row>, _> = match self.database() {
+            Database::Sqlite => sql_query(query).load(&mut self.sqlite()),
+            Database::Postgres { .. } => sql_query(query).load(&mut self.postgres()),
+        };
+        rows.expect(query).into_iter().map(|row| row.value).collect()
+    }
+
     /// How many rows of the audit log say this somewhere in what was done and how it ended.
     pub fn audited(&self, word: &str) -> usize {
         let says = |row: &AuditRow| {
