@@ -19,6 +19,7 @@ mod configuration;
 mod cookies;
 mod durability;
 mod exchange;
+mod exhaustion;
 mod faults;
 mod forward_auth;
 mod harness;

@@ -60,6 +60,15 @@ pub fn command(directory: &Path, environment: impl IntoIterator<Item = (String, 
     command
 }
 
+/// The server as the last word of a shell's script, which limits it first.
+pub fn limited(directory: &Path, environment: impl IntoIterator<Item = (String, String)>, limits: &str) -> Command {
+    let server = command(directory, environment);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("{limits}; exec \"$0\" serve")]).arg(server.get_program()).current_dir(directory);
+    shell.env_clear().envs(server.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    shell
+}
+
 /// Runs one command to its end.
 pub fn run<A: AsRef<OsStr>>(
     directory: &Path,

@@ -113,6 +113,19 @@ impl Jeton {
         self
     }
 
+    /// Starts the server behind a shell's words that limit it.
+    #[track_caller]
+    pub fn start_under(&self, limits: &str) -> &Self {
+        let mut server = self.0.server.lock().expect("no start panics");
+        assert!(server.is_none(), "it runs without limits already");
+        let started = Server::start_under(self.folder(), self.environment(), limits);
+        let started = started.unwrap_or_else(|log| panic!("the server starts; it said:\n{log}"));
+        self.0.client.moved(&started.address);
+        *server = Some(started);
+        drop(server);
+        self
+    }
+
     /// Starts a second server on the same database, with the same keys.
     #[track_caller]
     pub fn second(&self) -> (Server, Client) {

@@ -48,7 +48,20 @@ impl Server {
     ) -> Result<Self, String> {
         let has_metrics = !environment.iter().any(|(name, value)| name == METRICS && value.is_empty());
         let mut command = cli::command(directory, environment);
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args(arguments);
+        Self::spawn(command, has_metrics)
+    }
+
+    /// Starts a server behind a shell's words that limit it, `ulimit -n 64`.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn start_under(directory: &Path, environment: Vec<(String, String)>, limits: &str) -> Result<Self, String> {
+        Self::spawn(cli::limited(directory, environment, limits), true)
+    }
+
+    fn spawn(mut command: Command, has_metrics: bool) -> Result<Self, String> {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = command.spawn().expect("the binary runs");
 
         let log = Arc::new(Mutex::new(Vec::new()));
@@ -69,6 +82,11 @@ impl Server {
             }
         }
         Ok(server)
+    }
+
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// All lines that it has logged so far.
