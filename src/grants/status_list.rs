@@ -19,8 +19,7 @@ const PATIENCE: Duration = Duration::from_millis(2_500);
 /// # Errors
 /// [`Refusal::NotFound`] for a list that no token points to; [`Refusal::Unavailable`].
 pub async fn current(app: &App, number: ListNumber) -> Result<Arc<StatusListToken>, Refusal> {
-    let current = tokio::time::timeout(PATIENCE, signed(app, number)).await.unwrap_or(Err(Refusal::Unavailable));
-    match current {
+    match in_time(signed(app, number)).await {
         Err(refusal) if refusal.is_fault_of_ours() => {
             app.status_lists.signed(number).filter(|last| last.lives(app.now())).ok_or(refusal)
         }
@@ -33,8 +32,12 @@ pub async fn current(app: &App, number: ListNumber) -> Result<Arc<StatusListToke
 /// # Errors
 /// [`Refusal::Unavailable`].
 pub async fn all(app: &App) -> Result<Vec<String>, Refusal> {
-    let (found, _turn) = app.status_lists.read(async || read(app).await).await?;
+    let (found, _turn) = in_time(app.status_lists.read(async || read(app).await)).await?;
     Ok(ListNumber::before(found.next).map(|number| number.uri(base(app))).collect())
+}
+
+async fn in_time<T>(work: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+    tokio::time::timeout(PATIENCE, work).await.unwrap_or(Err(Refusal::Unavailable))
 }
 
 async fn signed(app: &App, number: ListNumber) -> Result<Arc<StatusListToken>, Refusal> {

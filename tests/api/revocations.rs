@@ -366,8 +366,10 @@ fn the_last_list_is_served_until_its_end_while_the_database_is_down() {
         assert_eq!(answer.expect_status(200).body, last.body);
     }
     jeton.advance(Duration::from_secs(11));
-    let over = jeton.get(LIST).send().expect_problem(503, "unavailable");
-    assert!(over.header("retry-after").is_some());
+    for path in [LIST, "/.well-known/status-lists"] {
+        let over = jeton.get(path).send().expect_problem(503, "unavailable");
+        assert!(over.header("retry-after").is_some());
+    }
 
     cluster.run(&format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true"));
     let deadline = Instant::now() + Duration::from_secs(10);
