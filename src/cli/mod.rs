@@ -31,6 +31,7 @@ mod profile;
 mod serve;
 mod signing_key;
 mod tenant;
+mod trusted_issuer;
 mod user;
 
 static LONG_VERSION: LazyLock<String> = LazyLock::new(|| format!("{VERSION} ({COMMIT})"));
@@ -75,6 +76,9 @@ enum Command {
     /// Sets of API keys with the same rights
     #[command(subcommand, arg_required_else_help = false)]
     KeyGroup(key_group::Command),
+    /// Whose workloads are let in without an API key
+    #[command(subcommand, arg_required_else_help = false)]
+    TrustedIssuer(trusted_issuer::Command),
     /// How a product's API authentication behaves
     #[command(subcommand, arg_required_else_help = false)]
     Profile(profile::Command),
@@ -134,6 +138,7 @@ fn execute(cli: Cli) -> Result<ExitCode, CliError> {
             Command::User(command) => user::run(&*open(config?).await?, command, output).await,
             Command::ApiKey(command) => api_key::run(&*open(config?).await?, command, output).await,
             Command::KeyGroup(command) => key_group::run(&*open(config?).await?, command, output).await,
+            Command::TrustedIssuer(command) => trusted_issuer::run(&*open(config?).await?, command, output).await,
             Command::SigningKey(command) => signing_key::run(&*open(config?).await?, &command, output).await,
             Command::MasterKey(command) => master_key::run(&*open(config?).await?, &command, output).await,
             Command::Config(command) => configuration::run(&config?, &command, output),

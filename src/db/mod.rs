@@ -40,6 +40,7 @@ pub mod sessions;
 pub mod signing_keys;
 pub mod statuses;
 pub mod tenants;
+pub mod trusted_issuers;
 mod types;
 pub mod usage;
 pub mod users;

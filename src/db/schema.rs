@@ -234,6 +234,21 @@ diesel::table! {
 }
 
 diesel::table! {
+    trusted_issuers (id) {
+        id -> Binary,
+        tenant_id -> Binary,
+        name -> Text,
+        issuer -> Text,
+        audience -> Text,
+        conditions -> Text,
+        scopes -> Text,
+        created_at -> BigInt,
+        created_by -> Text,
+        last_used_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
     users (id) {
         id -> Binary,
         email -> Text,
@@ -259,6 +274,7 @@ diesel::joinable!(secrets -> master_keys (master_key));
 diesel::joinable!(sessions -> tenants (tenant_id));
 diesel::joinable!(sessions -> users (user_id));
 diesel::joinable!(signing_keys -> master_keys (master_key));
+diesel::joinable!(trusted_issuers -> tenants (tenant_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
     api_key_scope_usage,
@@ -281,5 +297,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     signing_keys,
     status_counter,
     tenants,
+    trusted_issuers,
     users,
 );

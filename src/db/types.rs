@@ -10,13 +10,15 @@ use diesel::sql_types::{BigInt, Binary, Text};
 use uuid::Uuid;
 
 use crate::domain::audit_chain::Link;
+use crate::domain::claim_conditions::ClaimConditions;
 use crate::domain::constraints::Constraints;
 use crate::domain::ip_allow_list::IpAllowList;
+use crate::domain::issuer_url::IssuerUrl;
 use crate::domain::signing_key::KeyState;
 use crate::domain::status_list::StatusIndex;
 use crate::domain::{
     AccessTypeName, Algorithm, ApiKeyId, AppIdentifierId, AuditChainId, AuditEventId, Day, Email, InstanceId,
-    KeyGroupId, Name, Role, Scopes, SessionId, TenantId, Timestamp, UserId,
+    KeyGroupId, Name, Role, Scopes, SessionId, TenantId, Timestamp, TrustedIssuerId, UserId,
 };
 
 /// Ids are stored as the 16 bytes of their UUID.
@@ -97,10 +99,11 @@ stored_as_uuid!(
     KeyGroupId,
     SessionId,
     TenantId,
+    TrustedIssuerId,
     UserId
 );
 stored_as_number!(Day, StatusIndex, Timestamp);
-stored_as_text!(|text: String| parsed(&text); AccessTypeName, Algorithm, Email, IpAllowList, KeyState, Name, Role);
+stored_as_text!(|text: String| parsed(&text); AccessTypeName, Algorithm, ClaimConditions, Email, IpAllowList, IssuerUrl, KeyState, Name, Role);
 // Checked before they were stored, and too long to be checked again for every request.
 stored_as_text!(|text| Ok(Constraints::stored(text)); Constraints);
 stored_as_text!(|text| Ok(Scopes::stored(text)); Scopes);

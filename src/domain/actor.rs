@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::refusal::Holder;
 use super::scope::Lacking;
-use super::{ApiKeyId, Refusal, Scopes, UserId};
+use super::{ApiKeyId, Refusal, Scopes, TrustedIssuerId, UserId};
 
 /// Who acts, and from where.
 #[derive(Clone, Debug)]
@@ -29,6 +29,8 @@ pub enum Who {
     User(UserId),
     /// An API key.
     ApiKey(ApiKeyId),
+    /// A workload, by a token of this issuer.
+    Workload(TrustedIssuerId),
     /// Someone on the command line.
     CommandLine,
     /// Jeton itself.
@@ -71,6 +73,7 @@ impl fmt::Display for Who {
         match self {
             Self::User(id) => write!(f, "user:{id}"),
             Self::ApiKey(id) => write!(f, "api-key:{id}"),
+            Self::Workload(id) => write!(f, "trusted-issuer:{id}"),
             Self::CommandLine => f.write_str("cli"),
             Self::System => f.write_str("system"),
             Self::Anonymous => f.write_str("anonymous"),

@@ -19,7 +19,7 @@ pub struct AuditEvent {
     pub action: String,
     /// `success`, or the code of the refusal.
     pub outcome: String,
-    /// `user:ID`, `api-key:ID`, `cli`, `system` or `anonymous`.
+    /// `user:ID`, `api-key:ID`, `trusted-issuer:ID`, `cli`, `system` or `anonymous`.
     pub actor: String,
     /// What it was done to, `kind:ID`.
     pub target: Option<String>,

@@ -75,6 +75,8 @@ ids! {
     KeyGroupId,
     /// An app of a tenant.
     AppIdentifierId,
+    /// An issuer whose tokens stand for workloads of a tenant.
+    TrustedIssuerId,
     /// A running server.
     InstanceId,
     /// A line of the audit log.

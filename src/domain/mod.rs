@@ -7,12 +7,14 @@ pub mod app_identifier;
 pub mod audit;
 pub mod audit_chain;
 pub mod change;
+pub mod claim_conditions;
 pub mod constraints;
 pub mod day;
 pub mod distinct;
 pub mod email;
 pub mod id;
 pub mod ip_allow_list;
+pub mod issuer_url;
 pub mod key_format;
 pub mod key_group;
 pub mod login_failures;
@@ -31,6 +33,7 @@ pub mod signing_key;
 pub mod status_list;
 pub mod tenant;
 pub mod timestamp;
+pub mod trusted_issuer;
 pub mod usage;
 pub mod user;
 pub mod word;
@@ -40,7 +43,8 @@ pub use algorithm::Algorithm;
 pub use day::Day;
 pub use email::Email;
 pub use id::{
-    ApiKeyId, AppIdentifierId, AuditChainId, AuditEventId, InstanceId, KeyGroupId, SessionId, TenantId, UserId,
+    ApiKeyId, AppIdentifierId, AuditChainId, AuditEventId, InstanceId, KeyGroupId, SessionId, TenantId,
+    TrustedIssuerId, UserId,
 };
 pub use name::Name;
 pub use refusal::Refusal;

@@ -33,6 +33,9 @@ pub enum Refusal {
     /// A used-up refresh token came back: the session has been revoked.
     #[error("This refresh token was used before; its session has been revoked")]
     RefreshTokenReused,
+    /// A token of another issuer that stands for no workload here: nobody learns why.
+    #[error("Invalid or expired subject token")]
+    InvalidSubjectToken,
     /// The tenant's plan has no API keys; the lowest plan that has.
     #[error("API key access requires a {0} plan or higher")]
     PlanRequired(String),
@@ -50,8 +53,8 @@ pub enum Refusal {
     /// The credential belongs to another tenant than the one named.
     #[error("This credential belongs to another tenant")]
     TenantMismatch,
-    /// A token that came from an API key called management.
-    #[error("API keys cannot call management endpoints")]
+    /// A token that came from an API key or a workload called management.
+    #[error("API keys and workloads cannot call management endpoints")]
     ManagementNotAllowed,
     /// The endpoint is not for this access type, nor for users.
     #[error("This endpoint is not open to this kind of credential")]
@@ -77,6 +80,9 @@ pub enum Refusal {
     /// The tenant has as many live keys as it may.
     #[error("This tenant already has {0} API keys")]
     ApiKeyLimitReached(i64),
+    /// The tenant trusts as many issuers as it may.
+    #[error("This tenant already has {0} trusted issuers")]
+    TrustedIssuerLimitReached(i64),
     /// A key that is dead, or has a successor, cannot be rotated.
     #[error("This API key is expired, revoked or rotated already")]
     ApiKeyNotActive,
@@ -151,6 +157,8 @@ pub enum Holder {
     AccessToken,
     /// A refresh token, asked for more than its session has.
     RefreshToken,
+    /// A workload, asked for more than its issuer is trusted with.
+    Workload,
 }
 
 impl Refusal {
@@ -196,6 +204,7 @@ impl fmt::Display for Holder {
             Self::ApiKey => "API key",
             Self::AccessToken => "Access token",
             Self::RefreshToken => "Refresh token",
+            Self::Workload => "Workload",
         })
     }
 }

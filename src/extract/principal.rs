@@ -68,6 +68,10 @@ required_scopes! {
     ReadApiKeys = "api-keys:read",
     /// Makes and ends API keys.
     WriteApiKeys = "api-keys:write",
+    /// Sees whose workloads are let in.
+    ReadTrustedIssuers = "trusted-issuers:read",
+    /// Says whose workloads are let in.
+    WriteTrustedIssuers = "trusted-issuers:write",
     /// Sees members.
     ReadUsers = "users:read",
     /// Adds and removes members.

@@ -14,5 +14,6 @@ pub mod sessions;
 pub mod signing_keys;
 pub mod sweep;
 pub mod tenants;
+pub mod trusted_issuers;
 pub mod usage;
 pub mod users;

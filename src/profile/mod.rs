@@ -213,6 +213,14 @@ impl Profile {
         missing.map_or(Ok(()), |missing| Err(Refusal::invalid(missing.as_str(), "is required")))
     }
 
+    /// Refuses scopes that no credential of this profile has, whatever its access type: those of a workload, which has none.
+    ///
+    /// # Errors
+    /// A field error.
+    pub fn ensure_scopes(&self, scopes: &Scopes) -> Result<(), Refusal> {
+        scopes.iter().try_for_each(|scope| self.ensure_scope(None, scope))
+    }
+
     fn ensure_access_type(&self, name: Option<&AccessTypeName>) -> Result<Option<&AccessType>, Refusal> {
         let names = || self.access_types.keys().map(AccessTypeName::as_str).collect::<Vec<_>>().join(", ");
         match (name, self.access_type(name)) {

@@ -6,8 +6,16 @@ use crate::domain::word::Role;
 use crate::domain::{Refusal, Scopes};
 
 /// The scopes of Jeton's own management API, all of which `admin` has.
-pub const MANAGEMENT: [&str; 6] =
-    ["api-keys:read", "api-keys:write", "audit:read", "tokens:introspect", "users:read", "users:write"];
+pub const MANAGEMENT: [&str; 8] = [
+    "api-keys:read",
+    "api-keys:write",
+    "audit:read",
+    "tokens:introspect",
+    "trusted-issuers:read",
+    "trusted-issuers:write",
+    "users:read",
+    "users:write",
+];
 
 /// The scope that every profile lets every API key hold: it opens no data of a tenant.
 pub const INTROSPECT: &str = "tokens:introspect";

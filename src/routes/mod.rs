@@ -21,6 +21,7 @@ mod problems;
 pub mod revocations;
 pub mod signing_keys;
 pub mod tenants;
+pub mod trusted_issuers;
 pub mod usage;
 pub mod users;
 
@@ -85,6 +86,9 @@ fn table(config: &mut ServiceConfig) {
 
         "/api/v1/tenants/{tenant_id}/app-identifiers"      => get app_identifiers::list, post app_identifiers::create;
         "/api/v1/tenants/{tenant_id}/app-identifiers/{id}" => get app_identifiers::find, delete app_identifiers::delete;
+
+        "/api/v1/tenants/{tenant_id}/trusted-issuers"      => get trusted_issuers::list, post trusted_issuers::create;
+        "/api/v1/tenants/{tenant_id}/trusted-issuers/{id}" => get trusted_issuers::find, delete trusted_issuers::delete;
 
         "/api/v1/tenants/{tenant_id}/users"      => get users::list, post users::add;
         "/api/v1/tenants/{tenant_id}/users/{id}" => get users::find, patch users::change_role, delete users::remove;

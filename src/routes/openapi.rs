@@ -10,7 +10,7 @@ use utoipa::{Modify, OpenApi};
 
 use super::{
     account, api_keys, app_identifiers, audit_events, exchange, forward_auth, health, key_groups, login, metadata,
-    oauth, revocations, signing_keys, tenants, usage, users,
+    oauth, revocations, signing_keys, tenants, trusted_issuers, usage, users,
 };
 use crate::error::Problem;
 
@@ -29,6 +29,7 @@ use crate::error::Problem;
         usage::usage,
         key_groups::create, key_groups::list, key_groups::find, key_groups::delete,
         app_identifiers::create, app_identifiers::list, app_identifiers::find, app_identifiers::delete,
+        trusted_issuers::create, trusted_issuers::list, trusted_issuers::find, trusted_issuers::delete,
         tenants::create, tenants::list, tenants::find, tenants::change, tenants::suspend, tenants::resume,
         tenants::delete,
         users::add, users::list, users::find, users::change_role, users::remove,

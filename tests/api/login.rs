@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 
 use crate::harness::{Answer, Jeton, Jwt, unique};
 
-const ADMIN_SCOPE: &str = "api-keys:read api-keys:write audit:read tokens:introspect users:read users:write";
+const ADMIN_SCOPE: &str = "api-keys:read api-keys:write audit:read tokens:introspect trusted-issuers:read \
+                           trusted-issuers:write users:read users:write";
 
 /// At most so many measurements: the most failures in a row that can be configured.
 const ROUNDS: usize = 100;

@@ -43,5 +43,6 @@ mod signing_keys;
 mod startup;
 mod telemetry;
 mod throttling;
+mod trusted_issuers;
 mod usage;
 mod year;

@@ -67,6 +67,10 @@ const ROUTES: &[(&str, &str, Expected)] = &[
     ("POST", "/api/v1/tenants/{tenant_id}/app-identifiers", admins(201)),
     ("GET", "/api/v1/tenants/{tenant_id}/app-identifiers/{id}", admins(200)),
     ("DELETE", "/api/v1/tenants/{tenant_id}/app-identifiers/{id}", admins(204)),
+    ("GET", "/api/v1/tenants/{tenant_id}/trusted-issuers", admins(200)),
+    ("POST", "/api/v1/tenants/{tenant_id}/trusted-issuers", admins(201)),
+    ("GET", "/api/v1/tenants/{tenant_id}/trusted-issuers/{id}", admins(200)),
+    ("DELETE", "/api/v1/tenants/{tenant_id}/trusted-issuers/{id}", admins(204)),
     ("GET", "/api/v1/tenants/{tenant_id}/users", admins(200)),
     ("POST", "/api/v1/tenants/{tenant_id}/users", admins(201)),
     ("GET", "/api/v1/tenants/{tenant_id}/users/{id}", admins(200)),
@@ -261,6 +265,8 @@ impl World {
             self.make("key-groups", &json!({"name": "Victim"})).text("id")
         } else if path.contains("/app-identifiers/") {
             self.make("app-identifiers", &json!({"name": "Victim"})).text("id")
+        } else if path.contains("/trusted-issuers/") {
+            self.make("trusted-issuers", &trusted_issuer()).text("id")
         } else if path.contains("/users/") {
             self.make("users", &json!({"email": format!("{}@example.com", unique("victim")), "role": "member"}))
                 .text("id")
@@ -276,6 +282,13 @@ impl World {
     }
 }
 
+fn trusted_issuer() -> Value {
+    json!({
+        "name": "Victim", "issuer": "https://a.example", "audience": "jeton",
+        "conditions": {"sub": "a"}, "scopes": ["goals:read"],
+    })
+}
+
 /// A body that is right where the outcome is a success.
 fn body(path: &str) -> Option<Value> {
     Some(match path {
@@ -287,6 +300,7 @@ fn body(path: &str) -> Option<Value> {
         "/api/v1/tenants" | "/api/v1/tenants/{tenant_id}" => json!({"name": "Acme"}),
         _ if path.ends_with("/key-groups") || path.ends_with("/app-identifiers") => json!({"name": "Victim"}),
         _ if path.ends_with("/api-keys") || path.ends_with("/api-keys/{id}") => json!({"name": "Key"}),
+        _ if path.ends_with("/trusted-issuers") => trusted_issuer(),
         _ if path.ends_with("/users") => json!({"email": format!("{}@example.com", unique("new")), "role": "member"}),
         _ if path.ends_with("/users/{id}") => json!({"role": "admin"}),
         _ => return None,

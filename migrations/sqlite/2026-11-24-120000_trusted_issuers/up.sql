@@ -1,0 +1,15 @@
+-- Whose tokens stand for workloads of a tenant. A row is never changed, but for `last_used_at`.
+CREATE TABLE trusted_issuers (
+    id           BLOB NOT NULL PRIMARY KEY,
+    tenant_id    BLOB NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+    name         TEXT   NOT NULL,
+    issuer       TEXT   NOT NULL,
+    audience     TEXT   NOT NULL,
+    -- JSON: the values that are allowed for each claim.
+    conditions   TEXT   NOT NULL,
+    scopes       TEXT   NOT NULL,
+    created_at   BIGINT NOT NULL,
+    created_by   TEXT   NOT NULL,
+    last_used_at BIGINT
+);
+CREATE INDEX trusted_issuers_tenant_id ON trusted_issuers (tenant_id, id);
