@@ -11,6 +11,7 @@ use crate::db::{Db, DbError, migrations, secrets, signing_keys};
 use crate::domain::audit::AuditEvent;
 use crate::domain::session::SessionLimits;
 use crate::domain::{Actor, InstanceId, Refusal, Timestamp};
+use crate::foreign_keys::{ClientError, ForeignKeys};
 use crate::limits::RateLimits;
 use crate::metrics::Metrics;
 use crate::profile::Profile;
@@ -64,6 +65,8 @@ pub struct App {
     pub api_keys: ApiKeyHasher,
     /// Hashes those who fail to log in.
     pub failures: FailureHasher,
+    /// The keys of other issuers.
+    pub foreign_keys: ForeignKeys,
     /// How the product's API authentication behaves.
     pub profile: Arc<Profile>,
     /// What API keys are used for.
@@ -106,6 +109,9 @@ pub enum StartError {
     /// Password hashing.
     #[error(transparent)]
     Hasher(#[from] HasherError),
+    /// How other issuers are called.
+    #[error(transparent)]
+    ForeignKeys(#[from] ClientError),
     /// An address to listen on, and the key that moves it.
     #[error("cannot listen on {1}: {2}; is another server there? `{0}` moves this one")]
     Listen(&'static str, SocketAddr, std::io::Error),
@@ -167,6 +173,7 @@ impl App {
             refresh_tokens: RefreshTokenSigner::new(&refresh_token_secret),
             api_keys: ApiKeyHasher::new(&api_key_secret),
             failures: FailureHasher::new(&failed_login_secret),
+            foreign_keys: ForeignKeys::start(&config.workload)?,
             profile: Arc::clone(&config.profile),
             usage: Usage::default(),
             limits: RateLimits::default(),

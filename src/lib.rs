@@ -18,6 +18,7 @@ pub mod db;
 pub mod domain;
 pub mod error;
 pub mod extract;
+pub mod foreign_keys;
 pub mod grants;
 pub mod limits;
 pub mod manage;

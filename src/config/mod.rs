@@ -13,6 +13,7 @@ pub use self::revocations::Revocations;
 pub use self::settings::{ConfigError, Setting, Source};
 use self::settings::{MASTER_KEY, Settings};
 pub use self::values::{Audience, DatabaseUrl, MasterKey, Origin, PublicUrl, Unfit};
+pub use self::workload::Workload;
 use crate::domain::{Algorithm, Refusal};
 use crate::profile::Profile;
 
@@ -21,6 +22,7 @@ mod password;
 mod revocations;
 mod settings;
 mod values;
+mod workload;
 
 /// The effective configuration.
 #[derive(Debug, Clone)]
@@ -43,6 +45,8 @@ pub struct Config {
     pub login: Login,
     /// `audit.*`
     pub audit: Audit,
+    /// `workload.*`
+    pub workload: Workload,
     /// `profile`, read from its file.
     pub profile: Arc<Profile>,
     settings: Vec<Setting>,
@@ -150,6 +154,7 @@ impl Config {
         let password = Password::take(&mut settings)?;
         let login = Login::take(&mut settings)?;
         let audit = Audit::take(&mut settings)?;
+        let workload = Workload::take(&mut settings)?;
         let allowed = "the path of a profile, or the name of a built-in one";
         let profile = settings.take("profile", DEFAULT_PROFILE, allowed, profile_name)?;
         let profile = Arc::new(Profile::load(&profile)?);
@@ -160,7 +165,20 @@ impl Config {
             "more than twice `jwks.max_age`, for so long is a new key published before it signs",
         )?;
         let settings = settings.finish()?;
-        Ok(Self { server, database, keys, tokens, jwks, revocations, password, login, audit, profile, settings })
+        Ok(Self {
+            server,
+            database,
+            keys,
+            tokens,
+            jwks,
+            revocations,
+            password,
+            login,
+            audit,
+            workload,
+            profile,
+            settings,
+        })
     }
 
     /// Whether nobody said which database to use: only then does the first start make an account.

@@ -245,6 +245,7 @@ diesel::table! {
         created_at -> BigInt,
         created_by -> Text,
         last_used_at -> Nullable<BigInt>,
+        status_index -> BigInt,
     }
 }
 

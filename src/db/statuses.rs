@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
-use super::schema::{api_keys, ended_statuses, sessions, status_counter, tenants};
+use super::schema::{api_keys, ended_statuses, sessions, status_counter, tenants, trusted_issuers};
 use super::{DbConnection, signing_keys};
 use crate::domain::rotation::MARGIN;
 use crate::domain::status_list::StatusIndex;
@@ -34,7 +34,7 @@ pub fn listed_since(connection: &mut DbConnection, longest: TimeDelta, now: Time
 }
 
 /// What ended after `since`, in order: sessions and keys that were revoked, by whatever rule, keys and secrets whose time was
-/// up, keys of suspended tenants, and what has no row any more. It is read from the rows themselves, so that no change
+/// up, keys and trusted issuers of suspended tenants, and what has no row any more. It is read from the rows themselves, so that no change
 /// of theirs can forget to tell.
 ///
 /// What has no row is read last: rows go there, and never come back.
@@ -48,6 +48,8 @@ pub fn ended(connection: &mut DbConnection, since: Timestamp, now: Timestamp) ->
     keys.extend(api_keys::table.filter(over).select(places).load::<(StatusIndex, Option<StatusIndex>)>(connection)?);
     let suspended = api_keys::table.inner_join(tenants::table).filter(tenants::suspended_at.gt(since)).select(places);
     keys.extend(suspended.load::<(StatusIndex, Option<StatusIndex>)>(connection)?);
+    let trusted = trusted_issuers::table.inner_join(tenants::table).filter(tenants::suspended_at.gt(since));
+    ended.extend(trusted.select(trusted_issuers::status_index).load::<StatusIndex>(connection)?);
     ended.extend(keys.into_iter().flat_map(|(current, previous)| [Some(current), previous]).flatten());
     ended.extend(secrets_that_ended(connection, since, now)?);
     let gone = ended_statuses::table.filter(ended_statuses::ended_at.gt(since)).select(ended_statuses::status_index);
@@ -82,7 +84,7 @@ pub fn end(connection: &mut DbConnection, indexes: &[StatusIndex], now: Timestam
     Ok(())
 }
 
-/// Remembers all sessions and keys of a tenant, whose rows are about to go.
+/// Remembers all sessions, keys and trusted issuers of a tenant, whose rows are about to go.
 pub fn end_tenant(connection: &mut DbConnection, tenant: TenantId, now: Timestamp) -> QueryResult<()> {
     let at = || now.0.into_sql::<BigInt>();
     let into = (ended_statuses::status_index, ended_statuses::ended_at);
@@ -94,6 +96,12 @@ pub fn end_tenant(connection: &mut DbConnection, tenant: TenantId, now: Timestam
         .execute(connection)?;
     let keys = api_keys::table.filter(api_keys::tenant_id.eq(tenant));
     keys.select((api_keys::status_index, at()))
+        .insert_into(ended_statuses::table)
+        .into_columns(into)
+        .execute(connection)?;
+    trusted_issuers::table
+        .filter(trusted_issuers::tenant_id.eq(tenant))
+        .select((trusted_issuers::status_index, at()))
         .insert_into(ended_statuses::table)
         .into_columns(into)
         .execute(connection)?;

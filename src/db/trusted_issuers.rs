@@ -23,6 +23,7 @@ pub fn insert(connection: &mut DbConnection, issuer: &TrustedIssuer) -> QueryRes
             trusted_issuers::created_at.eq(issuer.created_at),
             trusted_issuers::created_by.eq(&issuer.created_by),
             trusted_issuers::last_used_at.eq(issuer.last_used_at),
+            trusted_issuers::status_index.eq(issuer.status_index),
         ))
         .execute(connection)
         .map(drop)
@@ -83,12 +84,12 @@ pub fn count(connection: &mut DbConnection, tenant: TenantId) -> QueryResult<i64
     trusted_issuers::table.filter(trusted_issuers::tenant_id.eq(tenant)).count().get_result(connection)
 }
 
-/// Deletes an issuer; false where there is no such issuer.
-pub fn delete(connection: &mut DbConnection, tenant: TenantId, id: TrustedIssuerId) -> QueryResult<bool> {
+/// Deletes an issuer, whose place in the status lists the caller remembers.
+pub fn delete(connection: &mut DbConnection, tenant: TenantId, id: TrustedIssuerId) -> QueryResult<()> {
     diesel::delete(trusted_issuers::table.find(id))
         .filter(trusted_issuers::tenant_id.eq(tenant))
         .execute(connection)
-        .map(|rows| rows == 1)
+        .map(drop)
 }
 
 /// Notes the first use of an issuer; false where it was used before, or is gone.

@@ -22,6 +22,7 @@ pub mod name;
 pub mod original_request;
 pub mod page;
 pub mod password;
+pub mod public_address;
 pub mod rate_limit;
 pub mod refresh_token;
 pub mod refusal;

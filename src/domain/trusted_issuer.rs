@@ -4,6 +4,7 @@ use diesel::Queryable;
 
 use super::claim_conditions::ClaimConditions;
 use super::issuer_url::IssuerUrl;
+use super::status_list::StatusIndex;
 use super::{ApiKeyId, Name, Scopes, TenantId, Timestamp, TrustedIssuerId};
 
 /// An issuer that a tenant trusts with some scopes, for those of its tokens that meet the conditions. It never changes: who
@@ -30,6 +31,8 @@ pub struct TrustedIssuer {
     pub created_by: String,
     /// When a workload used it last, to the minute.
     pub last_used_at: Option<Timestamp>,
+    /// The place of its tokens in the status lists.
+    pub status_index: StatusIndex,
 }
 
 impl TrustedIssuer {

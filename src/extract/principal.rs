@@ -116,7 +116,7 @@ impl FromRequest for Operator {
         let request = request.clone();
         Box::pin(async move {
             let caller = authenticate(&request).await?;
-            if matches!(caller.bearer, Bearer::ApiKey { .. }) {
+            if !matches!(caller.bearer, Bearer::User { .. }) {
                 return Err(Refusal::ManagementNotAllowed);
             }
             caller.ensure_scope(OPERATOR_SCOPE)?;
@@ -135,13 +135,13 @@ impl Caller {
     fn tenant(&self) -> &Tenant {
         match &self.bearer {
             Bearer::User { member, .. } => &member.tenant,
-            Bearer::ApiKey { tenant, .. } => tenant,
+            Bearer::ApiKey { tenant, .. } | Bearer::Workload { tenant, .. } => tenant,
         }
     }
 
     fn scopes(&self) -> &Scopes {
         match &self.bearer {
-            Bearer::User { scopes, .. } | Bearer::ApiKey { scopes, .. } => scopes,
+            Bearer::User { scopes, .. } | Bearer::ApiKey { scopes, .. } | Bearer::Workload { scopes, .. } => scopes,
         }
     }
 
@@ -152,6 +152,7 @@ impl Caller {
         let holder = match &self.bearer {
             Bearer::User { .. } => Holder::AccessToken,
             Bearer::ApiKey { .. } => Holder::ApiKey,
+            Bearer::Workload { .. } => Holder::Workload,
         };
         Err(holder.lacks(Lacking(scope.to_owned())))
     }
@@ -161,7 +162,7 @@ impl Caller {
             Bearer::User { member, session, scopes } => {
                 Ok(SignedIn { member: *member, session: session.id, scopes, actor: self.actor })
             }
-            Bearer::ApiKey { .. } => Err(Refusal::ManagementNotAllowed),
+            Bearer::ApiKey { .. } | Bearer::Workload { .. } => Err(Refusal::ManagementNotAllowed),
         }
     }
 }
@@ -175,6 +176,7 @@ async fn authenticate(request: &HttpRequest) -> Result<Caller, Refusal> {
     let who = match &accepted {
         Bearer::User { member, .. } => Who::User(member.user.id),
         Bearer::ApiKey { key, .. } => Who::ApiKey(key.id),
+        Bearer::Workload { trusted, .. } => Who::Workload(trusted.id),
     };
     let mut caller = Caller { bearer: accepted, actor: client.0.known_as(who) };
     caller.actor.holds = Some(caller.scopes().clone());

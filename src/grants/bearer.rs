@@ -7,9 +7,10 @@ use diesel::QueryResult;
 
 use super::admission::{admit, noted};
 use crate::app::App;
-use crate::db::{DbConnection, api_keys, sessions, signing_keys};
+use crate::db::{DbConnection, api_keys, sessions, signing_keys, trusted_issuers};
 use crate::domain::api_key::ApiKey;
 use crate::domain::session::Session;
+use crate::domain::trusted_issuer::TrustedIssuer;
 use crate::domain::{Actor, Member, Refusal, Scopes, SessionId, Tenant, Timestamp};
 use crate::tokens::verifier::Verified;
 
@@ -33,16 +34,29 @@ pub enum Bearer {
         /// What the token may do.
         scopes: Scopes,
     },
+    /// A workload whose issuer is still trusted.
+    Workload {
+        /// The issuer.
+        trusted: Box<TrustedIssuer>,
+        /// Its tenant.
+        tenant: Box<Tenant>,
+        /// What the token may do.
+        scopes: Scopes,
+    },
 }
 
 impl Bearer {
-    /// Users may call management, within their scopes; of API keys only those whose access type says so, under the rules of
+    /// Users may call management, within their scopes; workloads never; of API keys only those whose access type says so, under the rules of
     /// every use of a key.
     ///
     /// # Errors
     /// [`Refusal::ManagementNotAllowed`]; see [`admit`].
     pub fn ensure_may_manage(&self, app: &App, client: &Actor) -> Result<(), Refusal> {
-        let Self::ApiKey { key, tenant, .. } = self else { return Ok(()) };
+        let (key, tenant) = match self {
+            Self::User { .. } => return Ok(()),
+            Self::Workload { .. } => return Err(Refusal::ManagementNotAllowed),
+            Self::ApiKey { key, tenant, .. } => (key, tenant),
+        };
         let now = app.now();
         let rules = if app.profile.may_manage(key.access_type.as_ref()) {
             admit(app, key, tenant, None, client.ip, now).map(drop)
@@ -62,15 +76,17 @@ pub async fn accept(app: &App, jwt: &str, now: Timestamp) -> Result<Bearer, Refu
     rests_on(app, &token, now).await
 }
 
-/// What a genuine token rests on, which must live: its user or key, and its signing key, read from committed state. In memory
+/// What a genuine token rests on, which must live: its user, key or trusted issuer, and its signing key, read from committed state. In memory
 /// a signing key that was revoked a moment ago may still be there, and a token would be changed for one of its successor.
 ///
 /// # Errors
 /// [`Refusal::InvalidToken`]; [`Refusal::TenantSuspended`].
 pub async fn rests_on(app: &App, token: &Verified, now: Timestamp) -> Result<Bearer, Refusal> {
-    match token.claims.sid {
-        Some(session) => user(app, token, session, now).await,
-        None => api_key(app, token, now).await,
+    // Each kind of token has a claim of its own: a session, or a key's environment.
+    match (token.claims.sid, &token.claims.environment) {
+        (Some(session), _) => user(app, token, session, now).await,
+        (None, Some(_)) => api_key(app, token, now).await,
+        (None, None) => workload(app, token).await,
     }
 }
 
@@ -113,4 +129,17 @@ async fn api_key(app: &App, token: &Verified, now: Timestamp) -> Result<Bearer, 
     key.ensure_issued_for_living_secret(claims.iat, now)?;
     tenant.ensure_active()?;
     Ok(Bearer::ApiKey { scopes: claims.scope.and(&key.scopes), key: Box::new(key), tenant: Box::new(tenant) })
+}
+
+async fn workload(app: &App, token: &Verified) -> Result<Bearer, Refusal> {
+    let claims = &token.claims;
+    let id = claims.sub.into();
+    let (trusted, tenant) =
+        read(app, token, move |connection| trusted_issuers::find_with_tenant(connection, id)).await?;
+    if trusted.tenant_id != claims.tenant_id {
+        return Err(Refusal::InvalidToken);
+    }
+    tenant.ensure_active()?;
+    let scopes = claims.scope.and(&trusted.scopes);
+    Ok(Bearer::Workload { scopes, trusted: Box::new(trusted), tenant: Box::new(tenant) })
 }

@@ -5,6 +5,7 @@
 use super::admission::{Credential, admit, noted, with_key};
 use super::bearer::{self, Bearer};
 use super::exchange::token_of_key;
+use super::workload;
 use crate::app::App;
 use crate::domain::api_key::ApiKey;
 use crate::domain::original_request::{Method, RequestPath};
@@ -98,6 +99,13 @@ async fn narrow(app: &App, request: &ForwardRequest, jwt: &str, now: Timestamp) 
             let end = now.plus(tokens.exchange_ttl_max.min(key.time_left(now)));
             let subject = (key.id.to_string(), Subject::api_key(*key));
             changed(app, &token, subject, tenant.id, (scopes, end), rate)
+        }
+        Bearer::Workload { trusted, tenant, scopes } => {
+            let rate = workload::admit(app, &trusted, &tenant, request.tenant, now)?;
+            let scopes = ensure_endpoint(app, request, &tenant, None, &scopes, Holder::Workload)?;
+            let end = now.plus(tokens.exchange_ttl_max);
+            let subject = Subject::workload(&trusted, token.claims.workload.clone());
+            changed(app, &token, (trusted.id.to_string(), subject), tenant.id, (scopes, end), rate)
         }
     }
 }

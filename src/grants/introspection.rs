@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::admission::{self, Credential, PresentedKey, admit, noted, with_key};
 use super::bearer::{self, Bearer};
+use super::workload;
 use crate::app::App;
 use crate::db::sessions;
 use crate::domain::api_key::ApiKey;
@@ -54,10 +55,10 @@ pub struct TokenState {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     scope: Option<Scopes>,
-    /// `jeton-login`, or the API key's id.
+    /// `jeton-login`, or the id of the API key or trusted issuer.
     #[serde(skip_serializing_if = "Option::is_none")]
     client_id: Option<String>,
-    /// The user's or the API key's id.
+    /// The user's, the API key's or the trusted issuer's id.
     #[serde(skip_serializing_if = "Option::is_none")]
     sub: Option<Uuid>,
     /// For whom it is meant.
@@ -101,6 +102,9 @@ pub struct TokenState {
     /// Where an access token's revocation would be listed.
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<Status>,
+    /// What the trusted issuer calls the workload.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workload: Option<String>,
 }
 
 /// Tells what a token of the caller's own tenant is worth.
@@ -154,6 +158,11 @@ async fn admit_caller(
                 };
                 noted(app, client, (key.id, tenant.id), rules(), now)
             }
+            Bearer::Workload { trusted, tenant, scopes } => {
+                let rate = workload::admit(app, &trusted, &tenant, *named, now)?;
+                ensure_may_introspect(Holder::Workload, &scopes)?;
+                Ok((tenant.id, rate))
+            }
         },
     }
 }
@@ -189,7 +198,7 @@ impl Token {
 async fn access_token(app: &App, token: Verified, now: Timestamp) -> Result<Option<TokenState>, Refusal> {
     let (scope, roles) = match bearer::rests_on(app, &token, now).await {
         Ok(Bearer::User { member, scopes, .. }) => (scopes, Some(vec![member.role])),
-        Ok(Bearer::ApiKey { scopes, .. }) => (scopes, None),
+        Ok(Bearer::ApiKey { scopes, .. } | Bearer::Workload { scopes, .. }) => (scopes, None),
         Err(refusal) if refusal.is_fault_of_ours() => return Err(refusal),
         Err(_) => return Ok(None),
     };
@@ -250,6 +259,7 @@ impl TokenState {
             constraints: claims.constraints,
             environment: claims.environment,
             status: claims.status,
+            workload: claims.workload,
         }
     }
 

@@ -9,5 +9,6 @@ pub mod login;
 pub mod refresh;
 mod session_tokens;
 pub mod status_list;
+pub mod workload;
 
 pub use session_tokens::SessionTokens;

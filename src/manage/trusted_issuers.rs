@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::app::App;
-use crate::db::{audit, tenants, trusted_issuers};
+use crate::db::{audit, statuses, tenants, trusted_issuers};
 use crate::domain::claim_conditions::ClaimConditions;
 use crate::domain::issuer_url::IssuerUrl;
 use crate::domain::page::{Page, Paged};
@@ -48,6 +48,7 @@ pub async fn create(app: &App, by: &Actor, tenant: TenantId, new: NewTrustedIssu
         created_at: now,
         created_by: by.who.to_string(),
         last_used_at: None,
+        status_index: app.status_indexes.take(&app.db).await?,
     };
     let event = app
         .event(by, "trusted_issuer.created", now)?
@@ -92,12 +93,15 @@ fn ensure_fit(app: &App, by: &Actor, new: &NewTrustedIssuer) -> Result<(), Refus
 /// # Errors
 /// [`Refusal::NotFound`].
 pub async fn delete(app: &App, by: &Actor, tenant: TenantId, id: TrustedIssuerId) -> Result<(), Refusal> {
-    let event = app.event(by, "trusted_issuer.deleted", app.now())?.tenant(tenant).target("trusted-issuer", id);
+    let now = app.now();
+    let event = app.event(by, "trusted_issuer.deleted", now)?.tenant(tenant).target("trusted-issuer", id);
     app.db
         .write(move |connection| {
-            if !trusted_issuers::delete(connection, tenant, id)? {
-                return Err(Refusal::NotFound);
-            }
+            // Held, as by whoever deletes the tenant: one of them remembers its place in the status lists.
+            tenants::hold(connection, tenant)?.ok_or(Refusal::NotFound)?;
+            let trusted = trusted_issuers::find(connection, tenant, id)?.ok_or(Refusal::NotFound)?;
+            trusted_issuers::delete(connection, tenant, id)?;
+            statuses::end(connection, &[trusted.status_index], now)?;
             Ok(audit::record(connection, &event)?)
         })
         .await

@@ -19,6 +19,7 @@ use crate::grants::admission::{PresentedKey, authenticate};
 use crate::grants::exchange::ExchangeRequest;
 use crate::grants::introspection::{Introspected, IntrospectionRequest, TokenState};
 use crate::grants::refresh::RefreshRequest;
+use crate::grants::workload::WorkloadRequest;
 use crate::manage;
 use crate::tokens::claims::LOGIN_CLIENT;
 
@@ -27,6 +28,10 @@ pub const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchang
 
 /// What an API key is called as a subject token.
 pub const API_KEY_URN: &str = "urn:jeton:params:oauth:token-type:api-key";
+
+/// What a token of another issuer is called as a subject token (RFC 8693 section 3).
+const FOREIGN_TOKEN_URNS: [&str; 2] =
+    ["urn:ietf:params:oauth:token-type:jwt", "urn:ietf:params:oauth:token-type:id_token"];
 
 /// Issues tokens by `grant_type`: `client_credentials`, `refresh_token`, or token exchange.
 #[utoipa::path(
@@ -76,7 +81,7 @@ async fn refresh_token(app: &App, client: Actor, mut form: Form) -> Result<HttpR
     Ok(unstored(None).json(TokenAnswer::from(tokens)))
 }
 
-/// RFC 8693: the API key is the subject token.
+/// RFC 8693: the subject token is an API key, or a token of an issuer that the tenant trusts.
 async fn token_exchange(
     app: &App,
     request: &HttpRequest,
@@ -84,8 +89,11 @@ async fn token_exchange(
     mut form: Form,
 ) -> Result<HttpResponse, OAuthError> {
     let subject = form.require("subject_token")?;
-    if form.require("subject_token_type")? != API_KEY_URN {
-        return Err(OAuthError::new("invalid_request", format!("subject_token_type must be {API_KEY_URN}")));
+    let subject_type = form.require("subject_token_type")?;
+    let is_foreign = FOREIGN_TOKEN_URNS.contains(&subject_type.as_str());
+    if !is_foreign && subject_type != API_KEY_URN {
+        let known = format!("subject_token_type must be {API_KEY_URN} or {}", FOREIGN_TOKEN_URNS.join(" or "));
+        return Err(OAuthError::new("invalid_request", known));
     }
     if form.take("requested_token_type").is_some_and(|wanted| wanted != ACCESS_TOKEN_URN) {
         return Err(OAuthError::new("invalid_request", format!("requested_token_type must be {ACCESS_TOKEN_URN}")));
@@ -97,7 +105,30 @@ async fn token_exchange(
         return Err(OAuthError::new("invalid_target", "Name an audience instead of a resource"));
     }
     // RFC 8693 section 2.2.2: a subject token that is not acceptable is an invalid_request.
+    if is_foreign {
+        return workload(app, request, client, form, subject).await;
+    }
     exchange(app, request, client, form, PresentedKey::read(&app.profile, &subject), "invalid_request").await
+}
+
+/// A workload names its tenant, in every profile: nothing else does.
+async fn workload(
+    app: &App,
+    request: &HttpRequest,
+    client: Actor,
+    mut form: Form,
+    token: String,
+) -> Result<HttpResponse, OAuthError> {
+    let refused = |refusal| OAuthError::of(refusal, "invalid_request");
+    let named = named_tenant(request).map_err(refused)?;
+    let request = WorkloadRequest {
+        token,
+        tenant: named.ok_or_else(|| refused(Refusal::TenantRequired(Vec::new())))?,
+        scopes: scopes(&mut form)?,
+        audience: form.take("audience"),
+        client,
+    };
+    grants::workload::exchange(app, request).await.map(exchanged).map_err(refused)
 }
 
 /// What both grants of an API key come to; `word` is what each calls a key that is refused.

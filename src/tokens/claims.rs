@@ -9,6 +9,7 @@ use crate::domain::api_key::ApiKey;
 use crate::domain::constraints::Constraints;
 use crate::domain::session::Session;
 use crate::domain::status_list::StatusIndex;
+use crate::domain::trusted_issuer::TrustedIssuer;
 use crate::domain::{AccessTypeName, KeyGroupId, Member, Role, Scopes, SessionId, TenantId, Timestamp};
 
 /// The `typ` of every access token, so that no other JWT passes for one (RFC 9068 section 2.1).
@@ -22,7 +23,7 @@ pub const LOGIN_CLIENT: &str = "jeton-login";
 pub struct Claims {
     /// Who issued it: `server.public_url`.
     pub iss: String,
-    /// The user's or the API key's id.
+    /// The user's, the API key's or the trusted issuer's id.
     pub sub: Uuid,
     /// For whom it is meant.
     pub aud: String,
@@ -32,7 +33,7 @@ pub struct Claims {
     pub iat: i64,
     /// Its own name, never used twice.
     pub jti: Uuid,
-    /// `jeton-login`, or the API key's id.
+    /// `jeton-login`, or the id of the API key or trusted issuer.
     pub client_id: String,
     /// What it may do, separated by spaces.
     pub scope: Scopes,
@@ -65,6 +66,9 @@ pub struct Claims {
     /// Where downstream services learn that it was revoked; none in tokens from before there were status lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<Status>,
+    /// What the trusted issuer calls the workload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workload: Option<String>,
 }
 
 /// The `status` claim (draft-ietf-oauth-status-list-21, section 6.1).
@@ -131,6 +135,15 @@ pub enum Subject {
         /// Its place in the status lists.
         status_index: StatusIndex,
     },
+    /// A workload that a trusted issuer vouches for.
+    Workload {
+        /// The trusted issuer's id.
+        id: Uuid,
+        /// What it calls the workload.
+        subject: Option<String>,
+        /// The issuer's place in the status lists.
+        status_index: StatusIndex,
+    },
 }
 
 impl Subject {
@@ -153,11 +166,21 @@ impl Subject {
         Self::ApiKey { id: id.uuid(), environment, access_type, group_id, constraints, status_index }
     }
 
+    /// The subject of the tokens of a workload. What its issuer calls it is told on, for services that keep a log; not where
+    /// it is long, or may be a person's e-mail address: those are in no token.
+    #[must_use]
+    pub fn workload(trusted: &TrustedIssuer, subject: Option<String>) -> Self {
+        let subject = subject.filter(|text| text.len() <= 255 && !text.contains('@'));
+        Self::Workload { id: trusted.id.uuid(), subject, status_index: trusted.status_index }
+    }
+
     /// Its place in the status lists.
     #[must_use]
     pub fn status_index(&self) -> StatusIndex {
         match self {
-            Self::Login { status_index, .. } | Self::ApiKey { status_index, .. } => *status_index,
+            Self::Login { status_index, .. }
+            | Self::ApiKey { status_index, .. }
+            | Self::Workload { status_index, .. } => *status_index,
         }
     }
 }
@@ -174,51 +197,52 @@ impl Claims {
     /// The claims of what is granted, issued by `iss` for `aud` under the name `jti`.
     #[must_use]
     pub fn of(grant: Grant, iss: String, aud: String, jti: Uuid) -> Self {
-        let status = Some(Status::at(grant.subject.status_index(), iss.trim_end_matches('/')));
         let iat = grant.issued_at.seconds();
         let exp = grant.issued_at.plus(grant.lifetime).seconds();
         let Grant { scopes: scope, tenant_id, subject, .. } = grant;
+        let claims = Self {
+            status: Some(Status::at(subject.status_index(), iss.trim_end_matches('/'))),
+            iss,
+            sub: Uuid::nil(),
+            aud,
+            exp,
+            iat,
+            jti,
+            client_id: String::new(),
+            scope,
+            tenant_id,
+            sid: None,
+            roles: None,
+            auth_time: None,
+            amr: None,
+            environment: None,
+            access_type: None,
+            group_id: None,
+            constraints: None,
+            workload: None,
+        };
         match subject {
             Subject::Login { user, role, session, auth_time, .. } => Self {
-                iss,
                 sub: user,
-                aud,
-                exp,
-                iat,
-                jti,
                 client_id: LOGIN_CLIENT.to_owned(),
-                scope,
-                tenant_id,
                 sid: Some(session),
                 roles: Some(vec![role]),
                 auth_time: Some(auth_time.seconds()),
                 amr: Some(vec!["pwd".to_owned()]),
-                environment: None,
-                access_type: None,
-                group_id: None,
-                constraints: None,
-                status,
+                ..claims
             },
             Subject::ApiKey { id, environment, access_type, group_id, constraints, .. } => Self {
-                iss,
                 sub: id,
-                aud,
-                exp,
-                iat,
-                jti,
                 client_id: id.to_string(),
-                scope,
-                tenant_id,
-                sid: None,
-                roles: None,
-                auth_time: None,
-                amr: None,
                 environment: Some(environment),
                 access_type,
                 group_id,
                 constraints,
-                status,
+                ..claims
             },
+            Subject::Workload { id, subject, .. } => {
+                Self { sub: id, client_id: id.to_string(), workload: subject, ..claims }
+            }
         }
     }
 }

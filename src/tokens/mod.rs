@@ -2,6 +2,7 @@
 
 pub mod checkpoint;
 pub mod claims;
+pub mod foreign;
 pub mod issuer;
 pub mod keyring;
 pub mod mac;

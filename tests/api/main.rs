@@ -45,4 +45,7 @@ mod telemetry;
 mod throttling;
 mod trusted_issuers;
 mod usage;
+mod workload;
+mod workload_keys;
+mod workload_tokens;
 mod year;

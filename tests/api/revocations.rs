@@ -417,7 +417,7 @@ fn place(token: &str) -> (String, i64) {
 
 /// What a verifier that asks this server now makes of a token.
 #[track_caller]
-fn is_revoked(client: &Client, token: &str) -> bool {
+pub fn is_revoked(client: &Client, token: &str) -> bool {
     let (uri, index) = place(token);
     let answer = client.get(uri.strip_prefix(ISSUER).expect("below the issuer")).send().expect_status(200);
     let list = List::of(&answer);

@@ -10,6 +10,8 @@ CREATE TABLE trusted_issuers (
     scopes       TEXT   NOT NULL,
     created_at   BIGINT NOT NULL,
     created_by   TEXT   NOT NULL,
-    last_used_at BIGINT
+    last_used_at BIGINT,
+    status_index BIGINT NOT NULL
 );
 CREATE INDEX trusted_issuers_tenant_id ON trusted_issuers (tenant_id, id);
+CREATE UNIQUE INDEX trusted_issuers_status_index ON trusted_issuers (status_index);
