@@ -18,6 +18,7 @@ use crate::profile::Profile;
 use crate::random::Random;
 use crate::status_indexes::StatusIndexes;
 use crate::tokens::issuer::Issuer;
+use crate::tokens::key_file::KeyFileError;
 use crate::tokens::keyring::Keyring;
 use crate::tokens::mac::{self, ApiKeyHasher, FailureHasher, RefreshTokenSigner};
 use crate::tokens::master_key_file::MasterKeyError;
@@ -106,6 +107,9 @@ pub enum StartError {
     /// A signing key.
     #[error(transparent)]
     SigningKey(#[from] SigningKeyError),
+    /// A file with a signing key.
+    #[error(transparent)]
+    KeyFile(#[from] KeyFileError),
     /// Password hashing.
     #[error(transparent)]
     Hasher(#[from] HasherError),

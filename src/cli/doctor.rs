@@ -17,6 +17,7 @@ use crate::db::{Db, DbConnection, DbError, master_keys, migrations, secrets, sig
 use crate::domain::signing_key::KeyState;
 use crate::domain::{Algorithm, Timestamp};
 use crate::random::Random;
+use crate::tokens::key_file;
 use crate::tokens::keyring::Keyring;
 use crate::tokens::master_key_file::{self, MasterKeyError};
 use crate::tokens::secret_box::{SecretBox, fingerprint};
@@ -152,6 +153,8 @@ async fn signing_keys(
     };
     let rows = db.read(|connection| signing_keys::list(connection).map_err(DbError::from)).await;
     let keyring = Keyring::read(&rows.map_err(|error| error.to_string())?, secrets);
+    // A server does not start with a file that is wrong.
+    key_file::read_folder(&config.keys.dir).map_err(|error| error.to_string())?;
     let keys = keyring.map_err(|error| error.to_string())?.keys();
     let is_there = |algorithm: &Algorithm| {
         // Where the algorithm was changed the new key waits, and another one signs meanwhile.

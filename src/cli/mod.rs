@@ -14,6 +14,7 @@ use crate::config::{self, Config, ConfigError, DatabaseUrl};
 use crate::db::DbError;
 use crate::domain::Refusal;
 use crate::manage::master_keys::MasterKeyChangeError;
+use crate::manage::signing_keys::ImportError;
 use crate::profile::ProfileError;
 use crate::telemetry::{self, COMMIT, TelemetryError, VERSION};
 
@@ -176,6 +177,8 @@ enum CliError {
     Start(#[from] StartError),
     #[error(transparent)]
     Database(#[from] DbError),
+    #[error(transparent)]
+    Import(#[from] ImportError),
     #[error(transparent)]
     MasterKey(#[from] MasterKeyChangeError),
     #[error("{refusal}{}", how_to_mend(refusal))]

@@ -1,5 +1,7 @@
 //! `jeton signing-key ...`
 
+use std::path::PathBuf;
+
 use clap::Subcommand;
 
 use super::output::{self, Output};
@@ -20,6 +22,11 @@ pub enum Command {
         #[arg(long)]
         emergency: bool,
     },
+    /// Publish a key of yours, a PKCS #8 private key in PEM; it signs once every verifier can know it
+    Import {
+        /// The file, readable by its owner only
+        file: PathBuf,
+    },
     /// Take a leaked key out of use at once; another one signs in its place
     Revoke {
         /// The key, by its name in the JWKS
@@ -39,6 +46,10 @@ pub async fn run(app: &App, command: &Command, output: Output) -> Result<(), Cli
             }
             output.list(&rotation.keys, &COLUMNS)?;
             rotation.warning.map_or(Ok(()), |warning| output.done((), &format!("Now {warning}.")))
+        }
+        Command::Import { file } => {
+            let key = signing_keys::import(app, by, file.clone()).await?;
+            if output.json { output::document(&key) } else { output.list([key], &COLUMNS) }
         }
         Command::Revoke { kid } => {
             let revocation = signing_keys::revoke(app, by, kid).await.map_err(missing("signing-key"))?;

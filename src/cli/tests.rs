@@ -36,6 +36,7 @@ fn every_command_of_the_contract_is_understood() {
         "jeton trusted-issuer delete ID",
         "jeton signing-key list",
         "jeton signing-key rotate --emergency --json",
+        "jeton signing-key import FILE --json",
         "jeton signing-key revoke -KID_",
         "jeton master-key status --json",
         "jeton master-key rotate --new-key FILE",

@@ -102,6 +102,20 @@ impl RotationPolicy {
         self.in_use.iter().filter(settled).map(|&algorithm| self.publish(algorithm, keys, now)).collect()
     }
 
+    /// Takes in keys of these algorithms that somebody brings: they sign at once where no key is published at all, beside new ones
+    /// for the other algorithms; else each waits like any other, and no second one beside it.
+    #[must_use]
+    pub fn adopt(&self, brought: &BTreeSet<Algorithm>, keys: &[SigningKeyInfo], now: Timestamp) -> Vec<Change> {
+        let first = self.first(keys);
+        if !first.is_empty() {
+            return first;
+        }
+        let free = |algorithm: &&Algorithm| {
+            self.in_use.contains(algorithm) && find(keys, **algorithm, KeyState::Pending).is_none()
+        };
+        brought.iter().filter(free).map(|&algorithm| self.publish(algorithm, keys, now)).collect()
+    }
+
     /// Gives each algorithm in use another key that signs at once: the one that is pending, which some verifiers know
     /// already, or a new one.
     #[must_use]

@@ -17,7 +17,12 @@ use crate::domain::audit::AuditEvent;
 use crate::domain::rotation::{Change, KeyOutlook, RotationPolicy, find};
 use crate::domain::signing_key::{KeyState, SigningKeyInfo};
 use crate::domain::{Actor, Algorithm, Refusal, Timestamp};
+use crate::tokens::key_file::KeyFile;
 use crate::tokens::signing_key::{KeyPair, SigningKeyError};
+
+pub use import::{ImportError, import};
+
+mod import;
 
 /// How often a change is tried anew that somebody else came before.
 const TRIES: usize = 20;
@@ -48,6 +53,7 @@ pub struct Revocation {
 /// See [`StartError`].
 pub async fn start(app: &App) -> Result<(), StartError> {
     declare_algorithms(app).await?;
+    import::import_folder(app).await?;
     repeatedly(app, &Actor::SYSTEM, |policy, keys, _| policy.first(keys)).await?;
     advance(app).await?;
     reload(app).await
@@ -64,7 +70,7 @@ pub async fn advance(app: &App) -> Result<(), StartError> {
         if changes.is_empty() {
             return Ok(());
         }
-        if !carry_out(app, &Actor::SYSTEM, keys, changes, now, Some(Lock::Rotation)).await? {
+        if !carry_out(app, &Actor::SYSTEM, keys, changes, now, Some(Lock::Rotation), &[]).await? {
             return Ok(());
         }
         reload(app).await?;
@@ -210,7 +216,7 @@ async fn repeatedly(
     for _ in 0..TRIES {
         let (keys, policy, now) = look(app).await?;
         let changes = step(&policy, &keys, now);
-        if changes.is_empty() || carry_out(app, actor, keys, changes, now, None).await? {
+        if changes.is_empty() || carry_out(app, actor, keys, changes, now, None, &[]).await? {
             return Ok(());
         }
     }
@@ -225,7 +231,8 @@ enum Write {
 
 /// Makes these changes in one transaction, each with its audit row, if the keys are still those that were `seen`; false
 /// where somebody else was first. However many servers try the same step, one makes it: what was seen is compared, each key
-/// is written only in the state that it was seen in, and one key an algorithm may be pending or active.
+/// is written only in the state that it was seen in, and one key an algorithm may be pending or active. A new key is one that
+/// was `brought`, where one of its algorithm was.
 async fn carry_out(
     app: &App,
     actor: &Actor,
@@ -233,10 +240,11 @@ async fn carry_out(
     changes: Vec<Change>,
     now: Timestamp,
     lock: Option<Lock>,
+    brought: &[&KeyFile],
 ) -> Result<bool, StartError> {
     let mut writes = Vec::new();
     for change in changes {
-        writes.push(prepare(app, actor, change, now).await?);
+        writes.push(prepare(app, actor, change, now, brought).await?);
     }
     let done = app
         .db
@@ -280,7 +288,13 @@ fn perform(connection: &mut DbConnection, write: &Write) -> QueryResult<bool> {
     }
 }
 
-async fn prepare(app: &App, actor: &Actor, change: Change, now: Timestamp) -> Result<Write, StartError> {
+async fn prepare(
+    app: &App,
+    actor: &Actor,
+    change: Change,
+    now: Timestamp,
+    brought: &[&KeyFile],
+) -> Result<Write, StartError> {
     let event = |action, kid: &str| Ok::<_, Refusal>(app.event(actor, action, now)?.target("signing-key", kid));
     let (algorithm, signs_at) = match change {
         Change::Publish { algorithm, signs_at } => (algorithm, Some(signs_at)),
@@ -299,12 +313,17 @@ async fn prepare(app: &App, actor: &Actor, change: Change, now: Timestamp) -> Re
             return Ok(Write::Advance(from, key, Some(event)));
         }
     };
-    // RSA takes seconds, which no worker has.
-    let made = tokio::task::spawn_blocking(move || KeyPair::generate(algorithm)).await;
-    let mut row = made.unwrap_or(Err(SigningKeyError::Generate))?.into_row(&app.secrets, now, signs_at)?;
+    let (pair, action, origin) = if let Some(file) = brought.iter().find(|file| file.pair.algorithm == algorithm) {
+        (file.pair.clone(), "signing_key.imported", format!(", file {}", file.name))
+    } else {
+        // RSA takes seconds, which no worker has.
+        let made = tokio::task::spawn_blocking(move || KeyPair::generate(algorithm)).await;
+        (made.unwrap_or(Err(SigningKeyError::Generate))?, "signing_key.created", String::new())
+    };
+    let mut row = pair.into_row(&app.secrets, now, signs_at)?;
     row.info.cache_seconds = app.config.jwks.max_age.num_seconds();
     row.info.token_seconds = app.config.longest_signed().num_seconds();
     let begins = signs_at.map_or_else(|| "signs at once".to_owned(), |at| format!("signs from {at} on"));
-    let event = event("signing_key.created", &row.info.kid)?.details(format!("algorithm {algorithm}, {begins}"));
+    let event = event(action, &row.info.kid)?.details(format!("algorithm {algorithm}, {begins}{origin}"));
     Ok(Write::Insert(row, event))
 }

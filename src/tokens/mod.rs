@@ -4,6 +4,7 @@ pub mod checkpoint;
 pub mod claims;
 pub mod foreign;
 pub mod issuer;
+pub mod key_file;
 pub mod keyring;
 pub mod mac;
 pub mod master_key_file;

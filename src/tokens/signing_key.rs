@@ -18,6 +18,9 @@ use crate::db::signing_keys::{NewSigningKey, SigningKeyRow};
 use crate::domain::signing_key::{KeyState, SigningKeyInfo};
 use crate::domain::{Algorithm, Refusal, Timestamp};
 
+/// 3072 bits.
+const FEWEST_RSA_BYTES: usize = 3072 / 8;
+
 /// A key pair with a name, ready to sign and to verify.
 pub struct SigningKey {
     /// The RFC 7638 thumbprint.
@@ -37,10 +40,12 @@ pub struct SigningKey {
 }
 
 /// A new key pair, before it is stored.
+#[derive(Clone)]
 pub struct KeyPair {
     /// The RFC 7638 thumbprint.
     pub kid: String,
-    algorithm: Algorithm,
+    /// What it signs with.
+    pub algorithm: Algorithm,
     public_jwk: String,
     pem: Zeroizing<String>,
 }
@@ -70,7 +75,25 @@ impl KeyPair {
     /// # Errors
     /// See [`SigningKeyError`].
     pub fn generate(algorithm: Algorithm) -> Result<Self, SigningKeyError> {
-        let pem = generate_pem(algorithm).ok_or(SigningKeyError::Generate)?;
+        Self::of(algorithm, generate_pem(algorithm).ok_or(SigningKeyError::Generate)?)
+    }
+
+    /// The key pair that somebody else made, if it is one that may sign: P-256, Ed25519, or RSA of 3072 to 8192 bits
+    /// (security 7).
+    #[must_use]
+    pub fn from_pkcs8(der: &[u8]) -> Option<Self> {
+        let algorithm = if EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der).is_ok() {
+            Algorithm::Es256
+        } else if Ed25519KeyPair::from_pkcs8(der).is_ok() {
+            Algorithm::EdDsa
+        } else {
+            let key = RsaKeyPair::from_pkcs8(der).ok()?;
+            (key.public_modulus_len() >= FEWEST_RSA_BYTES).then_some(Algorithm::Rs256)?
+        };
+        Self::of(algorithm, pem(der)).ok()
+    }
+
+    fn of(algorithm: Algorithm, pem: Zeroizing<String>) -> Result<Self, SigningKeyError> {
         let failed =
             |error: jsonwebtoken::errors::Error| SigningKeyError::Damaged("(new)".to_owned(), error.to_string());
         let encoding = encoding_key(algorithm, pem.as_bytes()).map_err(failed)?;
@@ -174,8 +197,12 @@ fn generate_pem(algorithm: Algorithm) -> Option<Zeroizing<String>> {
             Zeroizing::new(der.as_ref().to_vec())
         }
     };
-    let body = Zeroizing::new(BASE64.encode(&der));
-    Some(Zeroizing::new(["-----BEGIN PRIVATE KEY-----\n", &body, "\n-----END PRIVATE KEY-----\n"].concat()))
+    Some(pem(&der))
+}
+
+fn pem(der: &[u8]) -> Zeroizing<String> {
+    let body = Zeroizing::new(BASE64.encode(der));
+    Zeroizing::new(["-----BEGIN PRIVATE KEY-----\n", &body, "\n-----END PRIVATE KEY-----\n"].concat())
 }
 
 fn encoding_key(algorithm: Algorithm, pem: &[u8]) -> Result<EncodingKey, jsonwebtoken::errors::Error> {

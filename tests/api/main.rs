@@ -25,6 +25,7 @@ mod forward_auth;
 mod harness;
 mod hostile_tokens;
 mod introspect;
+mod key_files;
 mod login;
 mod management;
 mod master_keys;
