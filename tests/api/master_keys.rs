@@ -163,6 +163,26 @@ fn servers_with_either_key_start_until_the_end(jeton: Jeton) {
     assert!(refused.contains("not the master key") && refused.contains("changed"), "{refused}");
 }
 
+/// A server that looks at nothing by itself, as one that is paused: only what it is asked makes it learn.
+#[test]
+fn a_server_that_has_not_heard_reads_what_is_new_and_leaves_nothing_unreadable() {
+    let jeton = Jeton::on_sqlite();
+    let held = Held::new(&jeton);
+    jeton.set_variable("JETON_TEST_LOOK_EVERY", "3600000");
+    let (_first, reads) = jeton.second();
+    let (_second, writes) = jeton.second();
+    jeton.cli(ROTATE).expect_code(0);
+    let made = held.create(&jeton.client(), "first").expect_status(201).text("key");
+    assert_eq!(held.create(&reads, "first").expect_status(201).text("key"), made, "sealed under the new key");
+    held.create(&writes, "second").expect_status(201);
+    jeton.cli(["master-key", "finish", "--force"]).expect_code(0);
+    for client in [&reads, &jeton.client()] {
+        assert_eq!(held.create(client, "second").expect_status(201).text("name"), "second", "sealed under the old one");
+    }
+    held.create(&writes, "third").expect_problem(503, "unavailable");
+    held.create(&reads, "third").expect_status(201);
+}
+
 #[both_databases]
 fn a_master_key_from_the_environment_is_followed_by_one_that_the_operator_brings(jeton: Jeton) {
     let [old, new] = [1, 2].map(|byte| BASE64.encode(&[byte; 32]));
