@@ -129,6 +129,13 @@ impl RequestPath {
     }
 }
 
+/// A segment as it is to whoever takes letters of both cases for the same. By way of capital letters, of which some stand for
+/// several small ones: σ and ς.
+#[must_use]
+pub fn without_case(segment: &str) -> String {
+    segment.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
+}
+
 /// Some servers trim spaces, and dots at the end; what is left then may be nothing, or a dot segment.
 fn is_unclear(segment: &str) -> bool {
     segment.is_empty() || segment.ends_with('.') || segment.trim() != segment

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use super::pattern::{PathPattern, Segment};
-use crate::domain::original_request::{Method, RequestPath};
+use crate::domain::original_request::{Method, RequestPath, without_case};
 use crate::domain::word::AccessTypeName;
 use crate::domain::{Refusal, Scope};
 
@@ -48,7 +48,7 @@ pub struct Overlap {
     pub earlier: usize,
 }
 
-/// Rows by the segments of their paths; literals in lower case.
+/// Rows by the segments of their paths; literals without their case.
 #[derive(Clone, Debug, Default)]
 struct Node {
     literals: HashMap<Box<str>, Node>,
@@ -143,7 +143,7 @@ impl Node {
         let mut node = self;
         for segment in &row.path.segments {
             node = match segment {
-                Segment::Literal(text) => node.literals.entry(text.to_lowercase().into()).or_default(),
+                Segment::Literal(text) => node.literals.entry(without_case(text).into()).or_default(),
                 Segment::Parameter(_) => node.parameter.get_or_insert_default(),
             };
         }
@@ -163,7 +163,7 @@ impl Node {
         };
         let is_lower = segment.bytes().all(|b| b.is_ascii() && !b.is_ascii_uppercase());
         let literal =
-            if is_lower { self.literals.get(segment) } else { self.literals.get(segment.to_lowercase().as_str()) };
+            if is_lower { self.literals.get(segment) } else { self.literals.get(without_case(segment).as_str()) };
         let below_literal = literal.and_then(|node| node.find(&mut rest.clone(), slot));
         let below_parameter = || self.parameter.as_ref().and_then(|node| node.find(&mut rest.clone(), slot));
         below_literal.or_else(below_parameter).or_else(|| row(&self.below))
@@ -219,6 +219,12 @@ mod tests {
         assert_eq!(found(&table, "/api/Admin/users").as_deref(), Some("/api/Admin/**"));
         assert_eq!(found(&table, "/api/Other/Users").as_deref(), Some("/api/**"));
         for path in ["/api/admin/users", "/api/ADMIN", "/API/other"] {
+            assert_eq!(found(&table, path), None, "{path}");
+        }
+        // Both small sigmas have one capital.
+        let table = self::table(&["/{word}", "/λόγος"]).unwrap();
+        assert_eq!(found(&table, "/%CE%BB%CF%8C%CE%B3%CE%BF%CF%82").as_deref(), Some("/λόγος"));
+        for path in ["/%CE%9B%CE%8C%CE%93%CE%9F%CE%A3", "/%CE%BB%CF%8C%CE%B3%CE%BF%CF%83"] {
             assert_eq!(found(&table, path), None, "{path}");
         }
     }

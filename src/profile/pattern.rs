@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::domain::distinct::first_repeated;
-use crate::domain::original_request::RequestPath;
+use crate::domain::original_request::{RequestPath, without_case};
 
 /// A path with parameters, and perhaps all that lies below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,7 +106,7 @@ impl Segment {
     /// Letters count alike in both cases: to some servers they are, and then one path would meet two rules.
     fn overlaps(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Literal(one), Self::Literal(other)) => one.to_lowercase() == other.to_lowercase(),
+            (Self::Literal(one), Self::Literal(other)) => without_case(one) == without_case(other),
             _ => true,
         }
     }
