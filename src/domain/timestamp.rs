@@ -73,7 +73,7 @@ impl FromStr for Timestamp {
     type Err = InvalidTime;
 
     fn from_str(text: &str) -> Result<Self, InvalidTime> {
-        let time = text.parse::<DateTime<Utc>>().ok().filter(|time| time.year() <= 9999);
+        let time = text.parse::<DateTime<Utc>>().ok().filter(|time| (0..=9999).contains(&time.year()));
         time.map(Self::from).ok_or(InvalidTime)
     }
 }
@@ -104,3 +104,18 @@ impl utoipa::PartialSchema for Timestamp {
 }
 
 impl utoipa::ToSchema for Timestamp {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_has_a_year_of_four_digits() {
+        for good in ["0000-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z", "2030-12-31T23:59:59+01:00"] {
+            assert!(good.parse::<Timestamp>().is_ok(), "{good}");
+        }
+        for bad in ["-0001-01-01T00:00:00Z", "+10000-01-01T00:00:00Z", "9999-12-31T23:59:59-01:00", "2030-12-31", ""] {
+            assert!(bad.parse::<Timestamp>().is_err(), "{bad}");
+        }
+    }
+}

@@ -7,11 +7,10 @@ use std::str::FromStr;
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
-use chrono::{DateTime, Utc};
 
+use crate::domain::Refusal;
 use crate::domain::audit::AuditFilter;
 use crate::domain::page::{Cursor, Page};
-use crate::domain::{Refusal, Timestamp};
 
 /// The page of a list that a request asks for.
 pub struct PageQuery(pub Page);
@@ -50,8 +49,8 @@ impl FromRequest for AuditQuery {
             let filter = AuditFilter {
                 action: given.take("action").map(Cow::into_owned),
                 actor: given.take("actor").map(Cow::into_owned),
-                since: given.time("since")?,
-                until: given.time("until")?,
+                since: given.parse("since")?,
+                until: given.parse("until")?,
             };
             given.ensure_empty()?;
             Ok(Self { page, filter })
@@ -114,13 +113,6 @@ impl<'a> Parameters<'a> {
             return Err(Refusal::invalid("limit", format!("must be 1 to {}", Page::MOST)));
         }
         Ok(Page { limit, after: self.parse::<Cursor>("cursor")?.map(|cursor| cursor.0) })
-    }
-
-    fn time(&mut self, name: &str) -> Result<Option<Timestamp>, Refusal> {
-        let text = self.take(name);
-        let parsed = text.map(|text| text.parse::<DateTime<Utc>>()).transpose();
-        let time = parsed.map_err(|_| Refusal::invalid(name, "must be a time of RFC 3339"))?;
-        Ok(time.map(Timestamp::from))
     }
 
     fn ensure_empty(&self) -> Result<(), Refusal> {
