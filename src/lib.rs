@@ -20,6 +20,8 @@ pub mod error;
 pub mod extract;
 pub mod foreign_keys;
 pub mod grants;
+#[cfg(any(test, fuzzing))]
+pub mod laws;
 pub mod limits;
 pub mod manage;
 pub mod metrics;

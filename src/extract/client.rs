@@ -38,7 +38,7 @@ impl FromRequest for Client {
 
 /// The client's address: the peer's, or, where the peer is a trusted proxy, the last one in `X-Forwarded-For` that is
 /// none. What stands before it anybody may have written (security 22).
-fn client_ip(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+pub(crate) fn client_ip(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(&address));
     let mut client = peer.to_canonical();
     // Split as bytes: a stranger's odd byte at the front must not hide what a proxy wrote behind it.

@@ -47,7 +47,7 @@ impl FromRequest for Form {
     }
 }
 
-fn parse(body: &[u8]) -> Result<Form, OAuthError> {
+pub(crate) fn parse(body: &[u8]) -> Result<Form, OAuthError> {
     if std::str::from_utf8(body).is_err() {
         return Err(OAuthError::new("invalid_request", "The body is not UTF-8"));
     }

@@ -131,7 +131,7 @@ impl<'de> Deserialize<'de> for Members {
     }
 }
 
-fn parse<T: DeserializeOwned + Validate>(body: &[u8]) -> Result<T, Refusal> {
+pub(crate) fn parse<T: DeserializeOwned + Validate>(body: &[u8]) -> Result<T, Refusal> {
     let mut json = serde_json::Deserializer::from_slice(body);
     let parsed = serde_path_to_error::deserialize(&mut json);
     // What is no JSON is malformed, wherever the parser stopped in it.

@@ -104,7 +104,7 @@ impl Profile {
     /// See [`ProfileError`].
     pub fn load(named: &str) -> Result<Self, ProfileError> {
         if let Some((name, text)) = BUILT_IN.iter().find(|(name, _)| *name == named) {
-            return compile::compile(text, Path::new(&format!("profiles/{name}.toml")));
+            return Self::parse(text, Path::new(&format!("profiles/{name}.toml")));
         }
         let path = Path::new(named);
         let text = read(path).map_err(|error| ProfileError::Unreadable {
@@ -112,7 +112,15 @@ impl Profile {
             error,
             built_in: BUILT_IN.map(|(name, _)| name).join(", "),
         })?;
-        compile::compile(&text, path)
+        Self::parse(&text, path)
+    }
+
+    /// Reads the text of a profile, which its errors say is in `path`.
+    ///
+    /// # Errors
+    /// [`ProfileError::Fault`].
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ProfileError> {
+        compile::compile(text, path)
     }
 
     /// The access type of this name.
