@@ -86,3 +86,50 @@ fn rules(algorithm: Algorithm, issuer: &str, audiences: &[&str]) -> Validation {
     rules.validate_exp = false;
     rules
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::config::MasterKey;
+    use crate::random::Random;
+    use crate::tokens::secret_box::SecretBox;
+    use crate::tokens::signing_key::KeyPair;
+
+    /// Security 3 and 5: signed by us, and still no access token.
+    #[test]
+    fn claims_that_are_missing_or_of_another_type_are_refused() {
+        let config = Config::load(None, []).unwrap();
+        let secrets = SecretBox::new(&MasterKey::new([7; 32]), Random::default()).unwrap();
+        let row = KeyPair::generate(Algorithm::Es256).unwrap().into_row(&secrets, Timestamp(0), None).unwrap();
+        let keyring = Keyring::read(&[row.into()], &secrets).unwrap();
+        let verifier = Verifier::new(&config, keyring.clone());
+        let id = "01890a5d-ac96-774b-bcce-b302099a8057";
+        let sound = json!({
+            "iss": config.server.public_url.issuer(), "sub": id, "aud": "api", "exp": 60, "iat": 0, "jti": id,
+            "client_id": "jeton-login", "scope": "a:b", "tenant_id": id,
+        });
+        let accepts = |typ: &str, claims: &Value, second: i64| {
+            let keys = keyring.keys();
+            let jwt = keys.iter().next().unwrap().sign_as(typ, claims).unwrap();
+            verifier.verify(&jwt, Timestamp::of_seconds(second)).is_ok()
+        };
+
+        assert!(accepts("at+jwt", &sound, 0) && accepts("at+jwt", &sound, 59));
+        assert!(!accepts("at+jwt", &sound, 60), "it ends at `exp`, not after it");
+        for typ in ["JWT", "AT+JWT", "application/at+jwt", "dpop+jwt", ""] {
+            assert!(!accepts(typ, &sound, 0), "{typ}");
+        }
+        for claim in sound.as_object().unwrap().keys() {
+            let mut lacking = sound.clone();
+            lacking.as_object_mut().unwrap().remove(claim);
+            assert!(!accepts("at+jwt", &lacking, 0), "without {claim}");
+            for other in [json!(null), json!(true), json!([]), json!({}), json!(1.5), json!("1e9"), json!(["api", 1])] {
+                let mut wrong = sound.clone();
+                wrong[claim] = other;
+                assert!(claim == "client_id" && wrong[claim].is_string() || !accepts("at+jwt", &wrong, 0), "{wrong}");
+            }
+        }
+    }
+}
