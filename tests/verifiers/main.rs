@@ -18,6 +18,7 @@ mod readme;
 mod revocations;
 mod stand_in;
 mod tampering;
+mod threat_model;
 mod verifier;
 
 use issuer::Issuer;
