@@ -17,6 +17,7 @@ use crate::metrics::Metrics;
 use crate::profile::Profile;
 use crate::random::Random;
 use crate::status_indexes::StatusIndexes;
+use crate::tls::TlsError;
 use crate::tokens::issuer::Issuer;
 use crate::tokens::key_file::KeyFileError;
 use crate::tokens::keyring::Keyring;
@@ -116,6 +117,9 @@ pub enum StartError {
     /// How other issuers are called.
     #[error(transparent)]
     ForeignKeys(#[from] ClientError),
+    /// The certificate, or its key.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// An address to listen on, and the key that moves it.
     #[error("cannot listen on {1}: {2}; is another server there? `{0}` moves this one")]
     Listen(&'static str, SocketAddr, std::io::Error),

@@ -31,6 +31,7 @@ pub mod routes;
 pub mod server;
 pub mod status_indexes;
 pub mod telemetry;
+pub mod tls;
 pub mod tokens;
 pub mod usage;
 mod welcome;

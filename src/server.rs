@@ -1,10 +1,12 @@
 //! Runs the server: listeners, background work, and an orderly end.
 
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web::{self, Data};
 use actix_web::{App as ActixApp, HttpResponse, HttpServer};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::{App, Migrate, StartError};
 use crate::background::Background;
@@ -13,10 +15,18 @@ use crate::db::users;
 use crate::domain::Refusal;
 use crate::manage;
 use crate::metrics::{self, SigningKeyAge, Snapshot};
+use crate::tls::Certificate;
 use crate::{routes, welcome};
 
 /// For how long requests may go on after SIGTERM, in seconds; the rest of 30 s is for what is queued.
 const SHUTDOWN_SECONDS: u64 = 25;
+
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(3);
+
+/// Handshakes under way on one worker; while there are more, no connection is accepted. Many, so that strangers who begin one and
+/// fall silent keep nobody out, and few enough for memory.
+const HANDSHAKES: usize = 1_024;
 
 /// Serves until SIGTERM or SIGINT, then finishes what is under way.
 ///
@@ -26,6 +36,7 @@ pub async fn serve(config: Config, migrate: Migrate) -> Result<(), StartError> {
     let (listener, address) = listen("server.bind", config.server.bind)?;
     let config = config.listening_on(address);
     let workers = config.server.workers;
+    let certificate = config.server.tls.as_ref().map(Certificate::read).transpose()?.map(Arc::new);
 
     let app = Data::from(App::open(config, migrate).await?);
     manage::signing_keys::start(&app).await?;
@@ -40,9 +51,16 @@ pub async fn serve(config: Config, migrate: Migrate) -> Result<(), StartError> {
         .workers(workers)
         .keep_alive(Duration::from_secs(75))
         .shutdown_timeout(SHUTDOWN_SECONDS)
-        .listen(listener)
-        .map_err(StartError::Ended)?
-        .run();
+        .tls_handshake_timeout(HANDSHAKE)
+        .max_connection_rate(HANDSHAKES);
+    let server = match certificate {
+        None => server.listen(listener),
+        Some(certificate) => {
+            reload_on_hangup(Arc::clone(&certificate)).map_err(StartError::Ended)?;
+            server.listen_rustls_0_23(listener, certificate.server_config()?)
+        }
+    };
+    let server = server.map_err(StartError::Ended)?.run();
     tracing::info!(%address, issuer = app.config.server.public_url.issuer(), "listening");
     let ended = server.await;
 
@@ -53,6 +71,22 @@ pub async fn serve(config: Config, migrate: Migrate) -> Result<(), StartError> {
     app.db.drain().await;
     tracing::info!("stopped");
     ended.map_err(StartError::Ended)
+}
+
+/// SIGHUP: the certificate was renewed. A pair that cannot be used changes nothing.
+fn reload_on_hangup(certificate: Arc<Certificate>) -> std::io::Result<()> {
+    let mut hangups = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            let certificate = Arc::clone(&certificate);
+            match tokio::task::spawn_blocking(move || certificate.reload()).await {
+                Ok(Ok(())) => tracing::info!("the certificate was read again"),
+                Ok(Err(error)) => tracing::error!(%error, "the certificate is the old one"),
+                Err(error) => tracing::error!(%error, "the certificate is the old one"),
+            }
+        }
+    });
+    Ok(())
 }
 
 /// Listens where `key` of the configuration says.

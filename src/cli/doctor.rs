@@ -17,6 +17,7 @@ use crate::db::{Db, DbConnection, DbError, master_keys, migrations, secrets, sig
 use crate::domain::signing_key::KeyState;
 use crate::domain::{Algorithm, Timestamp};
 use crate::random::Random;
+use crate::tls::Certificate;
 use crate::tokens::key_file;
 use crate::tokens::keyring::Keyring;
 use crate::tokens::master_key_file::{self, MasterKeyError};
@@ -65,6 +66,7 @@ async fn examine(config: &Config) -> Vec<Check> {
         check("master key", master_key_detail),
         check("clock", clock(&db, now).await),
         check("signing keys", keys.as_ref().map(|kids| format!("{} active", kids.len())).map_err(Clone::clone)),
+        check("TLS", tls(config)),
         check("JWKS", reachable(config.server.public_url.issuer(), &keys.unwrap_or_default())),
     ]
 }
@@ -165,6 +167,13 @@ async fn signing_keys(
     }
     let active: Vec<_> = keys.iter().filter(|key| key.state == KeyState::Active).map(|key| key.kid.clone()).collect();
     if active.is_empty() { Err("none is active; `jeton serve` lets one sign".to_owned()) } else { Ok(active) }
+}
+
+fn tls(config: &Config) -> Finding {
+    match &config.server.tls {
+        None => Ok("none here; a proxy speaks it".to_owned()),
+        Some(files) => Certificate::read(files).map(|_| files.cert.display().to_string()).map_err(|e| e.to_string()),
+    }
 }
 
 /// Fetches the key set as a downstream service would. Over TLS only the way there is checked: what

@@ -67,6 +67,17 @@ pub struct Server {
     pub allowed_origins: Vec<Origin>,
     /// The address of `/metrics`, where it is on.
     pub metrics_bind: Option<SocketAddr>,
+    /// The server's certificate, where it speaks TLS itself.
+    pub tls: Option<TlsFiles>,
+}
+
+/// The PEM files of a certificate and its private key.
+#[derive(Debug, Clone)]
+pub struct TlsFiles {
+    /// `server.tls_cert`: the certificate, and behind it those that lead from it to its root.
+    pub cert: PathBuf,
+    /// `server.tls_key`
+    pub key: PathBuf,
 }
 
 /// The database.
@@ -192,7 +203,7 @@ impl Config {
     #[must_use]
     pub fn listening_on(mut self, address: SocketAddr) -> Self {
         if self.server.bind.port() == 0 && self.source("server.public_url") == Some(&Source::Default) {
-            self.server.public_url = PublicUrl::from(address);
+            self.server.public_url = PublicUrl::of(address, self.server.tls.is_some());
         }
         self
     }
@@ -249,12 +260,13 @@ impl Server {
     fn take(settings: &mut Settings) -> Result<Self, ConfigError> {
         let address = "an IP address and a port, like 127.0.0.1:8080";
         let bind = settings.take("server.bind", "127.0.0.1:8080", address, parse::text::<SocketAddr>)?;
+        let tls = TlsFiles::take(settings)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             bind,
             public_url: settings.take(
                 "server.public_url",
-                PublicUrl::from(bind).to_string(),
+                PublicUrl::of(bind, tls.is_some()).to_string(),
                 "an http or https URL without query, fragment and trailing slash",
                 parse::text::<PublicUrl>,
             )?,
@@ -279,7 +291,19 @@ impl Server {
                 &format!("{address}, or \"\" for none"),
                 parse::optional::<SocketAddr>,
             )?,
+            tls,
         })
+    }
+}
+
+impl TlsFiles {
+    fn take(settings: &mut Settings) -> Result<Option<Self>, ConfigError> {
+        let allowed = "the path of a PEM file, or \"\" for none";
+        let cert = settings.take("server.tls_cert", "", allowed, parse::optional::<PathBuf>)?;
+        let key = settings.take("server.tls_key", "", allowed, parse::optional::<PathBuf>)?;
+        settings.ensure(cert.is_some() || key.is_none(), "server.tls_cert", "there where `server.tls_key` is")?;
+        settings.ensure(key.is_some() || cert.is_none(), "server.tls_key", "there where `server.tls_cert` is")?;
+        Ok(cert.zip(key).map(|(cert, key)| Self { cert, key }))
     }
 }
 

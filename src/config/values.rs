@@ -46,11 +46,12 @@ impl FromStr for PublicUrl {
     }
 }
 
-/// The URL of a server that is reached where it listens.
-impl From<SocketAddr> for PublicUrl {
-    fn from(address: SocketAddr) -> Self {
-        let issuer = format!("http://{address}");
-        Self { origin: Origin(issuer.strip_suffix(":80").unwrap_or(&issuer).to_owned()), issuer }
+impl PublicUrl {
+    /// The URL of a server that is reached where it listens, over TLS or without.
+    pub(super) fn of(address: SocketAddr, tls: bool) -> Self {
+        let (scheme, port) = if tls { ("https", ":443") } else { ("http", ":80") };
+        let issuer = format!("{scheme}://{address}");
+        Self { origin: Origin(issuer.strip_suffix(port).unwrap_or(&issuer).to_owned()), issuer }
     }
 }
 

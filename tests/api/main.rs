@@ -44,6 +44,7 @@ mod signing_keys;
 mod startup;
 mod telemetry;
 mod throttling;
+mod tls;
 mod trusted_issuers;
 mod usage;
 mod workload;
