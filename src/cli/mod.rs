@@ -13,6 +13,7 @@ use crate::app::{App, Migrate, StartError};
 use crate::config::{self, Config, ConfigError, DatabaseUrl};
 use crate::db::DbError;
 use crate::domain::Refusal;
+use crate::manage::backup::BackupError;
 use crate::manage::master_keys::MasterKeyChangeError;
 use crate::manage::signing_keys::ImportError;
 use crate::profile::ProfileError;
@@ -63,7 +64,8 @@ enum Command {
     Serve(serve::Serve),
     /// Apply pending migrations
     Migrate,
-    /// Check configuration, database, migrations, master key, clock, signing keys and JWKS reachability
+    Backup(database::Backup),
+    /// Check configuration, database, migrations, master key, clock, signing keys, certificate and JWKS reachability
     Doctor,
     /// Organisations whose data is kept apart
     #[command(subcommand, arg_required_else_help = false)]
@@ -132,6 +134,7 @@ fn execute(cli: Cli) -> Result<ExitCode, CliError> {
             Command::Audit(command) => return audit::run(&*open(config?).await?, &command, output).await,
             Command::Serve(command) => serve::run(config?, &command).await,
             Command::Migrate => database::migrate(&config?, output).await,
+            Command::Backup(command) => database::backup(&config?, &command, output).await,
             Command::Tenant(command @ tenant::Command::Create { .. }) => {
                 tenant::run(&*open_or_make(config?).await?, command, output).await
             }
@@ -152,12 +155,15 @@ fn execute(cli: Cli) -> Result<ExitCode, CliError> {
 /// Commands work on the database directly, so that no server need run. None makes a database but the one that makes the
 /// first tenant: in the wrong folder an empty list would say that all is lost.
 async fn open(config: Config) -> Result<Arc<App>, CliError> {
-    if let DatabaseUrl::Sqlite(path) = &config.database.url
-        && !path.exists()
-    {
-        return Err(CliError::NoDatabase(path.clone()));
-    }
+    ensure_database(&config)?;
     open_or_make(config).await
+}
+
+fn ensure_database(config: &Config) -> Result<(), CliError> {
+    match &config.database.url {
+        DatabaseUrl::Sqlite(path) if !path.exists() => Err(CliError::NoDatabase(path.clone())),
+        _ => Ok(()),
+    }
 }
 
 async fn open_or_make(config: Config) -> Result<Arc<App>, CliError> {
@@ -181,6 +187,8 @@ enum CliError {
     Import(#[from] ImportError),
     #[error(transparent)]
     MasterKey(#[from] MasterKeyChangeError),
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     #[error("{refusal}{}", how_to_mend(refusal))]
     Refused {
         #[from]

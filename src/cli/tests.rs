@@ -14,6 +14,7 @@ fn every_command_of_the_contract_is_understood() {
         "jeton",
         "jeton serve --migrate",
         "jeton migrate --config a.toml --json",
+        "jeton backup FILE --json",
         "jeton --json doctor",
         "jeton tenant create --name N --id ID --plan P",
         "jeton tenant list",

@@ -22,6 +22,7 @@ pub mod app_identifiers;
 pub mod audit;
 pub mod audit_chains;
 pub mod audit_checkpoints;
+pub mod backup;
 mod connection;
 pub mod error;
 mod executor;

@@ -3,6 +3,7 @@
 pub mod api_keys;
 pub mod app_identifiers;
 pub mod audit;
+pub mod backup;
 pub mod first_start;
 pub mod idempotency;
 pub mod instances;

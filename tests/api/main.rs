@@ -13,6 +13,7 @@ mod api_key_limits;
 mod api_keys;
 mod audit;
 mod audit_chain;
+mod backup;
 mod bad_input;
 mod cli;
 mod configuration;
