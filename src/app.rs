@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::clock::Clock;
 use crate::config::{Config, DatabaseUrl};
+use crate::db::key_reader::KeyReader;
 use crate::db::{Db, DbError, migrations, secrets, signing_keys};
 use crate::domain::audit::AuditEvent;
 use crate::domain::session::SessionLimits;
@@ -69,6 +70,8 @@ pub struct App {
     pub failures: FailureHasher,
     /// The keys of other issuers.
     pub foreign_keys: ForeignKeys,
+    /// Finds API keys by the hash of their secret.
+    pub key_reader: KeyReader,
     /// How the product's API authentication behaves.
     pub profile: Arc<Profile>,
     /// What API keys are used for.
@@ -182,6 +185,7 @@ impl App {
             api_keys: ApiKeyHasher::new(&api_key_secret),
             failures: FailureHasher::new(&failed_login_secret),
             foreign_keys: ForeignKeys::start(&config.workload)?,
+            key_reader: KeyReader::new(db.clone())?,
             profile: Arc::clone(&config.profile),
             usage: Usage::default(),
             limits: RateLimits::default(),

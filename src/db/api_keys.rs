@@ -1,5 +1,8 @@
 //! Table `api_keys`.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use diesel::prelude::*;
 
 use super::DbConnection;
@@ -17,6 +20,9 @@ columns! {
         status_index, previous_status_index,
     }
 }
+
+/// A key as it is read for whoever presents it: with its tenant.
+pub type StoredKey = (ApiKey, Tenant);
 
 /// Adds a key under the hash of its plain text.
 pub fn insert(connection: &mut DbConnection, key: &ApiKey, hash: &[u8]) -> QueryResult<()> {
@@ -55,32 +61,48 @@ pub fn find_by_secret(
     hash: &[u8],
     two_secrets: bool,
     now: Timestamp,
-) -> QueryResult<Option<(ApiKey, Tenant)>> {
+) -> QueryResult<Option<StoredKey>> {
     match find_by_hash(connection, hash)? {
-        None if two_secrets => {
-            let found = find_by_previous_hash(connection, hash, now)?;
-            Ok(found.map(|(key, tenant)| (key.by_previous_secret(), tenant)))
-        }
+        None if two_secrets => find_by_previous_secret(connection, hash, now),
         found => Ok(found),
     }
 }
 
-/// Finds a key and its tenant by the hash of its plain text.
-fn find_by_hash(connection: &mut DbConnection, hash: &[u8]) -> QueryResult<Option<(ApiKey, Tenant)>> {
-    api_keys::table
-        .inner_join(tenants::table)
-        .filter(api_keys::key_hash.eq(hash))
-        .select((API_KEY, tenants::all_columns))
-        .get_result(connection)
-        .optional()
-}
-
-/// Finds a key and its tenant by the hash of the secret that was replaced last, while that still works.
-fn find_by_previous_hash(
+/// Finds a key and its tenant by the hash of the secret before the last rotation, while that still works: the key as it is for
+/// that one.
+pub fn find_by_previous_secret(
     connection: &mut DbConnection,
     hash: &[u8],
     now: Timestamp,
-) -> QueryResult<Option<(ApiKey, Tenant)>> {
+) -> QueryResult<Option<StoredKey>> {
+    let found = find_by_previous_hash(connection, hash, now)?;
+    Ok(found.map(|(key, tenant)| (key.by_previous_secret(), tenant)))
+}
+
+/// Finds a key and its tenant by the hash of its plain text.
+pub(super) fn find_by_hash(connection: &mut DbConnection, hash: &[u8]) -> QueryResult<Option<StoredKey>> {
+    let key = || {
+        let named = api_keys::table.inner_join(tenants::table).filter(api_keys::key_hash.eq(hash));
+        named.select((API_KEY, tenants::all_columns))
+    };
+    per_backend!(connection, inner => key().get_result(inner)).optional()
+}
+
+/// Finds those keys that have one of these hashes, each under its hash.
+pub(super) fn find_by_hashes(
+    connection: &mut DbConnection,
+    hashes: &[Vec<u8>],
+) -> QueryResult<HashMap<Vec<u8>, Arc<StoredKey>>> {
+    let keys = || {
+        let named = api_keys::table.inner_join(tenants::table).filter(api_keys::key_hash.eq_any(hashes));
+        named.select((api_keys::key_hash, (API_KEY, tenants::all_columns)))
+    };
+    let rows: Vec<(Vec<u8>, StoredKey)> = per_backend!(connection, inner => keys().load(inner))?;
+    Ok(rows.into_iter().map(|(hash, key)| (hash, Arc::new(key))).collect())
+}
+
+/// Finds a key and its tenant by the hash of the secret that was replaced last, while that still works.
+fn find_by_previous_hash(connection: &mut DbConnection, hash: &[u8], now: Timestamp) -> QueryResult<Option<StoredKey>> {
     api_keys::table
         .inner_join(tenants::table)
         .filter(api_keys::previous_hash.eq(hash).and(api_keys::previous_until.gt(now)))
@@ -90,7 +112,7 @@ fn find_by_previous_hash(
 }
 
 /// Finds a key, in whichever tenant it is, and its tenant: for tokens, which name their key.
-pub fn find_with_tenant(connection: &mut DbConnection, id: ApiKeyId) -> QueryResult<Option<(ApiKey, Tenant)>> {
+pub fn find_with_tenant(connection: &mut DbConnection, id: ApiKeyId) -> QueryResult<Option<StoredKey>> {
     api_keys::table
         .inner_join(tenants::table)
         .filter(api_keys::id.eq(id))

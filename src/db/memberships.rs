@@ -29,14 +29,14 @@ pub fn insert(
 
 /// Finds a user as a member of a tenant.
 pub fn find(connection: &mut DbConnection, tenant: TenantId, user: UserId) -> QueryResult<Option<Member>> {
-    memberships::table
-        .inner_join(users::table)
-        .inner_join(tenants::table)
-        .filter(memberships::tenant_id.eq(tenant).and(memberships::user_id.eq(user)))
-        .select((USER, tenants::all_columns, memberships::role, memberships::created_at))
-        .get_result(connection)
-        .optional()
-        .map(|row| row.map(member))
+    let membership = || {
+        memberships::table
+            .inner_join(users::table)
+            .inner_join(tenants::table)
+            .filter(memberships::tenant_id.eq(tenant).and(memberships::user_id.eq(user)))
+            .select((USER, tenants::all_columns, memberships::role, memberships::created_at))
+    };
+    per_backend!(connection, inner => membership().get_result(inner)).optional().map(|row| row.map(member))
 }
 
 /// Holds a membership until the transaction ends, so that whatever ends it comes before or after, never between; none

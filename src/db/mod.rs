@@ -17,18 +17,31 @@ macro_rules! columns {
     };
 }
 
+/// Runs a query on the connection of whichever database it is, as if there were no other: of one that runs for every request
+/// the text is then put together once, and not each time.
+macro_rules! per_backend {
+    ($connection:expr, $inner:ident => $query:expr) => {
+        match $connection {
+            $crate::db::DbConnection::Sqlite($inner) => $query,
+            $crate::db::DbConnection::Postgres($inner) => $query,
+        }
+    };
+}
+
 pub mod api_keys;
 pub mod app_identifiers;
 pub mod audit;
 pub mod audit_chains;
 pub mod audit_checkpoints;
 pub mod backup;
+mod changes;
 mod connection;
 pub mod error;
 mod executor;
 pub mod idempotency;
 pub mod instances;
 pub mod key_groups;
+pub mod key_reader;
 pub mod locks;
 pub mod login_failures;
 pub mod master_keys;
@@ -46,6 +59,7 @@ mod types;
 pub mod usage;
 pub mod users;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -53,6 +67,7 @@ use diesel::RunQueryDsl;
 use diesel::r2d2::Pool;
 
 use crate::config::DatabaseUrl;
+use changes::Changes;
 pub use connection::DbConnection;
 use connection::Manager;
 pub use error::DbError;
@@ -75,8 +90,9 @@ struct Inner {
     pool: Pool<Manager>,
     /// Where writes run, and on PostgreSQL reads too: both wait, for a disk, a lock or the network.
     executor: Executor,
-    /// SQLite reads take microseconds and wait for no one (WAL), so they run where they are asked for.
-    reads_in_place: bool,
+    /// The file of an SQLite database, whose reads take microseconds and wait for no one (WAL): they run where they are asked
+    /// for.
+    file: Option<PathBuf>,
 }
 
 /// How busy the database's connections are.
@@ -96,8 +112,9 @@ impl Db {
     /// # Errors
     /// The file cannot be opened or made, or the pool's threads cannot be started.
     pub fn open(url: &DatabaseUrl, readers: u32) -> Result<Self, DbError> {
-        let sqlite = matches!(url, DatabaseUrl::Sqlite(_));
-        let connections = if sqlite { readers.saturating_add(1) } else { POSTGRES_CONNECTIONS };
+        let file = if let DatabaseUrl::Sqlite(file) = url { Some(file.clone()) } else { None };
+        // One writes, and one is open always (`Changes`).
+        let connections = if file.is_some() { readers.saturating_add(2) } else { POSTGRES_CONNECTIONS };
         let pool = Pool::builder()
             .max_size(connections)
             // None is opened ahead of need: it might still be opening when the process ends (see `Executor`).
@@ -105,9 +122,12 @@ impl Db {
             .connection_timeout(PATIENCE)
             .test_on_check_out(false)
             .build_unchecked(Manager::new(url.clone())?);
-        let executor =
-            if sqlite { Executor::grouping(pool.clone())? } else { Executor::parallel(&pool, POSTGRES_CONNECTIONS)? };
-        Ok(Self(Arc::new(Inner { pool, executor, reads_in_place: sqlite })))
+        let executor = if file.is_some() {
+            Executor::grouping(pool.clone())?
+        } else {
+            Executor::parallel(&pool, POSTGRES_CONNECTIONS)?
+        };
+        Ok(Self(Arc::new(Inner { pool, executor, file })))
     }
 
     /// Runs queries that change nothing, each on what is committed when it begins.
@@ -122,7 +142,7 @@ impl Db {
         T: Send + 'static,
         E: From<DbError> + Send + 'static,
     {
-        if self.0.reads_in_place {
+        if self.0.file.is_some() {
             let mut connection = self.0.pool.get_timeout(PATIENCE).map_err(DbError::from)?;
             return queries(&mut connection);
         }
@@ -168,6 +188,12 @@ impl Db {
         if self.0.executor.queued() < executor::QUEUE / 4 {
             drop(self.0.executor.run(executor::Kind::Write, PATIENCE, queries));
         }
+    }
+
+    /// Watches for commits, where they can be seen without a query: on SQLite.
+    fn changes(&self) -> Result<Option<Changes>, DbError> {
+        let Some(file) = &self.0.file else { return Ok(None) };
+        Changes::watch(file, self.0.pool.get_timeout(PATIENCE)?)
     }
 
     /// Asks the database for a sign of life.

@@ -1,7 +1,10 @@
 //! Table `sessions`: logins, and which of their refresh tokens is current.
 
+use diesel::backend::Backend;
 use diesel::prelude::*;
-use diesel::sql_types::Bool;
+use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::serialize::ToSql;
+use diesel::sql_types::{BigInt, Binary, Bool, Nullable, Text};
 
 use super::schema::sessions;
 use super::{DbConnection, memberships};
@@ -35,7 +38,7 @@ pub fn insert(connection: &mut DbConnection, session: &Session) -> QueryResult<(
 
 /// Finds a session by its id.
 pub fn find(connection: &mut DbConnection, id: SessionId) -> QueryResult<Option<Session>> {
-    sessions::table.find(id).get_result(connection).optional()
+    per_backend!(connection, inner => sessions::table.find(id).get_result(inner)).optional()
 }
 
 /// Finds a session and its user as a member of its tenant; none where the user is no member any more.
@@ -65,18 +68,53 @@ pub fn advance(
     expires_at: Timestamp,
     ip: Option<&str>,
 ) -> QueryResult<bool> {
-    diesel::update(sessions::table.find(id))
-        .filter(sessions::generation.eq(from).and(sessions::revoked_at.is_null()))
-        .set((
-            sessions::generation.eq(from.saturating_add(1)),
-            sessions::grace_uses.eq(0),
-            sessions::rotated_at.eq(now),
-            sessions::expires_at.eq(expires_at),
-            sessions::ip.eq(ip),
-        ))
-        .execute(connection)
-        .map(|rows| rows == 1)
+    let advance = Advance { id, from, next: from.saturating_add(1), now, expires_at, ip };
+    per_backend!(connection, inner => advance.execute(inner)).map(|rows| rows == 1)
 }
+
+/// The statement of [`advance`], which is prepared once a connection: diesel prepares an update anew each time that it runs,
+/// and to PostgreSQL that is one more journey.
+struct Advance<'a> {
+    id: SessionId,
+    from: Generation,
+    next: Generation,
+    now: Timestamp,
+    expires_at: Timestamp,
+    ip: Option<&'a str>,
+}
+
+impl QueryId for Advance<'_> {
+    type QueryId = Advance<'static>;
+
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl<'a, DB: Backend> QueryFragment<DB> for Advance<'a>
+where
+    SessionId: ToSql<Binary, DB>,
+    Generation: ToSql<BigInt, DB>,
+    Timestamp: ToSql<BigInt, DB>,
+    Option<&'a str>: ToSql<Nullable<Text>, DB>,
+{
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        out.push_sql("UPDATE sessions SET grace_uses = 0, generation = ");
+        out.push_bind_param::<BigInt, _>(&self.next)?;
+        out.push_sql(", rotated_at = ");
+        out.push_bind_param::<BigInt, _>(&self.now)?;
+        out.push_sql(", expires_at = ");
+        out.push_bind_param::<BigInt, _>(&self.expires_at)?;
+        out.push_sql(", ip = ");
+        out.push_bind_param::<Nullable<Text>, _>(&self.ip)?;
+        out.push_sql(" WHERE id = ");
+        out.push_bind_param::<Binary, _>(&self.id)?;
+        out.push_sql(" AND generation = ");
+        out.push_bind_param::<BigInt, _>(&self.from)?;
+        out.push_sql(" AND revoked_at IS NULL");
+        Ok(())
+    }
+}
+
+impl<Conn> RunQueryDsl<Conn> for Advance<'_> {}
 
 /// Counts one use of the predecessor of `current`; false where the grace is used up, or all has changed meanwhile.
 pub fn use_grace(connection: &mut DbConnection, id: SessionId, current: Generation) -> QueryResult<bool> {

@@ -1,9 +1,11 @@
 //! Admission: the rules that every use of an API key passes, whatever it is used for, and what is remembered of it.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::app::App;
-use crate::db::{api_keys, audit};
+use crate::db::api_keys::StoredKey;
+use crate::db::{DbConnection, api_keys, audit};
 use crate::domain::actor::Who;
 use crate::domain::api_key::ApiKey;
 use crate::domain::key_format::ApiKeySecret;
@@ -45,14 +47,15 @@ pub async fn with_key<T>(
     presented: &PresentedKey,
     client: &Actor,
     now: Timestamp,
-    rules: impl FnOnce(ApiKey, Tenant) -> Result<(T, Scopes), Refusal>,
+    rules: impl FnOnce(&ApiKey, &Tenant) -> Result<(T, Scopes), Refusal>,
 ) -> Result<T, Refusal> {
-    let Some((key, tenant)) = find(app, presented, now).await? else {
+    let Some(found) = find(app, presented, now).await? else {
         note_refusal(app, client, None, &Refusal::InvalidApiKey, now)?;
         return Err(Refusal::InvalidApiKey);
     };
+    let (key, tenant) = &*found;
     let id = (key.id, key.tenant_id);
-    let result = presented.ensure_it_is(app, &key).and_then(|()| rules(key, tenant));
+    let result = presented.ensure_it_is(app, key).and_then(|()| rules(key, tenant));
     let (done, scopes) = noted(app, client, id, result, now)?;
     app.usage.count_success(id.0, &scopes, now);
     Ok(done)
@@ -180,8 +183,16 @@ pub(super) async fn find(
     app: &App,
     presented: &PresentedKey,
     now: Timestamp,
-) -> Result<Option<(ApiKey, Tenant)>, Refusal> {
+) -> Result<Option<Arc<StoredKey>>, Refusal> {
     let Some(secret) = &presented.secret else { return Ok(None) };
-    let (hash, two_secrets) = (app.api_keys.hash(secret), app.profile.has_ids_and_secrets());
-    app.db.read(move |connection| Ok(api_keys::find_by_secret(connection, &hash, two_secrets, now)?)).await
+    let hash = app.api_keys.hash(secret);
+    match app.key_reader.find(&hash).await? {
+        None if app.profile.has_ids_and_secrets() => {
+            let previous = move |connection: &mut DbConnection| {
+                Ok::<_, Refusal>(api_keys::find_by_previous_secret(connection, &hash, now)?)
+            };
+            Ok(app.db.read(previous).await?.map(Arc::new))
+        }
+        found => Ok(found),
+    }
 }

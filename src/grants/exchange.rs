@@ -45,7 +45,7 @@ pub async fn exchange(app: &App, request: ExchangeRequest) -> Result<Exchanged, 
     let now = app.now();
     let ExchangeRequest { key: presented, tenant: named, scopes, audience, lifetime, client } = request;
     with_key(app, &presented, &client, now, |key, tenant| {
-        let rate = admit(app, &key, &tenant, named, client.ip, now)?;
+        let rate = admit(app, key, tenant, named, client.ip, now)?;
         let scopes = key.scopes.narrow(scopes.as_ref()).map_err(|lacking| Holder::ApiKey.lacks(lacking))?;
         let lifetime = app.config.tokens.exchange_lifetime(lifetime)?;
         let token = token_of_key(app, key, scopes.clone(), audience, lifetime, now)?;
@@ -57,7 +57,7 @@ pub async fn exchange(app: &App, request: ExchangeRequest) -> Result<Exchanged, 
 /// An access token of a key, which never outlives the key.
 pub(super) fn token_of_key(
     app: &App,
-    key: ApiKey,
+    key: &ApiKey,
     scopes: Scopes,
     audience: Option<String>,
     lifetime: TimeDelta,

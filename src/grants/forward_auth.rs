@@ -53,7 +53,7 @@ pub async fn authorize(app: &App, request: ForwardRequest) -> Result<Authorized,
     let now = app.now();
     match &request.credential {
         Credential::ApiKey(presented) => {
-            with_key(app, presented, &request.client, now, |key, tenant| exchange(app, &request, key, &tenant, now))
+            with_key(app, presented, &request.client, now, |key, tenant| exchange(app, &request, key, tenant, now))
                 .await
         }
         Credential::AccessToken(jwt) => narrow(app, &request, jwt, now).await,
@@ -64,11 +64,11 @@ pub async fn authorize(app: &App, request: ForwardRequest) -> Result<Authorized,
 fn exchange(
     app: &App,
     request: &ForwardRequest,
-    key: ApiKey,
+    key: &ApiKey,
     tenant: &Tenant,
     now: Timestamp,
 ) -> Result<(Authorized, Scopes), Refusal> {
-    let rate = admit(app, &key, tenant, request.tenant, request.client.ip, now)?;
+    let rate = admit(app, key, tenant, request.tenant, request.client.ip, now)?;
     let scopes = ensure_endpoint(app, request, tenant, key.access_type.as_ref(), &key.scopes, Holder::ApiKey)?;
     let subject = key.id.to_string();
     let token = token_of_key(app, key, scopes.clone(), None, app.config.tokens.exchange_ttl, now)?;
@@ -97,7 +97,7 @@ async fn narrow(app: &App, request: &ForwardRequest, jwt: &str, now: Timestamp) 
             };
             let (rate, scopes) = noted(app, &request.client, (key.id, tenant.id), rules(), now)?;
             let end = now.plus(tokens.exchange_ttl_max.min(key.time_left(now)));
-            let subject = (key.id.to_string(), Subject::api_key(*key));
+            let subject = (key.id.to_string(), Subject::api_key(&key));
             changed(app, &token, subject, tenant.id, (scopes, end), rate)
         }
         Bearer::Workload { trusted, tenant, scopes } => {

@@ -138,7 +138,7 @@ async fn admit_caller(
     match caller {
         Credential::ApiKey(presented) => {
             with_key(app, presented, client, now, |key, tenant| {
-                let rate = admit(app, &key, &tenant, *named, client.ip, now)?;
+                let rate = admit(app, key, tenant, *named, client.ip, now)?;
                 ensure_may_introspect(Holder::ApiKey, &key.scopes)?;
                 Ok(((tenant.id, rate), NEEDED))
             })
@@ -222,11 +222,12 @@ async fn refresh_token(app: &App, token: RefreshToken, now: Timestamp) -> Result
 async fn api_key(app: &App, secret: ApiKeySecret, now: Timestamp) -> Result<Option<TokenState>, Refusal> {
     let presented = PresentedKey { secret: Some(secret), ..PresentedKey::default() };
     let found = admission::find(app, &presented, now).await?;
-    let living = found.filter(|(key, tenant)| {
+    let living = found.filter(|found| {
+        let (key, tenant) = &**found;
         let is_one = presented.ensure_it_is(app, key).is_ok() && key.ensure_usable(now).is_ok();
         is_one && tenant.ensure_active().is_ok()
     });
-    Ok(living.map(|(key, _)| TokenState::api_key(key)))
+    Ok(living.map(|found| TokenState::api_key(&found.0)))
 }
 
 /// The database is asked about what is no token too: how long we take must not tell that.
@@ -277,20 +278,20 @@ impl TokenState {
         }
     }
 
-    fn api_key(key: ApiKey) -> Self {
+    fn api_key(key: &ApiKey) -> Self {
         Self {
             active: true,
             token_type: Some("api_key"),
-            scope: Some(key.scopes),
+            scope: Some(key.scopes.clone()),
             client_id: Some(key.id.to_string()),
             sub: Some(key.id.uuid()),
             exp: key.expires_at.map(Timestamp::seconds),
             iat: Some(key.secret_changed_at.unwrap_or(key.created_at).seconds()),
             tenant_id: Some(key.tenant_id),
-            access_type: key.access_type,
+            access_type: key.access_type.clone(),
             group_id: key.group_id,
-            constraints: key.constraints,
-            environment: Some(key.environment),
+            constraints: key.constraints.clone(),
+            environment: Some(key.environment.clone()),
             ..Self::default()
         }
     }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use actix_web::HttpResponse;
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, LOCATION};
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, ContentEncoding, LOCATION};
 use actix_web::web::{Bytes, Path};
 use utoipa_swagger_ui::Config;
 
@@ -48,7 +48,12 @@ pub async fn page() -> HttpResponse {
 pub async fn asset(file: Path<String>) -> Result<HttpResponse, Refusal> {
     let config: Arc<Config<'static>> = Arc::new(Config::from("/openapi.json"));
     let found = utoipa_swagger_ui::serve(&file, config).map_err(|_| Refusal::NotFound)?.ok_or(Refusal::NotFound)?;
-    Ok(HttpResponse::Ok()
+    let mut answer = HttpResponse::Ok();
+    if found.gzpipped {
+        // The binary has it so only; whoever reads this page is a browser.
+        answer.insert_header(ContentEncoding::Gzip);
+    }
+    Ok(answer
         .insert_header((CONTENT_SECURITY_POLICY, CSP))
         .insert_header((CACHE_CONTROL, "public, max-age=3600"))
         .content_type(found.content_type)

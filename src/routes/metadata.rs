@@ -1,6 +1,6 @@
 //! The published keys and what clients may know of this server (contract section 4.5).
 
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, ContentType, ETAG, IF_NONE_MATCH};
 use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use super::oauth::TOKEN_EXCHANGE;
 use crate::app::App;
 use crate::domain::Algorithm;
+use crate::tokens::keyring::Keys;
 
 /// RFC 8414 section 2.
 #[derive(Serialize, ToSchema)]
@@ -65,12 +66,20 @@ pub(super) fn unless_known(request: &HttpRequest, etag: &str, cache: &str, kind:
     responses((status = 200, description = "The metadata", body = Discovery))
 )]
 pub async fn discovery(app: Data<App>) -> HttpResponse {
+    let max_age = app.config.jwks.max_age.num_seconds();
+    let keys = app.keyring.keys();
+    HttpResponse::Ok()
+        .insert_header((CACHE_CONTROL, format!("public, max-age={max_age}")))
+        .insert_header(ContentType::json())
+        .body(keys.discovery(|| document(&app, &keys)))
+}
+
+fn document(app: &App, keys: &Keys) -> Bytes {
     let issuer = app.config.server.public_url.issuer();
     let base = issuer.trim_end_matches('/');
     // Those in use, and those that still sign for them.
-    let algorithms = &app.config.algorithms() | &app.keyring.keys().algorithms();
-    let max_age = app.config.jwks.max_age.num_seconds();
-    HttpResponse::Ok().insert_header((CACHE_CONTROL, format!("public, max-age={max_age}"))).json(Discovery {
+    let algorithms = &app.config.algorithms() | &keys.algorithms();
+    let document = Discovery {
         issuer,
         token_endpoint: format!("{base}/oauth2/token"),
         jwks_uri: format!("{base}/.well-known/jwks.json"),
@@ -86,7 +95,8 @@ pub async fn discovery(app: Data<App>) -> HttpResponse {
         status_list_aggregation_endpoint: format!("{base}/.well-known/status-lists"),
         id_token_signing_alg_values_supported: algorithms.into_iter().map(Algorithm::as_str).collect(),
         service_documentation: format!("{base}/docs"),
-    })
+    };
+    serde_json::to_vec(&document).unwrap_or_default().into()
 }
 
 /// The same, where OIDC clients look for it.

@@ -161,9 +161,15 @@ impl Subject {
 
     /// The subject of a key's tokens.
     #[must_use]
-    pub fn api_key(key: ApiKey) -> Self {
-        let ApiKey { id, environment, access_type, group_id, constraints, status_index, .. } = key;
-        Self::ApiKey { id: id.uuid(), environment, access_type, group_id, constraints, status_index }
+    pub fn api_key(key: &ApiKey) -> Self {
+        Self::ApiKey {
+            id: key.id.uuid(),
+            environment: key.environment.clone(),
+            access_type: key.access_type.clone(),
+            group_id: key.group_id,
+            constraints: key.constraints.clone(),
+            status_index: key.status_index,
+        }
     }
 
     /// The subject of the tokens of a workload. What its issuer calls it is told on, for services that keep a log; not where

@@ -1,7 +1,7 @@
 //! The signing keys in memory: which one signs, which are published. It answers while the database is down.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use actix_web::web::Bytes;
@@ -35,8 +35,9 @@ struct Inner {
 
 /// The published keys between two reloads.
 pub struct Keys {
-    keys: Vec<SigningKey>,
+    all: Vec<SigningKey>,
     jwks: Jwks,
+    discovery: OnceLock<Bytes>,
 }
 
 /// The published keys as they are served (RFC 7517 section 5).
@@ -73,7 +74,7 @@ impl Keyring {
     pub fn replace(&self, rows: &[SigningKeyRow], secrets: &SecretBox) -> Result<(), SigningKeyError> {
         let keys = Arc::new(Keys::read(rows, secrets)?);
         // An empty key set would end all verification downstream; a table that is empty now was damaged.
-        if keys.keys.is_empty() && !self.keys().keys.is_empty() {
+        if keys.all.is_empty() && !self.keys().all.is_empty() {
             self.confirm();
             return Err(SigningKeyError::NoneLeft);
         }
@@ -105,7 +106,7 @@ impl Keys {
     fn read(rows: &[SigningKeyRow], secrets: &SecretBox) -> Result<Self, SigningKeyError> {
         let published = rows.iter().filter(|row| row.info.state.is_published());
         let keys = published.map(|row| SigningKey::read(row, secrets)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { jwks: Jwks::of(&keys), keys })
+        Ok(Self { jwks: Jwks::of(&keys), all: keys, discovery: OnceLock::new() })
     }
 
     /// The key that signs with `algorithm`.
@@ -136,19 +137,19 @@ impl Keys {
     }
 
     fn signing(&self) -> impl Iterator<Item = &SigningKey> {
-        self.keys.iter().filter(|key| key.state == KeyState::Active)
+        self.all.iter().filter(|key| key.state == KeyState::Active)
     }
 
     /// Whether these are the published keys, in these states.
     #[must_use]
     pub fn are(&self, states: &[(String, KeyState)]) -> bool {
-        self.keys.iter().map(|key| (&key.kid, key.state)).eq(states.iter().map(|(kid, state)| (kid, *state)))
+        self.all.iter().map(|key| (&key.kid, key.state)).eq(states.iter().map(|(kid, state)| (kid, *state)))
     }
 
     /// The published key of this name. A hostile `kid` is compared and nothing else.
     #[must_use]
     pub fn published(&self, kid: &str) -> Option<&SigningKey> {
-        self.keys.iter().find(|key| key.kid == kid)
+        self.all.iter().find(|key| key.kid == kid)
     }
 
     /// The algorithms that a key signs with.
@@ -159,13 +160,19 @@ impl Keys {
 
     /// Every published key, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &SigningKey> {
-        self.keys.iter()
+        self.all.iter()
     }
 
     /// The published keys as they are served.
     #[must_use]
     pub fn jwks(&self) -> &Jwks {
         &self.jwks
+    }
+
+    /// What is published of this server, which names the algorithms of its keys: made once for as long as they stay.
+    #[must_use]
+    pub fn discovery(&self, make: impl FnOnce() -> Bytes) -> Bytes {
+        self.discovery.get_or_init(make).clone()
     }
 }
 

@@ -163,6 +163,12 @@ fn a_browser_is_led_to_the_documentation(jeton: Jeton) {
     assert!(docs.header("content-type").is_some_and(|kind| kind.starts_with("text/html")));
     let policy = docs.header("content-security-policy").expect("pages have a policy");
     assert!(!policy.contains("unsafe-inline") && policy.contains("frame-ancestors 'none'"), "{policy}");
+    for (file, coding) in
+        [("swagger-ui-bundle.js", Some("gzip")), ("swagger-ui.css", Some("gzip")), ("swagger-initializer.js", None)]
+    {
+        let asset = jeton.get(format!("/docs/{file}")).send().expect_status(200);
+        assert_eq!(asset.header("content-encoding"), coding, "{file}");
+    }
 }
 
 #[both_databases]

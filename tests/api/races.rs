@@ -32,6 +32,35 @@ fn no_exchange_that_begins_after_a_suspension_succeeds(jeton: Jeton) {
     expect_an_end(&jeton, exchange, || drop(operator.call("POST", tenant.path("suspend")).send().expect_status(200)));
 }
 
+/// However often a key was used before, and whatever a server may remember of it.
+#[both_databases]
+fn a_key_is_as_the_last_commit_left_it(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    let key = tenant.api_key(["a:b"]);
+    let (_server, elsewhere) = jeton.second();
+    let exchanges = || {
+        let there = || elsewhere.post("/api/v1/auth/exchange").bearer(&key.key).tenant(&tenant.id).send();
+        [key.exchange(), key.exchange(), there(), there()]
+    };
+    for _ in 0..5 {
+        for answer in exchanges() {
+            answer.expect_scope("a:b");
+        }
+        jeton.cli(["tenant", "suspend", &tenant.id]).expect_code(0);
+        for answer in exchanges() {
+            answer.expect_problem(403, "tenant_suspended");
+        }
+        jeton.cli(["tenant", "resume", &tenant.id]).expect_code(0);
+    }
+    for answer in exchanges() {
+        answer.expect_scope("a:b");
+    }
+    jeton.cli(["api-key", "revoke", &key.id]).expect_code(0);
+    for answer in exchanges() {
+        answer.expect_problem(401, "invalid_api_key");
+    }
+}
+
 #[both_databases]
 fn no_login_that_begins_after_the_user_was_disabled_succeeds(jeton: Jeton) {
     let user = jeton.tenant().user("member");
