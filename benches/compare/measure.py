@@ -1,0 +1,114 @@
+"""Loads one server with wrk, and counts what that cost it."""
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+TICK = os.sysconf("SC_CLK_TCK")
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass
+class Work:
+    """One kind of request, the same for every server that can do it."""
+
+    kind: str
+    url: str
+    method: str = "GET"
+    headers: tuple = ()
+    body: str | None = None
+    tokens: list | None = None
+
+
+@dataclass
+class Measured:
+    """One round of one kind of work."""
+
+    requests: int
+    per_second: float
+    cpu: float
+    """Microseconds of the server's own processor time, user and system, a request."""
+    p50: float
+    p99: float
+    """Milliseconds."""
+    memory: float
+    """MiB of all its processes, shared pages counted once, after the load."""
+
+
+class LoadFailed(Exception):
+    """A server answered anything but success: its figures would mean nothing."""
+
+
+def family(pid: int) -> list[int]:
+    """A process and all that it started."""
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    found = [pid]
+    for task in Path(f"/proc/{pid}/task").glob("*/children") if children.exists() else []:
+        for child in task.read_text().split():
+            found += family(int(child))
+    return found
+
+
+def processor_time(pids: list[int]) -> float:
+    """Seconds of processor time that they used so far."""
+    total = 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / TICK
+
+
+def precise_processor_time(pids: list[int]) -> float:
+    """The same by the scheduler's own account, in nanoseconds, where the kernel keeps one."""
+    try:
+        tasks = [task for pid in pids for task in Path(f"/proc/{pid}/task").iterdir()]
+        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+    except OSError:
+        return processor_time(pids)
+
+
+def memory(pids: list[int]) -> float:
+    """MiB that they take, each shared page counted once."""
+    total = 0
+    for pid in pids:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                total += int(line.split()[1])
+    return total / 1024
+
+
+def load(pid: int, work: Work, seconds: float, connections: int, folder: Path) -> Measured:
+    """Sends `work` for `seconds` over so many connections."""
+    body, tokens = "-", "-"
+    if work.body is not None:
+        body = str(folder / "body")
+        Path(body).write_text(work.body)
+    if work.tokens is not None:
+        tokens = str(folder / "tokens")
+        Path(tokens).write_text("\n".join(work.tokens) + "\n")
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(HERE / "load.lua")]
+    for header in work.headers:
+        command += ["-H", header]
+    command += [work.url, "--", work.method, body, tokens]
+
+    pids = family(pid)
+    before = precise_processor_time(pids)
+    report = subprocess.run(command, capture_output=True, text=True, check=False)
+    spent = precise_processor_time(pids) - before
+    told = [line for line in report.stdout.splitlines() if line.startswith("MEASURED ")]
+    if not told:
+        raise LoadFailed(report.stdout + report.stderr)
+    told = json.loads(told[0].removeprefix("MEASURED "))
+    if told["failed"] or not told["requests"]:
+        raise LoadFailed(f"{told['failed']} of {told['requests']} requests failed\n{report.stdout}")
+    return Measured(
+        requests=told["requests"],
+        per_second=told["requests"] / (told["microseconds"] / 1e6),
+        cpu=spent * 1e6 / told["requests"],
+        p50=told["p50"] / 1e3,
+        p99=told["p99"] / 1e3,
+        memory=memory(pids),
+    )

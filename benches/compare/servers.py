@@ -1,0 +1,218 @@
+"""Starts a server for the length of a comparison: a process, its folder, and the work that it can be given."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+
+from measure import Work
+
+HERE = Path(__file__).resolve().parent
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def ask(method: str, url: str, body=None, headers=None) -> dict:
+    """One request with JSON in and out."""
+    data = None if body is None else json.dumps(body).encode()
+    headers = {"Content-Type": "application/json"} | (headers or {})
+    request = urllib.request.Request(url, data=data, headers=headers, method=method)
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.loads(answer.read() or b"null")
+
+
+class Server:
+    """A server under test."""
+
+    name = "?"
+    about = ""
+    """What it does more or less than Jeton for the same work, in a line."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.port = free_port()
+        self.process = None
+        self.started_in = None
+
+    def start(self):
+        """Starts it, and waits until it answers."""
+        raise NotImplementedError
+
+    def works(self) -> list[Work]:
+        """What it can be asked."""
+        raise NotImplementedError
+
+    def version(self) -> str:
+        """Which one it is."""
+        return ""
+
+    def url(self, path: str) -> str:
+        """An address of it."""
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def spawn(self, command: list, ready: str, env: dict | None = None):
+        """Runs it in its folder until `stop`; `ready` answers once it is up."""
+        begun = time.monotonic()
+        log = open(self.folder / "server.log", "wb")
+        environment = os.environ | {key: str(value) for key, value in (env or {}).items()}
+        self.process = subprocess.Popen(
+            [str(part) for part in command], cwd=self.folder, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
+        while True:
+            try:
+                urllib.request.urlopen(self.url(ready), timeout=5).close()
+                break
+            except OSError:
+                if self.process.poll() is not None or time.monotonic() - begun > 60:
+                    raise RuntimeError(f"{self.name} does not start:\n{(self.folder / 'server.log').read_text()}") from None
+                time.sleep(0.005)
+        self.started_in = time.monotonic() - begun
+
+    def stop(self):
+        """Ends it."""
+        if self.process and self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGTERM)
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait()
+
+
+class Hello(Server):
+    """actix-web that answers `hello`."""
+
+    name = "actix hello"
+    about = "no more than a constant: what the framework and the kernel cost"
+
+    def __init__(self, folder: Path, binary: Path):
+        super().__init__(folder)
+        self.binary = binary
+
+    def start(self):
+        self.spawn([self.binary, self.port], "/")
+
+    def works(self):
+        return [Work("hello", self.url("/"))]
+
+
+class Jeton(Server):
+    """Jeton on one database with one algorithm."""
+
+    about = "strict revocation: every answer rests on what is committed when its request arrives"
+    password = "a long password for a benchmark"
+
+    def __init__(self, folder: Path, binary: Path, algorithm: str, cluster=None, label="Jeton"):
+        super().__init__(folder)
+        self.binary, self.cluster = binary, cluster
+        database = "PostgreSQL" if cluster else "SQLite"
+        self.name = f"{label}, {database}, {algorithm}"
+        self.env = {
+            "JETON_SERVER__BIND": f"127.0.0.1:{self.port}",
+            "JETON_SERVER__METRICS_BIND": "",
+            "JETON_PROFILE": "engium",
+            "JETON_KEYS__ALGORITHM": algorithm,
+            "JETON_LOG": "error",
+        }
+        if cluster:
+            self.env["DATABASE_URL"] = cluster.new_database()
+
+    def run(self, *arguments: str, stdin: str = "") -> dict:
+        """Runs a command of the command line."""
+        env = os.environ | self.env
+        command = [str(self.binary), *arguments]
+        done = subprocess.run(command, cwd=self.folder, env=env, input=stdin, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"{command}: {done.stderr}")
+        return json.loads(done.stdout) if "--json" in arguments else {}
+
+    def start(self):
+        self.run("migrate")
+        self.tenant = self.run("tenant", "create", "--name", "Bench", "--json")["id"]
+        made = self.run("api-key", "create", "--tenant", self.tenant, "--name", "Bench", "--scope", "bookings:read", "--json")
+        self.key = made["key"]
+        email = ("--email", "bench@example.com", "--password-stdin")
+        self.run("user", "create", "--tenant", self.tenant, *email, stdin=self.password + "\n")
+        self.spawn([self.binary, "serve"], "/readyz", self.env)
+
+    def refresh_tokens(self, sessions: int) -> list[str]:
+        """Fresh ones, each of a login of its own."""
+        credentials = {"email": "bench@example.com", "password": self.password}
+        login = self.url("/api/v1/auth/login")
+        return [ask("POST", login, credentials)["refresh_token"] for _ in range(sessions)]
+
+    def works(self):
+        key = (f"Authorization: Bearer {self.key}", f"X-Tenant-ID: {self.tenant}")
+        original = ("X-Original-Method: GET", "X-Original-URI: /api/v1/bookings/7?full=1")
+        json_type = ("Content-Type: application/json",)
+        return [
+            Work("key to JWT", self.url("/api/v1/auth/exchange"), "POST", key),
+            Work("forward auth", self.url("/api/v1/auth/forward"), headers=key + original),
+            Work("refresh", self.url("/api/v1/auth/refresh"), "POST", json_type, tokens=lambda: self.refresh_tokens(48)),
+            Work("JWKS", self.url("/.well-known/jwks.json")),
+            Work("discovery", self.url("/.well-known/openid-configuration")),
+        ]
+
+    def version(self):
+        return subprocess.run([self.binary, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+
+
+class Cluster:
+    """A PostgreSQL of the machine's own, as it is durable: fsync and synchronous commit are on."""
+
+    def __init__(self, folder: Path):
+        candidates = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+        self.binaries = candidates[0] if candidates else Path(shutil.which("initdb") or "/initdb").parent
+        self.folder, self.port, self.databases, self.process = folder / "postgres", free_port(), 0, None
+
+    def as_owner(self) -> list[str]:
+        """PostgreSQL does not run as root."""
+        return ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
+
+    def start(self):
+        """Makes the cluster and starts it."""
+        self.folder.mkdir()
+        if os.getuid() == 0:
+            shutil.chown(self.folder, "postgres")
+        data = self.folder / "data"
+        initdb = [self.binaries / "initdb", "-D", data, "-U", "jeton", "-A", "trust", "-E", "UTF8", "--locale=C"]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": "/"}
+        subprocess.run([*self.as_owner(), *map(str, initdb)], check=True, **quiet)
+        server = [self.binaries / "postgres", "-D", data, "-k", self.folder, "-h", "127.0.0.1", "-p", self.port]
+        server += ["-c", "max_connections=200", "-c", "shared_buffers=256MB"]
+        self.process = subprocess.Popen([*self.as_owner(), *map(str, server)], start_new_session=True, **quiet)
+        for _ in range(200):
+            ready = [self.binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+            if subprocess.run(ready, check=False).returncode == 0:
+                return
+            time.sleep(0.05)
+        raise RuntimeError("PostgreSQL does not start")
+
+    def new_database(self) -> str:
+        """The URL of an empty one."""
+        self.databases += 1
+        name = f"bench{self.databases}"
+        url = f"postgres://jeton@127.0.0.1:{self.port}"
+        subprocess.run([str(self.binaries / "psql"), "-q", f"{url}/postgres", "-c", f"CREATE DATABASE {name}"], check=True)
+        return f"{url}/{name}?sslmode=disable"
+
+    def version(self) -> str:
+        """Which PostgreSQL it is."""
+        told = subprocess.run([str(self.binaries / "postgres"), "--version"], capture_output=True, text=True, check=True)
+        return told.stdout.strip()
+
+    def stop(self):
+        """Ends it at once: nothing of it is kept."""
+        if self.process:
+            os.killpg(self.process.pid, signal.SIGINT)
+            self.process.wait()
