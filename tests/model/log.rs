@@ -175,9 +175,9 @@ impl Clock {
         (self.base + call.ended + highest) / 1_000_000 + 1
     }
 
-    /// Whether it was put back between two moments.
-    pub fn went_back(&self, from: Moment, until: Moment) -> bool {
-        let back = |pair: &[Tick]| pair[1].offset < pair[0].offset && pair[1].moved.end >= from;
+    /// Whether it was put back by more than this between two moments.
+    pub fn went_back(&self, by: i64, from: Moment, until: Moment) -> bool {
+        let back = |pair: &[Tick]| pair[1].offset < pair[0].offset - by && pair[1].moved.end >= from;
         self.ticks.windows(2).any(|pair| back(pair) && pair[1].moved.start <= until)
     }
 }

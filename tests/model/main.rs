@@ -56,7 +56,7 @@ fn run_all(database: &str, jeton: impl Fn() -> Option<Jeton>) {
     let (first, runs, seconds) = (variable("SEED", 1), variable("SEEDS", 2), variable("SECONDS", 4));
     for seed in first..first + runs {
         let Some(jeton) = jeton() else { return };
-        let (breaches, summary) = run(jeton, seed, Duration::from_secs(seconds));
+        let (breaches, summary) = run(jeton.clone(), seed, Duration::from_secs(seconds));
         // Not by `eprintln!`, whose output the test runner keeps from a test that passes.
         drop(writeln!(std::io::stderr(), "model on {database}, seed {seed}: {summary}"));
         assert!(

@@ -22,8 +22,8 @@ pub const KEY_LIMIT: i64 = 12;
 /// `tokens.refresh_grace`, in microseconds.
 pub const GRACE: i64 = 30_000_000;
 
-/// `jwks.max_age`, in seconds.
-pub const JWKS_MAX_AGE: i64 = 300;
+/// `jwks.max_age`, in microseconds.
+pub const JWKS_MAX_AGE: i64 = 300_000_000;
 
 /// What a key may do; an exchange asks for some of it.
 pub const SCOPES: [&str; 3] = ["goals:read", "goals:write", "sites:read"];

@@ -9,7 +9,8 @@ pub fn check(evidence: &Evidence, breaches: &mut Breaches) {
     let mut by_request: BTreeMap<&str, usize> = BTreeMap::new();
     let mut by_target: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for row in &evidence.stored.audit {
-        if let Some(id) = &row.request_id {
+        // Besides the row of the failure that it is, one tells that the next login has to wait.
+        if let Some(id) = row.request_id.as_ref().filter(|_| row.action != "login.throttled") {
             *by_request.entry(id).or_default() += 1;
         }
         if let Some(target) = row.target.as_deref().filter(|_| row.outcome == "success") {

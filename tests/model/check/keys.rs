@@ -79,18 +79,26 @@ impl Story<'_> {
             breaches.unless(!self.deaths.before(call), "I1, a dead key", || {
                 format!("{}; dead since {:?}", call.told(), self.deaths.certain)
             });
-            let over = self.overlaps.iter().filter(|(rotation, _)| rotation.succeeded());
-            let mut over = over
-                .filter(|(rotation, seconds)| now.start >= self.evidence.during(rotation).end + seconds * 1_000_000);
-            breaches.unless(over.next().is_none(), "I1, a key beyond its overlap", || call.told());
+            let over = self.overlaps.iter().map(|(rotation, seconds)| (rotation, seconds * 1_000_000));
+            let over = over.filter(|(rotation, overlap)| {
+                rotation.succeeded()
+                    && rotation.ended < call.began
+                    && now.start >= self.evidence.during(rotation).end + overlap
+            });
+            for (rotation, _) in over {
+                let then = self.evidence.during(rotation);
+                breaches.add(
+                    "I1, a key beyond its overlap",
+                    format!("{} at {now:?}; {} at {then:?}", call.told(), rotation.told()),
+                );
+            }
             let shut_out = suspensions.iter().any(|closure| closure.shuts_out(call));
             breaches.unless(!shut_out, "I1, shut out", || call.told());
             self.check_token(call, wanted, breaches);
         } else if (400..500).contains(&call.status()) {
-            let overlap_over = self
-                .overlaps
-                .iter()
-                .any(|(rotation, seconds)| now.end >= self.evidence.during(rotation).start + seconds * 1_000_000);
+            let overlap_over = self.overlaps.iter().any(|(rotation, seconds)| {
+                rotation.began < call.ended && now.end >= self.evidence.during(rotation).start + seconds * 1_000_000
+            });
             let suspended = suspensions.iter().any(|closure| closure.may_meet(call));
             let explained = self.deaths.perhaps_for(number, call) || overlap_over || suspended;
             breaches.unless(explained, "rule 27, a key is lost", || call.told());
