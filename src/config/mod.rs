@@ -12,6 +12,7 @@ pub use self::password::{Argon2Cost, Password};
 pub use self::revocations::Revocations;
 pub use self::settings::{ConfigError, Setting, Source};
 use self::settings::{MASTER_KEY, Settings};
+pub use self::tls::TlsFiles;
 pub use self::values::{Audience, DatabaseUrl, MasterKey, Origin, PublicUrl, Unfit};
 pub use self::workload::Workload;
 use crate::domain::{Algorithm, Refusal};
@@ -21,6 +22,7 @@ mod parse;
 mod password;
 mod revocations;
 mod settings;
+mod tls;
 mod values;
 mod workload;
 
@@ -69,15 +71,6 @@ pub struct Server {
     pub metrics_bind: Option<SocketAddr>,
     /// The server's certificate, where it speaks TLS itself.
     pub tls: Option<TlsFiles>,
-}
-
-/// The PEM files of a certificate and its private key.
-#[derive(Debug, Clone)]
-pub struct TlsFiles {
-    /// `server.tls_cert`: the certificate, and behind it those that lead from it to its root.
-    pub cert: PathBuf,
-    /// `server.tls_key`
-    pub key: PathBuf,
 }
 
 /// The database.
@@ -293,17 +286,6 @@ impl Server {
             )?,
             tls,
         })
-    }
-}
-
-impl TlsFiles {
-    fn take(settings: &mut Settings) -> Result<Option<Self>, ConfigError> {
-        let allowed = "the path of a PEM file, or \"\" for none";
-        let cert = settings.take("server.tls_cert", "", allowed, parse::optional::<PathBuf>)?;
-        let key = settings.take("server.tls_key", "", allowed, parse::optional::<PathBuf>)?;
-        settings.ensure(cert.is_some() || key.is_none(), "server.tls_cert", "there where `server.tls_key` is")?;
-        settings.ensure(key.is_some() || cert.is_none(), "server.tls_key", "there where `server.tls_cert` is")?;
-        Ok(cert.zip(key).map(|(cert, key)| Self { cert, key }))
     }
 }
 
