@@ -19,6 +19,7 @@ use crate::profile::Profile;
 use crate::random::Random;
 use crate::status_indexes::StatusIndexes;
 use crate::tls::TlsError;
+use crate::tokens::checkpoint::Checkpoints;
 use crate::tokens::issuer::Issuer;
 use crate::tokens::key_file::KeyFileError;
 use crate::tokens::keyring::Keyring;
@@ -80,6 +81,9 @@ pub struct App {
     pub limits: RateLimits,
     /// The places in the status lists that it may give away.
     pub status_indexes: StatusIndexes,
+    /// What this server has seen signed about the audit log since its start: it never signs behind that, whatever the
+    /// database says later.
+    pub checkpoints: tokio::sync::Mutex<Checkpoints>,
     /// The status lists as they were last signed.
     pub status_lists: StatusLists,
     /// This server among those on the same database.
@@ -190,6 +194,7 @@ impl App {
             usage: Usage::default(),
             limits: RateLimits::default(),
             status_indexes: StatusIndexes::default(),
+            checkpoints: tokio::sync::Mutex::default(),
             status_lists: StatusLists::default(),
             instance: new_id(&random, now)?,
             metrics: Metrics::default(),

@@ -109,7 +109,7 @@ impl Work {
             Self::Heartbeat => manage::instances::join(app).await.map_err(StartError::from),
             Self::Reload => manage::signing_keys::reload(app).await,
             Self::Advance => manage::signing_keys::advance(app).await,
-            Self::Sweep => manage::sweep::sweep(app).await.map_err(StartError::from),
+            Self::Sweep => manage::sweep::sweep(app).await,
         }
     }
 }

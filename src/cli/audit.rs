@@ -8,13 +8,18 @@ use uuid::Uuid;
 use super::output::{self, Output};
 use super::{CliError, complain};
 use crate::app::App;
+use crate::domain::audit_chain::Link;
 use crate::domain::{TenantId, Timestamp};
 use crate::manage::audit;
 
 #[derive(Subcommand)]
 pub enum Command {
     /// Check that no line was altered, moved, added or taken away; exits 1 where one was
-    Verify,
+    Verify {
+        /// A checkpoint that must be there, by its hash in the log of a server
+        #[arg(long, value_name = "HASH", allow_hyphen_values = true)]
+        checkpoint: Option<Link>,
+    },
     /// Print every line as JSON, one a line, the oldest first, each with its place in its chain
     Export {
         /// Of this tenant only
@@ -31,15 +36,15 @@ pub enum Command {
 
 pub async fn run(app: &App, command: &Command, output: Output) -> Result<ExitCode, CliError> {
     match command {
-        Command::Verify => verify(app, output).await,
+        Command::Verify { checkpoint } => verify(app, *checkpoint, output).await,
         Command::Export { tenant, since, until } => {
             export(app, *tenant, *since, *until).await.map(|()| ExitCode::SUCCESS)
         }
     }
 }
 
-async fn verify(app: &App, output: Output) -> Result<ExitCode, CliError> {
-    let found = audit::verify(app).await?;
+async fn verify(app: &App, checkpoint: Option<Link>, output: Output) -> Result<ExitCode, CliError> {
+    let found = audit::verify(app, checkpoint).await?;
     output.one(&found, &["chains", "lines", "checkpoints", "unsigned", "unchained"])?;
     if found.faults.is_empty() {
         return Ok(ExitCode::SUCCESS);

@@ -1,6 +1,7 @@
 //! Table `audit_events`.
 
 use diesel::prelude::*;
+use diesel::sql_types::BigInt;
 
 use super::schema::audit_events;
 use super::{DbConnection, audit_chains};
@@ -105,12 +106,6 @@ pub fn after(
     }
 }
 
-/// The chains that lines say they belong to.
-pub fn chains(connection: &mut DbConnection) -> QueryResult<Vec<AuditChainId>> {
-    let named = audit_events::table.select(audit_events::chain).distinct();
-    Ok(named.load::<Option<AuditChainId>>(connection)?.into_iter().flatten().collect())
-}
-
 /// How many lines belong to no chain, and how many of them say that they are not before this moment.
 pub fn count_unchained(connection: &mut DbConnection, since: Timestamp) -> QueryResult<(i64, i64)> {
     let unchained = || audit_events::table.filter(audit_events::sequence.is_null());
@@ -119,14 +114,32 @@ pub fn count_unchained(connection: &mut DbConnection, since: Timestamp) -> Query
     Ok((all, since))
 }
 
-/// The oldest lines from before this id, with their places; ids sort by time.
-pub fn oldest(connection: &mut DbConnection, before: AuditEventId, limit: i64) -> QueryResult<Vec<ChainedEvent>> {
-    audit_events::table
-        .filter(audit_events::id.lt(before))
-        .select(CHAINED)
-        .order(audit_events::id.asc())
-        .limit(limit)
-        .load(connection)
+/// How many lines claim a place in a chain that it has not: in one statement, while lines are added.
+pub fn count_misplaced(connection: &mut DbConnection) -> QueryResult<i64> {
+    #[derive(QueryableByName)]
+    struct Count {
+        #[diesel(sql_type = BigInt)]
+        lines: i64,
+    }
+
+    let count: Count = diesel::sql_query(
+        "SELECT count(*) AS lines FROM audit_events e LEFT JOIN audit_chains c ON c.id = e.chain
+         WHERE NOT (e.chain IS NULL AND e.sequence IS NULL AND e.link IS NULL)
+           AND (c.id IS NULL OR e.sequence IS NULL OR e.link IS NULL
+                OR e.sequence <= c.forgotten OR e.sequence > c.sequence)",
+    )
+    .get_result(connection)?;
+    Ok(count.lines)
+}
+
+/// The chains of the oldest lines from before this id; ids sort by time.
+pub fn oldest_chains(connection: &mut DbConnection, before: AuditEventId, most: i64) -> QueryResult<Vec<AuditChainId>> {
+    let lines = audit_events::table.filter(audit_events::id.lt(before)).order(audit_events::id.asc()).limit(most);
+    let mut chains: Vec<_> =
+        lines.select(audit_events::chain).load::<Option<AuditChainId>>(connection)?.into_iter().flatten().collect();
+    chains.sort_unstable();
+    chains.dedup();
+    Ok(chains)
 }
 
 /// Forgets a chain up to this place.

@@ -87,10 +87,10 @@ pub fn note_signed(connection: &mut DbConnection, place: &SignedPlace) -> QueryR
         .map(drop)
 }
 
-/// Notes up to where a chain is forgotten.
-pub fn note_forgotten(connection: &mut DbConnection, place: &SignedPlace) -> QueryResult<()> {
-    diesel::update(audit_chains::table.find(place.chain))
+/// Notes up to where a chain is forgotten; false where it is forgotten further already.
+pub fn note_forgotten(connection: &mut DbConnection, place: &SignedPlace) -> QueryResult<bool> {
+    diesel::update(audit_chains::table.find(place.chain).filter(audit_chains::forgotten.lt(place.sequence)))
         .set(audit_chains::forgotten.eq(place.sequence))
         .execute(connection)
-        .map(drop)
+        .map(|rows| rows == 1)
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use data_encoding::BASE64URL_NOPAD;
@@ -62,6 +63,11 @@ pub struct Checkpoint {
     /// Up to where chains are forgotten from now on, for their age.
     pub forgotten: Vec<SignedPlace>,
 }
+
+/// What was given is no link.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("must be 32 bytes in base64url")]
+pub struct InvalidLink;
 
 /// A place in a chain, in a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -194,18 +200,45 @@ impl From<ChainEnd> for SignedPlace {
 pub struct Signed {
     ends: BTreeMap<i64, Link>,
     forgotten: Option<SignedPlace>,
+    /// Lines that two checkpoints say different things of.
+    contradicted: Vec<i64>,
 }
 
 impl Signed {
     /// A checkpoint says that the chain ended here.
     pub fn end(&mut self, place: &SignedPlace) {
-        self.ends.insert(place.sequence, place.link);
+        // The first one counts: the chain that a later one speaks of was written anew.
+        if *self.ends.entry(place.sequence).or_insert(place.link) != place.link {
+            self.contradicted.push(place.sequence);
+        }
     }
 
     /// A checkpoint says that the chain is forgotten up to here.
     pub fn forget(&mut self, place: &SignedPlace) {
-        self.forgotten = Some(*place);
-        self.ends.retain(|&sequence, _| sequence > place.sequence);
+        if self.forgotten.is_none_or(|before| before.sequence < place.sequence) {
+            self.forgotten = Some(*place);
+            self.ends.retain(|&sequence, _| sequence > place.sequence);
+        }
+    }
+
+    /// The same, knowing of the ends no more than the last: enough to go on from there.
+    pub fn forget_earlier_ends(&mut self) {
+        if let Some((sequence, link)) = self.ends.pop_last() {
+            self.ends = BTreeMap::from([(sequence, link)]);
+        }
+    }
+
+    /// The last place that was signed for, or the beginning of the chain.
+    #[must_use]
+    pub fn last_place(&self, chain: AuditChainId) -> SignedPlace {
+        let last = self.ends.last_key_value().map(|(&sequence, &link)| SignedPlace { chain, sequence, link });
+        last.unwrap_or_else(|| self.first_place(chain))
+    }
+
+    /// The place behind which the chain begins: the last one that was forgotten, or the beginning.
+    #[must_use]
+    pub fn first_place(&self, chain: AuditChainId) -> SignedPlace {
+        self.forgotten.unwrap_or(SignedPlace { chain, sequence: 0, link: Link::first(chain) })
     }
 
     /// The last line that was signed for.
@@ -239,6 +272,27 @@ impl Walk {
         Self { at: (end.forgotten, from), end, signed, lines: 0, faults }
     }
 
+    /// Begins it at a place that was signed for: what is before it was walked over already.
+    #[must_use]
+    pub fn resume(from: SignedPlace, end: ChainEnd) -> Self {
+        let at = (from.sequence, Some(from.link));
+        Self { at, end, signed: Signed::default(), lines: 0, faults: Vec::new() }
+    }
+
+    /// The number of the line that was walked over last.
+    #[must_use]
+    pub fn sequence(&self) -> i64 {
+        self.at.0
+    }
+
+    /// Where it has come to, if all was sound so far.
+    #[must_use]
+    pub fn sound_place(&self) -> Option<SignedPlace> {
+        let (sequence, link) = self.at;
+        let place = link.map(|link| SignedPlace { chain: self.end.chain, sequence, link });
+        place.filter(|_| self.faults.is_empty())
+    }
+
     /// One line further. After a fault the walk goes on from what is stored, so that every other one is found too.
     pub fn step(&mut self, chained: &ChainedEvent) {
         let (Some(sequence), Some(link)) = (chained.sequence, chained.link) else { return };
@@ -264,6 +318,8 @@ impl Walk {
         if let Some(sequence) = self.signed.last().filter(|&sequence| sequence > self.end.sequence) {
             self.faults.push(ChainFault::CutOff { sequence });
         }
+        let contradicted = self.signed.contradicted.drain(..);
+        self.faults.extend(contradicted.map(|sequence| ChainFault::Rewritten { sequence }));
         self.faults.dedup();
         (self.lines, self.faults)
     }
@@ -291,11 +347,18 @@ impl Serialize for Link {
     }
 }
 
+impl FromStr for Link {
+    type Err = InvalidLink;
+
+    fn from_str(text: &str) -> Result<Self, InvalidLink> {
+        let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
+        bytes.map(Self).ok_or(InvalidLink)
+    }
+}
+
 impl<'de> Deserialize<'de> for Link {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let bytes = BASE64URL_NOPAD.decode(String::deserialize(deserializer)?.as_bytes()).ok();
-        let link = bytes.and_then(|bytes| bytes.try_into().ok());
-        link.map(Self).ok_or_else(|| serde::de::Error::custom("must be 32 bytes in base64url"))
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

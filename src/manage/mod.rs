@@ -3,6 +3,7 @@
 pub mod api_keys;
 pub mod app_identifiers;
 pub mod audit;
+pub mod audit_checkpoints;
 pub mod backup;
 pub mod first_start;
 pub mod idempotency;

@@ -3,12 +3,12 @@
 use chrono::TimeDelta;
 use diesel::QueryResult;
 
-use crate::app::App;
+use crate::app::{App, StartError};
 use crate::db::locks::{self, Lock};
 use crate::db::{DbConnection, DbError, idempotency, login_failures, sessions, statuses, usage};
+use crate::domain::Day;
 use crate::domain::login_failures::ACCOUNT_MEMORY;
-use crate::domain::{Day, Refusal};
-use crate::manage::audit;
+use crate::manage::audit_checkpoints;
 
 /// For how long an ended session is remembered, so that its tokens are recognised as used up.
 const SESSIONS_KEPT: TimeDelta = TimeDelta::days(7);
@@ -23,7 +23,7 @@ const BATCH: i64 = 500;
 ///
 /// # Errors
 /// The database does not answer, or no key signs; the next sweep goes on.
-pub async fn sweep(app: &App) -> Result<(), Refusal> {
+pub async fn sweep(app: &App) -> Result<(), StartError> {
     let now = app.now();
     let ended_before = now.plus(-SESSIONS_KEPT);
     let failed_before = now.plus(-ACCOUNT_MEMORY);
@@ -37,8 +37,7 @@ pub async fn sweep(app: &App) -> Result<(), Refusal> {
     in_batches(app, move |connection| sessions::sweep(connection, ended_before, BATCH)).await?;
     in_batches(app, move |connection| usage::sweep_outcomes(connection, counted_before, BATCH)).await?;
     in_batches(app, move |connection| usage::sweep_scopes(connection, counted_before, BATCH)).await?;
-    audit::sign_ends(app).await?;
-    audit::forget_old(app).await
+    audit_checkpoints::sign_and_forget(app).await
 }
 
 async fn in_batches(

@@ -1,0 +1,173 @@
+//! Checkpoints of the audit log: signed for what is sound, and for what is forgotten for its age (ADR 18).
+
+use super::audit::{BATCH, walk};
+use crate::app::{App, StartError};
+use crate::db::locks::{self, Lock};
+use crate::db::{DbError, audit, audit_chains, audit_checkpoints, signing_keys};
+use crate::domain::audit_chain::{ChainEnd, Checkpoint, Link, SignedPlace, Walk};
+use crate::domain::{AuditChainId, AuditEventId, Timestamp};
+use crate::tokens::checkpoint::{self, Checkpoints};
+use crate::tokens::signing_key::SigningKey;
+
+/// Reads the checkpoints that came after those which are known; each is shown to `see` with its number and hash.
+///
+/// # Errors
+/// The database does not answer, or a signing key cannot be read.
+pub async fn read_on(app: &App, known: &mut Checkpoints, mut see: impl FnMut(i64, Link)) -> Result<(), StartError> {
+    let rows = app.db.read(|connection| signing_keys::list(connection).map_err(DbError::from)).await?;
+    let keys = rows.iter().map(|row| SigningKey::read(row, &app.secrets)).collect::<Result<Vec<_>, _>>()?;
+    loop {
+        let after = known.last().map_or(0, |(number, _)| number);
+        let page = app
+            .db
+            .read(move |connection| audit_checkpoints::after(connection, after, BATCH).map_err(DbError::from))
+            .await?;
+        if page.is_empty() {
+            return Ok(());
+        }
+        for (number, token) in page {
+            known.add(number, &token, &keys);
+            see(number, Link::of_text(&token));
+        }
+    }
+}
+
+/// Signs for the ends of all chains that have grown, and forgets what is older than `audit.keep`, as far as both are what was
+/// written: what is signed for later must not hide what was altered before.
+///
+/// # Errors
+/// The database does not answer; no key signs.
+pub async fn sign_and_forget(app: &App) -> Result<(), StartError> {
+    let mut known = app.checkpoints.lock().await;
+    read_on(app, &mut known, |_, _| {}).await?;
+    let last = app.db.read(|connection| audit_checkpoints::last(connection).map_err(DbError::from)).await?;
+    let last = last.map(|(number, token)| (number, Link::of_text(&token)));
+    if last != known.last() || !known.are_sound() {
+        tracing::error!("the checkpoints of the audit log are not those that were signed: run `jeton audit verify`");
+        return Ok(());
+    }
+    known.forget_earlier_ends();
+    sign_ends(app, &mut known).await?;
+    forget_old(app, &mut known).await
+}
+
+async fn sign_ends(app: &App, known: &mut Checkpoints) -> Result<(), StartError> {
+    let mut unsound = Vec::new();
+    loop {
+        let mut grown: Vec<ChainEnd> =
+            app.db.read(|connection| audit_chains::unsigned(connection, BATCH).map_err(DbError::from)).await?;
+        let mut ends = Vec::new();
+        grown.retain(|end| !unsound.contains(&end.chain));
+        for end in grown {
+            let from = known.of(end.chain).last_place(end.chain);
+            let (_, faults) = walk(app, Walk::resume(from, end), end).await?.finish();
+            if faults.is_empty() && from.sequence <= end.sequence {
+                ends.push(end.into());
+            } else {
+                tell_unsound(end.chain);
+                unsound.push(end.chain);
+            }
+        }
+        if ends.is_empty() || !add_checkpoint(app, known, ends, Vec::new()).await? {
+            return Ok(());
+        }
+    }
+}
+
+async fn forget_old(app: &App, known: &mut Checkpoints) -> Result<(), StartError> {
+    let Some(keep) = app.config.audit.keep else { return Ok(()) };
+    let oldest = app.now().plus(-keep);
+    let before = oldest_id(oldest);
+    app.db.write(move |connection| audit::forget_unchained(connection, before).map_err(DbError::from)).await?;
+    loop {
+        let chains = app
+            .db
+            .read(move |connection| audit::oldest_chains(connection, before, BATCH).map_err(DbError::from))
+            .await?;
+        let mut forgotten = Vec::new();
+        for chain in chains {
+            let signed = known.of(chain);
+            let (from, last) = (signed.first_place(chain), signed.last_place(chain));
+            let lines = app
+                .db
+                .read(move |connection| {
+                    audit::of_chain(connection, chain, from.sequence, last.sequence, BATCH).map_err(DbError::from)
+                })
+                .await?;
+            let end = ChainEnd { chain, sequence: last.sequence, link: last.link, forgotten: from.sequence };
+            let mut walk = Walk::resume(from, end);
+            // In the order of the chain, so that one line with a wrong time takes no others with it.
+            for line in lines.iter().take_while(|line| line.event.id < before && line.event.at < oldest) {
+                walk.step(line);
+            }
+            match walk.sound_place() {
+                Some(place) if place.sequence > from.sequence => forgotten.push(place),
+                Some(_) => {}
+                None => tell_unsound(chain),
+            }
+        }
+        if forgotten.is_empty() || !add_checkpoint(app, known, Vec::new(), forgotten).await? {
+            return Ok(());
+        }
+    }
+}
+
+fn tell_unsound(chain: AuditChainId) {
+    tracing::error!(%chain, "the audit log is not as it was written: run `jeton audit verify`; nothing is signed for it");
+}
+
+/// Signs a checkpoint and keeps it, with what it says; false where another server was first.
+async fn add_checkpoint(
+    app: &App,
+    known: &mut Checkpoints,
+    ends: Vec<SignedPlace>,
+    forgotten: Vec<SignedPlace>,
+) -> Result<bool, StartError> {
+    let now = app.now();
+    let (number, previous) = known.last().unzip();
+    let checkpoint = Checkpoint {
+        iss: app.config.server.public_url.issuer().to_owned(),
+        iat: now.seconds(),
+        number: number.unwrap_or_default().saturating_add(1),
+        previous,
+        ends,
+        forgotten,
+    };
+    let keys = app.keyring.keys();
+    let key = keys.signer(app.config.keys.algorithm, app.config.keys.algorithm, &app.config.algorithms())?;
+    let token = checkpoint::sign(key, &checkpoint)?;
+    let (number, hash) = (checkpoint.number, Link::of_text(&token));
+    let kept = app
+        .db
+        .write(move |connection| {
+            if !locks::take(connection, Lock::Sweep)? {
+                return Err(DbError::Conflict);
+            }
+            audit_checkpoints::insert(connection, checkpoint.number, &token, now)?;
+            for place in &checkpoint.ends {
+                audit_chains::note_signed(connection, place)?;
+            }
+            for place in &checkpoint.forgotten {
+                if !audit_chains::note_forgotten(connection, place)? {
+                    return Err(DbError::Conflict);
+                }
+                audit::forget(connection, place)?;
+            }
+            Ok(())
+        })
+        .await;
+    match kept {
+        Ok(()) => {}
+        Err(DbError::Conflict) => return Ok(false),
+        Err(error) => return Err(error.into()),
+    }
+    // A copy that lies elsewhere: `jeton audit verify --checkpoint` asks for it.
+    tracing::info!(number, ?hash, "checkpoint of the audit log");
+    read_on(app, known, |_, _| {}).await?;
+    Ok(true)
+}
+
+/// The lowest id of a line that is not older than this: ids of version 7 begin with their time (RFC 9562 section 5.7).
+fn oldest_id(at: Timestamp) -> AuditEventId {
+    uuid::Builder::from_unix_timestamp_millis(at.millis(), &[0; 10]).into_uuid().into()
+}
