@@ -27,7 +27,7 @@ pub enum Command {
         /// The user's address
         email: Email,
     },
-    /// Enable a disabled user
+    /// Enable a disabled user, and forget failed logins
     Enable {
         /// The user's address
         email: Email,

@@ -26,6 +26,8 @@ fn the_defaults_are_those_of_the_contract() {
         shown,
         [
             "server.bind \"127.0.0.1:8080\"",
+            "server.tls_cert null",
+            "server.tls_key null",
             "server.public_url \"http://127.0.0.1:8080\"",
             &format!("server.workers {}", std::thread::available_parallelism().unwrap()),
             "server.trusted_proxies []",
@@ -52,6 +54,8 @@ fn the_defaults_are_those_of_the_contract() {
             "login.account_failures 10",
             "login.address_failures 100",
             "audit.keep \"400d\"",
+            "workload.allowed_networks []",
+            "workload.ca_file null",
             "profile \"default\"",
         ]
     );
@@ -153,11 +157,9 @@ fn unknown_keys_are_named_with_their_place() {
 #[test]
 fn an_unknown_key_is_told_with_the_known_ones_beside_it() {
     assert!(error("jwks.maxage = 1", &[]).ends_with(": expected one of jwks.max_age"));
-    assert!(
-        error("", &[("JETON_JWKS_MAX_AGE", "1m")]).contains(
-            "server, database, keys, tokens, jwks, revocations, password, login, audit, profile; a variable is"
-        )
-    );
+    assert!(error("", &[("JETON_JWKS_MAX_AGE", "1m")]).contains(
+        "server, database, keys, tokens, jwks, revocations, password, login, audit, workload, profile; a variable is"
+    ));
 }
 
 #[test]

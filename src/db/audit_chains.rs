@@ -4,6 +4,7 @@ use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error};
 
 use super::DbConnection;
+use super::error::changed_meanwhile;
 use super::schema::audit_chains;
 use crate::domain::AuditChainId;
 use crate::domain::audit::AuditEvent;
@@ -24,7 +25,7 @@ pub fn extend(connection: &mut DbConnection, event: &AuditEvent) -> QueryResult<
         end
     } else {
         begin(connection, chain)?;
-        hold(connection, chain)?.ok_or(Error::NotFound)?
+        hold(connection, chain)?.ok_or_else(changed_meanwhile)?
     };
     let end = ChainEnd { link: held.link.next(held.sequence, event), ..held };
     diesel::update(audit_chains::table.find(chain)).set(audit_chains::link.eq(end.link)).execute(connection)?;
@@ -61,7 +62,7 @@ fn begin(connection: &mut DbConnection, chain: AuditChainId) -> QueryResult<()> 
 
 /// The end of a chain.
 pub fn find(connection: &mut DbConnection, chain: AuditChainId) -> QueryResult<Option<ChainEnd>> {
-    audit_chains::table.find(chain).select(END).first(connection).optional()
+    audit_chains::table.find(chain).select(END).get_result(connection).optional()
 }
 
 /// The ends of all chains.

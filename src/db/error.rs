@@ -43,6 +43,13 @@ impl From<Error> for DbError {
     }
 }
 
+/// Somebody else was faster, and this transaction cannot see it: it may be tried anew, as after a conflict of isolation.
+#[must_use]
+pub fn changed_meanwhile() -> Error {
+    let what = "another transaction was faster".to_owned();
+    Error::DatabaseError(DatabaseErrorKind::SerializationFailure, Box::new(what))
+}
+
 impl From<diesel::r2d2::PoolError> for DbError {
     fn from(error: diesel::r2d2::PoolError) -> Self {
         Self::Unavailable(error.to_string())

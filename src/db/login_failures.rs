@@ -13,7 +13,7 @@ pub fn find(connection: &mut DbConnection, counter: &Counter) -> QueryResult<Opt
     login_failures::table
         .find((&counter.subject, &counter.device))
         .select((login_failures::count, login_failures::first_at, login_failures::last_at))
-        .first(connection)
+        .get_result(connection)
         .optional()
 }
 

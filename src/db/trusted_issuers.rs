@@ -35,7 +35,7 @@ pub fn find(
     tenant: TenantId,
     id: TrustedIssuerId,
 ) -> QueryResult<Option<TrustedIssuer>> {
-    trusted_issuers::table.find(id).filter(trusted_issuers::tenant_id.eq(tenant)).first(connection).optional()
+    trusted_issuers::table.find(id).filter(trusted_issuers::tenant_id.eq(tenant)).get_result(connection).optional()
 }
 
 /// Finds an issuer, in whichever tenant it is, and its tenant: for tokens, which name it.
@@ -47,7 +47,7 @@ pub fn find_with_tenant(
         .inner_join(tenants::table)
         .filter(trusted_issuers::id.eq(id))
         .select((trusted_issuers::all_columns, tenants::all_columns))
-        .first(connection)
+        .get_result(connection)
         .optional()
 }
 
@@ -67,7 +67,7 @@ pub fn of_url(
 
 /// The tenant of an issuer: for the command line, which names issuers by their id alone.
 pub fn tenant_of(connection: &mut DbConnection, id: TrustedIssuerId) -> QueryResult<Option<TenantId>> {
-    trusted_issuers::table.find(id).select(trusted_issuers::tenant_id).first(connection).optional()
+    trusted_issuers::table.find(id).select(trusted_issuers::tenant_id).get_result(connection).optional()
 }
 
 /// The issuers of a tenant.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use diesel::QueryResult;
 
 use crate::app::App;
+use crate::db::error::changed_meanwhile;
 use crate::db::{DbConnection, DbError, audit, login_failures};
 use crate::domain::audit::AuditEvent;
 use crate::domain::login_failures::{Counter, FailureLimit, Failures, Throttled, network_of};
@@ -16,6 +17,10 @@ use crate::metrics::LoginOutcome;
 
 /// How long a login waits for those before it that may turn out right: several devices of one person, that log in together.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often a failure is counted anew that somebody else came before. Where a transaction sees what was there at its begin
+/// alone, it would never see what came before it.
+const TRIES: usize = 64;
 
 /// How often it looks meanwhile.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -218,7 +223,7 @@ impl Counted {
         connection: &mut DbConnection,
         now: Timestamp,
     ) -> QueryResult<Result<(Timestamp, Failures), Throttled>> {
-        loop {
+        for _ in 0..TRIES {
             let stored = login_failures::find(connection, &self.counter)?;
             let seen = stored.map(|failures| failures.seen_at(now));
             let judged = self.limit.count(seen, now);
@@ -232,6 +237,7 @@ impl Counted {
                 return Ok(judged.map(|failures| (seen.map_or(now, |seen| seen.last_at), failures)));
             }
         }
+        Err(changed_meanwhile())
     }
 
     /// Whether one failure more would count, in a transaction that may write: a time that lies ahead is put right.

@@ -61,7 +61,7 @@ pub enum MasterKeyChangeError {
     NotHere,
     /// Servers would not start any more.
     #[error(
-        "the new master key is missing at {0}; put it there (`jeton master-key install`, or JETON_MASTER_KEY and a restart), or `--force` where such a server is dead"
+        "the new master key is missing at {0}; where its file was replaced a moment ago try again, else put it there (`jeton master-key install`, or JETON_MASTER_KEY and a restart), or `--force` where such a server is dead"
     )]
     StillUsed(String),
     /// Something that is stored opens under no key.

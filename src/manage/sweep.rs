@@ -25,7 +25,6 @@ const BATCH: i64 = 500;
 /// The database does not answer, or no key signs; the next sweep goes on.
 pub async fn sweep(app: &App) -> Result<(), StartError> {
     let now = app.now();
-    let ended_before = now.plus(-SESSIONS_KEPT);
     let failed_before = now.plus(-ACCOUNT_MEMORY);
     let counted_before = Day::from(now).minus(USAGE_DAYS);
     in_batches(app, move |connection| idempotency::sweep(connection, now, BATCH)).await?;
@@ -33,6 +32,8 @@ pub async fn sweep(app: &App) -> Result<(), StartError> {
     let longest = app.config.longest_signed();
     let listed = app.db.read(move |connection| statuses::listed_since(connection, longest, now).map_err(DbError::from));
     let listed = listed.await?;
+    // Its row says in the status list that it has ended, for as long as a token of it may live.
+    let ended_before = now.plus(-SESSIONS_KEPT).min(listed);
     in_batches(app, move |connection| statuses::sweep(connection, listed, BATCH)).await?;
     in_batches(app, move |connection| sessions::sweep(connection, ended_before, BATCH)).await?;
     in_batches(app, move |connection| usage::sweep_outcomes(connection, counted_before, BATCH)).await?;

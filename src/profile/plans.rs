@@ -98,11 +98,4 @@ impl Plans {
             },
         ))
     }
-
-    /// Whether any tenant's keys are limited in time.
-    #[must_use]
-    pub fn limit_rates(&self) -> bool {
-        let all = self.plans.iter().map(|plan| plan.limits).chain([self.without]);
-        all.into_iter().any(|limits| limits.requests_per_minute.is_some())
-    }
 }

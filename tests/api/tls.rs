@@ -145,8 +145,8 @@ fn is_shown(told: &str, name: &str) -> bool {
 impl Place {
     /// None where curl or OpenSSL is missing.
     fn new() -> Option<Self> {
-        for tool in ["curl", "openssl"] {
-            if Command::new(tool).arg("version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
+        for (tool, version) in [("curl", "--version"), ("openssl", "version")] {
+            if Command::new(tool).arg(version).stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
                 leave_out(&format!("TLS, for {tool} was not found"), &format!("apt-get install {tool}"));
                 return None;
             }

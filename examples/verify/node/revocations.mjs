@@ -9,7 +9,8 @@ import { createRemoteJWKSet, jwtVerify } from 'jose'
 const issuer = process.env.JETON_URL ?? 'http://127.0.0.1:8080'
 const audience = process.env.JETON_AUDIENCE ?? 'api'
 const rules = { issuer, algorithms: ['ES256', 'EdDSA', 'RS256'], clockTolerance: 30 }
-const keys = createRemoteJWKSet(new URL(`${issuer}/.well-known/jwks.json`))
+// As long as `jwks.max_age` says: the library does not read `Cache-Control`.
+const keys = createRemoteJWKSet(new URL(`${issuer}/.well-known/jwks.json`), { cacheMaxAge: 300_000 })
 
 // Every list of Jeton has 2^20 bits.
 const LIST_BYTES = 131_072
