@@ -51,13 +51,9 @@ pub fn count_seen(connection: &mut DbConnection, since: Timestamp, until: Timest
         .get_result(connection)
 }
 
-/// The servers that were seen after `since`, by name.
-pub fn list_seen(connection: &mut DbConnection, since: Timestamp) -> QueryResult<Vec<Instance>> {
-    instances::table
-        .filter(instances::seen_at.gt(since))
-        .select(COLUMNS)
-        .order((instances::name.asc(), instances::id.asc()))
-        .load(connection)
+/// All servers that are not forgotten yet, by name.
+pub fn list(connection: &mut DbConnection) -> QueryResult<Vec<Instance>> {
+    instances::table.select(COLUMNS).order((instances::name.asc(), instances::id.asc())).load(connection)
 }
 
 /// Forgets servers that were not seen after `since`.

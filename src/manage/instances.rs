@@ -51,12 +51,6 @@ impl fmt::Display for Server {
     }
 }
 
-/// From when on a server that was not seen since counts as gone.
-#[must_use]
-pub fn remembered_since(now: Timestamp) -> Timestamp {
-    now.plus(-REMEMBERED)
-}
-
 /// Tells the other servers that this one runs, and counts them: at the start, and every few seconds from then on.
 ///
 /// # Errors
@@ -106,7 +100,7 @@ async fn heartbeat(db: &Db, server: Instance) -> Result<NonZeroU32, DbError> {
             if instances::note(connection, &server)? {
                 notices::tell(connection, Notice::Instances);
             }
-            instances::forget_unseen(connection, remembered_since(now))?;
+            instances::forget_unseen(connection, now.plus(-REMEMBERED))?;
             instances::count_seen(connection, now.plus(-ALIVE), now.plus(ALIVE)).map_err(DbError::from)
         })
         .await?;

@@ -12,7 +12,7 @@ use crate::db::master_keys::MasterKeyRow;
 use crate::db::notices::{self, Notice};
 use crate::db::{DbConnection, DbError, audit, idempotency, instances, master_keys, secrets, signing_keys};
 use crate::domain::{Actor, Refusal, Timestamp};
-use crate::manage::instances::{Server, remembered_since};
+use crate::manage::instances::Server;
 use crate::tokens::master_key_file::{self, Draft, MasterKeyError};
 use crate::tokens::secret_box::{CannotOpen, SecretBox, fingerprint};
 use crate::tokens::signing_key;
@@ -31,7 +31,7 @@ pub struct MasterKeys {
     pub previous: Option<String>,
     /// The one that is configured here.
     pub here: String,
-    /// The servers that run, each with the master key that it would start with now.
+    /// The servers that run or are not forgotten yet, each with the master key that it would start with now.
     pub servers: Vec<Server>,
 }
 
@@ -98,8 +98,7 @@ impl From<diesel::result::Error> for MasterKeyChangeError {
 /// The database does not answer.
 pub async fn status(app: &App) -> Result<MasterKeys, MasterKeyChangeError> {
     let here = fingerprint(&master_key_file::configured(&app.config.keys)?);
-    let now = app.now();
-    app.db.read(move |connection| look(connection, here, now)).await
+    app.db.read(move |connection| look(connection, here)).await
 }
 
 /// Encrypts everything that is sealed under another master key, in one transaction: `given`, or a new one that is written into
@@ -163,13 +162,12 @@ async fn try_to_finish(app: &App, actor: &Actor, force: bool) -> Result<MasterKe
     if keys.here != keys.current {
         return Err(MasterKeyChangeError::NotHere);
     }
-    let now = app.now();
-    let event = app.event(actor, "master_key.finished", now)?.target("master-key", &keys.current);
+    let event = app.event(actor, "master_key.finished", app.now())?.target("master-key", &keys.current);
     let event = event.details(format!("{previous} is read no more{}", if force { "; forced" } else { "" }));
     let secrets = Arc::clone(&app.secrets);
     app.db
         .write_unhurried(move |connection| {
-            let keys = look(connection, keys.here, now)?;
+            let keys = look(connection, keys.here)?;
             let behind: Vec<_> =
                 keys.servers.iter().filter(|server| server.master_key.as_ref() != Some(&keys.current)).collect();
             if !behind.is_empty() && !force {
@@ -180,7 +178,7 @@ async fn try_to_finish(app: &App, actor: &Actor, force: bool) -> Result<MasterKe
             if !master_keys::settle(connection, &keys.current)? {
                 return Err(MasterKeyChangeError::Nothing);
             }
-            let finished = look(connection, keys.here, now)?;
+            let finished = look(connection, keys.here)?;
             audit::record(connection, &event)?;
             Ok(finished)
         })
@@ -242,10 +240,11 @@ fn encrypt_anew(connection: &mut DbConnection, secrets: &SecretBox) -> Result<()
     Ok(())
 }
 
-fn look(connection: &mut DbConnection, here: String, now: Timestamp) -> Result<MasterKeys, MasterKeyChangeError> {
+fn look(connection: &mut DbConnection, here: String) -> Result<MasterKeys, MasterKeyChangeError> {
     let rows = master_keys::list(connection)?;
     let current = rows.iter().find(|row| row.successor.is_none()).ok_or(Refusal::Internal)?;
-    let servers = instances::list_seen(connection, remembered_since(now))?;
+    // Whenever they were seen, by whichever clock: who runs forgets those that are gone.
+    let servers = instances::list(connection)?;
     Ok(MasterKeys {
         current: current.id.clone(),
         since: current.created_at,

@@ -163,6 +163,19 @@ fn servers_with_either_key_start_until_the_end(jeton: Jeton) {
     assert!(refused.contains("not the master key") && refused.contains("changed"), "{refused}");
 }
 
+#[both_databases]
+fn the_end_waits_for_every_server_whatever_the_time_is_here(jeton: Jeton) {
+    jeton.start();
+    let (_server, _, _) = beside(&jeton);
+    jeton.cli(ROTATE).expect_code(0);
+    let ahead = jeton.folder().join("ahead");
+    fs::write(&ahead, "120000000").unwrap();
+    let mut environment = jeton.environment();
+    environment.retain(|(name, _)| name != "JETON_TEST_CLOCK");
+    environment.push(("JETON_TEST_CLOCK".to_owned(), ahead.display().to_string()));
+    run(jeton.folder(), environment, &FINISH, None).expect_refusal(1, &["127.0.0.1", "master-key install"]);
+}
+
 /// A server that looks at nothing by itself, as one that is paused: only what it is asked makes it learn.
 #[test]
 fn a_server_that_has_not_heard_reads_what_is_new_and_leaves_nothing_unreadable() {
