@@ -5,6 +5,7 @@ use crate::config::{Config, MasterKey};
 use crate::db::master_keys::{self, MasterKeyRow};
 use crate::db::{Db, DbError, secrets};
 use crate::domain::Timestamp;
+use crate::domain::sealed::Sealed;
 use crate::random::Random;
 use crate::tokens::master_key_file::{self, MasterKeyError};
 use crate::tokens::secret_box::SecretBox;
@@ -62,6 +63,6 @@ async fn claim(db: &Db, secrets: &SecretBox, now: Timestamp) -> Result<(), Start
     }
 }
 
-async fn sealed_before(db: &Db) -> Result<Option<Vec<u8>>, DbError> {
+async fn sealed_before(db: &Db) -> Result<Option<Sealed>, DbError> {
     db.read(|connection| secrets::find(connection, API_KEYS).map_err(DbError::from)).await
 }

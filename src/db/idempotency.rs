@@ -13,7 +13,7 @@ pub struct Record {
     /// What the request was.
     pub request_hash: Vec<u8>,
     /// What was answered.
-    pub sealed_answer: Vec<u8>,
+    pub sealed_answer: Sealed,
     /// Until when it is given again.
     pub expires_at: Timestamp,
 }
@@ -26,7 +26,7 @@ pub struct SealedAnswer {
     /// A hash of the client's key.
     pub key_hash: Vec<u8>,
     /// The answer.
-    pub sealed_answer: Vec<u8>,
+    pub sealed_answer: Sealed,
 }
 
 /// An answer to be kept.
@@ -45,7 +45,7 @@ pub fn find(connection: &mut DbConnection, tenant: TenantId, key_hash: &[u8]) ->
         .filter(idempotency_records::tenant_id.eq(tenant).and(idempotency_records::key_hash.eq(key_hash)))
         .select((
             idempotency_records::request_hash,
-            idempotency_records::sealed_answer,
+            (idempotency_records::master_key, idempotency_records::sealed_answer),
             idempotency_records::expires_at,
         ))
         .get_result(connection)
@@ -78,7 +78,11 @@ pub fn insert(
 pub fn list_sealed_otherwise(connection: &mut DbConnection, master_key: &str) -> QueryResult<Vec<SealedAnswer>> {
     idempotency_records::table
         .filter(idempotency_records::master_key.ne(master_key).or(idempotency_records::master_key.is_null()))
-        .select((idempotency_records::tenant_id, idempotency_records::key_hash, idempotency_records::sealed_answer))
+        .select((
+            idempotency_records::tenant_id,
+            idempotency_records::key_hash,
+            (idempotency_records::master_key, idempotency_records::sealed_answer),
+        ))
         .order((idempotency_records::tenant_id, idempotency_records::key_hash))
         .load(connection)
 }

@@ -8,8 +8,8 @@ use crate::domain::Timestamp;
 use crate::domain::sealed::Sealed;
 
 /// The encrypted secret of this name.
-pub fn find(connection: &mut DbConnection, name: &str) -> QueryResult<Option<Vec<u8>>> {
-    secrets::table.find(name).select(secrets::sealed_value).get_result(connection).optional()
+pub fn find(connection: &mut DbConnection, name: &str) -> QueryResult<Option<Sealed>> {
+    secrets::table.find(name).select((secrets::master_key, secrets::sealed_value)).get_result(connection).optional()
 }
 
 /// Adds a secret. A second one of the same name is a unique violation.
@@ -26,10 +26,10 @@ pub fn insert(connection: &mut DbConnection, name: &str, sealed: &Sealed, now: T
 }
 
 /// The secrets that are not encrypted under this master key.
-pub fn list_sealed_otherwise(connection: &mut DbConnection, master_key: &str) -> QueryResult<Vec<(String, Vec<u8>)>> {
+pub fn list_sealed_otherwise(connection: &mut DbConnection, master_key: &str) -> QueryResult<Vec<(String, Sealed)>> {
     secrets::table
         .filter(secrets::master_key.ne(master_key).or(secrets::master_key.is_null()))
-        .select((secrets::name, secrets::sealed_value))
+        .select((secrets::name, (secrets::master_key, secrets::sealed_value)))
         .order(secrets::name)
         .load(connection)
 }

@@ -26,7 +26,7 @@ pub struct SigningKeyRow {
     /// The public half, a JWK (RFC 7517).
     pub public_jwk: String,
     /// The private half (PKCS #8), encrypted under the master key.
-    pub sealed_private: Vec<u8>,
+    pub sealed_private: Sealed,
 }
 
 /// A new signing key, to be stored.
@@ -42,7 +42,7 @@ pub struct NewSigningKey {
 #[cfg(test)]
 impl From<NewSigningKey> for SigningKeyRow {
     fn from(key: NewSigningKey) -> Self {
-        Self { info: key.info, public_jwk: key.public_jwk, sealed_private: key.sealed_private.bytes }
+        Self { info: key.info, public_jwk: key.public_jwk, sealed_private: key.sealed_private }
     }
 }
 
@@ -89,16 +89,16 @@ pub fn advance(connection: &mut DbConnection, from: KeyState, key: &SigningKeyIn
 /// All keys, oldest first.
 pub fn list(connection: &mut DbConnection) -> QueryResult<Vec<SigningKeyRow>> {
     signing_keys::table
-        .select((INFO, signing_keys::public_jwk, signing_keys::sealed_private))
+        .select((INFO, signing_keys::public_jwk, (signing_keys::master_key, signing_keys::sealed_private)))
         .order((signing_keys::created_at.asc(), signing_keys::kid.asc()))
         .load(connection)
 }
 
 /// The keys whose private half is not encrypted under this master key.
-pub fn list_sealed_otherwise(connection: &mut DbConnection, master_key: &str) -> QueryResult<Vec<(String, Vec<u8>)>> {
+pub fn list_sealed_otherwise(connection: &mut DbConnection, master_key: &str) -> QueryResult<Vec<(String, Sealed)>> {
     signing_keys::table
         .filter(signing_keys::master_key.ne(master_key).or(signing_keys::master_key.is_null()))
-        .select((signing_keys::kid, signing_keys::sealed_private))
+        .select((signing_keys::kid, (signing_keys::master_key, signing_keys::sealed_private)))
         .order(signing_keys::kid)
         .load(connection)
 }

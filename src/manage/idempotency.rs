@@ -11,6 +11,7 @@ use crate::app::App;
 use crate::db::idempotency::{self, NewRecord, Record};
 use crate::db::{DbConnection, DbError};
 use crate::domain::actor::Who;
+use crate::domain::sealed::Sealed;
 use crate::domain::{Refusal, TenantId, Timestamp};
 
 /// For how long an answer is given again.
@@ -81,7 +82,7 @@ impl Keep {
     ///
     /// # Errors
     /// [`Refusal::IdempotencyConflict`] where another request was answered under the same key.
-    pub(super) fn earlier_or_keep(self, connection: &mut DbConnection) -> Result<Option<Vec<u8>>, Refusal> {
+    pub(super) fn earlier_or_keep(self, connection: &mut DbConnection) -> Result<Option<Sealed>, Refusal> {
         if let Some(earlier) = idempotency::find(connection, self.tenant, &self.key_hash)? {
             if let Some(answer) = earlier_answer(earlier, &self.record.request_hash, self.now)? {
                 return Ok(Some(answer));
@@ -109,7 +110,7 @@ pub(super) async fn earlier(
     key: &IdempotencyKey,
     by: Who,
     request_hash: &Hash,
-) -> Result<Option<Vec<u8>>, Refusal> {
+) -> Result<Option<Sealed>, Refusal> {
     let (key_hash, request_hash, now) = (key.hash(by), request_hash.clone(), app.now());
     app.db
         .read(move |connection| match idempotency::find(connection, tenant, &key_hash)? {
@@ -119,7 +120,7 @@ pub(super) async fn earlier(
         .await
 }
 
-fn earlier_answer(earlier: Record, request_hash: &Hash, now: Timestamp) -> Result<Option<Vec<u8>>, Refusal> {
+fn earlier_answer(earlier: Record, request_hash: &Hash, now: Timestamp) -> Result<Option<Sealed>, Refusal> {
     if earlier.expires_at <= now {
         return Ok(None);
     }
@@ -131,7 +132,7 @@ fn earlier_answer(earlier: Record, request_hash: &Hash, now: Timestamp) -> Resul
 }
 
 /// Decrypts an answer that was kept; under a new master key too, of which this server has not heard yet.
-pub(super) async fn open(app: &App, tenant: TenantId, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+pub(super) async fn open(app: &App, tenant: TenantId, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, Refusal> {
     if let Ok(answer) = app.secrets.open(&purpose(tenant), sealed) {
         return Ok(answer);
     }

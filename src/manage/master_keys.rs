@@ -11,6 +11,7 @@ use crate::db::idempotency::SealedAnswer;
 use crate::db::master_keys::MasterKeyRow;
 use crate::db::notices::{self, Notice};
 use crate::db::{DbConnection, DbError, audit, idempotency, instances, master_keys, secrets, signing_keys};
+use crate::domain::sealed::Sealed;
 use crate::domain::{Actor, Refusal, Timestamp};
 use crate::manage::instances::Server;
 use crate::tokens::master_key_file::{self, Draft, MasterKeyError};
@@ -219,7 +220,7 @@ async fn replace(app: &App, actor: &Actor, new: &MasterKey) -> Result<(), Master
 /// Everything that is sealed, under the key that seals now. A sealed column that is missing here keeps its key's row from going.
 fn encrypt_anew(connection: &mut DbConnection, secrets: &SecretBox) -> Result<(), MasterKeyChangeError> {
     let key = secrets.seals_under();
-    let anew = |what: &str, purpose: &str, sealed: &[u8]| {
+    let anew = |what: &str, purpose: &str, sealed: &Sealed| {
         let opened =
             secrets.open(purpose, sealed).map_err(|CannotOpen| MasterKeyChangeError::Sealed(what.to_owned()))?;
         Ok::<_, MasterKeyChangeError>(secrets.seal(purpose, &opened)?)

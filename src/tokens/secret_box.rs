@@ -22,7 +22,7 @@ const FINGERPRINT: usize = 8;
 /// Encrypts and decrypts under the master key. While that is being replaced it knows both keys: it opens what either has
 /// sealed, and seals under the newer one.
 pub struct SecretBox {
-    /// The last one seals. None is ever forgotten: what was read before a key went out of use is still to be opened.
+    /// The last one seals.
     keys: RwLock<Arc<Vec<Key>>>,
     random: Random,
 }
@@ -32,6 +32,8 @@ struct Key {
     fingerprint: String,
     master: MasterKey,
     cipher: Arc<LessSafeKey>,
+    /// It went out of use, and is forgotten the next time: what was read just before is still to be opened.
+    is_gone: bool,
 }
 
 /// What was to be decrypted was not encrypted under this master key for this purpose, or was altered.
@@ -82,7 +84,7 @@ impl SecretBox {
     }
 
     /// Learns from the table of master keys which one is in use, and what it is, where this box knows the one before or
-    /// after it.
+    /// after it. A key that the table has no more is forgotten the second time that it is missing.
     ///
     /// # Errors
     /// [`CannotOpen`]: the keys of this box are not in use any more; or somebody has altered the table.
@@ -90,15 +92,19 @@ impl SecretBox {
         let Some(current) = rows.iter().find(|row| row.successor.is_none()) else { return Ok(()) };
         let known = self.keys();
         let holds = |keys: &[Key], fingerprint: &str| keys.iter().any(|key| key.fingerprint == fingerprint);
+        let is_in_use = |key: &Key| rows.iter().any(|row| row.id == key.fingerprint);
         if known.last().is_some_and(|key| key.fingerprint == current.id)
             && rows.iter().all(|row| holds(&known, &row.id))
+            && known.iter().all(is_in_use)
         {
             return Ok(());
         }
-        let mut keys = Vec::clone(&known);
+        let mut keys: Vec<Key> = known.iter().filter(|key| is_in_use(key) || !key.is_gone).cloned().collect();
+        keys.iter_mut().for_each(|key| key.is_gone = !is_in_use(key));
         for row in rows.iter().filter(|row| holds(&known, &row.id)) {
             let Some(sealed) = &row.sealed_other else { continue };
-            let other = self.open(&purpose(&row.id), sealed)?;
+            let sealed = Sealed { master_key: Some(row.id.clone()), bytes: sealed.clone() };
+            let other = self.open(&purpose(&row.id), &sealed)?;
             let other = MasterKey::new(other.as_slice().try_into().map_err(|_| CannotOpen)?);
             if !holds(&keys, &fingerprint(&other)) {
                 keys.push(Key::new(&other).map_err(|_| CannotOpen)?);
@@ -132,17 +138,21 @@ impl SecretBox {
             .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(purpose), &mut sealed)
             .map_err(|_| Refusal::Internal)?;
         let bytes = [&[VERSION], nonce.as_slice(), &sealed].concat();
-        Ok(Sealed { master_key: key.fingerprint.clone(), bytes })
+        Ok(Sealed { master_key: Some(key.fingerprint.clone()), bytes })
     }
 
-    /// Decrypts what was sealed for `purpose`, under any of the keys.
+    /// Decrypts what was sealed for `purpose`, with the key that it names, and no other one; what names none is tried with
+    /// all.
     ///
     /// # Errors
     /// [`CannotOpen`].
-    pub fn open(&self, purpose: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, CannotOpen> {
-        let (&VERSION, rest) = sealed.split_first().ok_or(CannotOpen)? else { return Err(CannotOpen) };
+    pub fn open(&self, purpose: &str, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, CannotOpen> {
+        let (&VERSION, rest) = sealed.bytes.split_first().ok_or(CannotOpen)? else { return Err(CannotOpen) };
         let (nonce, ciphertext) = rest.split_first_chunk::<NONCE_LEN>().ok_or(CannotOpen)?;
-        self.keys().iter().rev().find_map(|key| key.open(purpose, *nonce, ciphertext)).ok_or(CannotOpen)
+        let keys = self.keys();
+        let mut named =
+            keys.iter().filter(|key| sealed.master_key.as_ref().is_none_or(|name| *name == key.fingerprint));
+        named.find_map(|key| key.open(purpose, *nonce, ciphertext)).ok_or(CannotOpen)
     }
 
     fn keys(&self) -> Arc<Vec<Key>> {
@@ -155,7 +165,7 @@ impl Key {
     fn new(master: &MasterKey) -> Result<Self, Refusal> {
         let key = UnboundKey::new(&AES_256_GCM, master.as_bytes()).map_err(|_| Refusal::Internal)?;
         let cipher = Arc::new(LessSafeKey::new(key));
-        Ok(Self { fingerprint: fingerprint(master), master: master.clone(), cipher })
+        Ok(Self { fingerprint: fingerprint(master), master: master.clone(), cipher, is_gone: false })
     }
 
     fn open(&self, purpose: &str, nonce: [u8; NONCE_LEN], ciphertext: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
@@ -178,15 +188,18 @@ mod tests {
 
     #[test]
     fn what_is_sealed_opens_for_its_purpose_only() {
-        let sealed = secret_box(7).seal("a", b"secret").unwrap().bytes;
+        let sealed = secret_box(7).seal("a", b"secret").unwrap();
         assert_eq!(secret_box(7).open("a", &sealed).unwrap().as_slice(), b"secret");
         assert!(secret_box(7).open("b", &sealed).is_err());
         assert!(secret_box(8).open("a", &sealed).is_err());
-        for length in 0..sealed.len() {
-            assert!(secret_box(7).open("a", &sealed[..length]).is_err());
+        for length in 0..sealed.bytes.len() {
+            let bytes = sealed.bytes[..length].to_vec();
+            assert!(secret_box(7).open("a", &Sealed { bytes, ..sealed.clone() }).is_err());
         }
+        let unnamed = Sealed { master_key: None, ..sealed.clone() };
+        assert_eq!(secret_box(7).open("a", &unnamed).unwrap().as_slice(), b"secret");
         let mut altered = sealed;
-        altered[20] ^= 1;
+        altered.bytes[20] ^= 1;
         assert!(secret_box(7).open("a", &altered).is_err());
     }
 
@@ -210,12 +223,22 @@ mod tests {
             secrets.learn(&rows).unwrap();
             assert_eq!(secrets.seals_under(), fingerprint(&new));
             for sealed in [secret_box(1).seal("a", b"x").unwrap(), secret_box(2).seal("a", b"x").unwrap()] {
-                assert_eq!(secrets.open("a", &sealed.bytes).unwrap().as_slice(), b"x");
+                assert_eq!(secrets.open("a", &sealed).unwrap().as_slice(), b"x");
             }
+            let misnamed = Sealed { master_key: Some(fingerprint(&new)), ..secret_box(1).seal("a", b"x").unwrap() };
+            assert!(secrets.open("a", &misnamed).is_err(), "the old key opens only what names it");
         }
         let finished = [row(&after, None, None)];
         assert!(secret_box(1).learn(&finished).is_err(), "the old one is out of use");
-        had_old.learn(&finished).unwrap();
+        let late = secret_box(1).seal("a", b"x").unwrap();
+        for secrets in [&had_old, &had_new] {
+            secrets.learn(&finished).unwrap();
+            assert!(secrets.open("a", &late).is_ok(), "it was read just before");
+            secrets.learn(&finished).unwrap();
+            assert!(secrets.open("a", &late).is_err(), "the old one is forgotten");
+            assert!(secrets.open("a", &Sealed { master_key: None, ..late.clone() }).is_err());
+            assert_eq!(secrets.seals_under(), fingerprint(&new));
+        }
         secret_box(2).learn(&finished).unwrap();
         assert!(secret_box(3).learn(&rows).is_err());
 

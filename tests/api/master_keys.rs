@@ -163,6 +163,34 @@ fn servers_with_either_key_start_until_the_end(jeton: Jeton) {
     assert!(refused.contains("not the master key") && refused.contains("changed"), "{refused}");
 }
 
+/// A thief has the old key, and may write to the database: what is sealed under it is believed no more.
+#[both_databases]
+fn what_was_sealed_under_the_key_before_opens_no_more(jeton: Jeton) {
+    jeton.start();
+    let (encode, decode) = match jeton.database() {
+        Database::Sqlite => ("hex(sealed_private)", "X'{}'"),
+        Database::Postgres { .. } => ("encode(sealed_private, 'hex')", "decode('{}', 'hex')"),
+    };
+    let kids =
+        || -> Vec<Value> { jeton.jwks()["keys"].as_array().unwrap().iter().map(|key| key["kid"].clone()).collect() };
+    let kid = kids().remove(0);
+    let before = jeton.query(&format!("SELECT {encode} AS value FROM signing_keys")).remove(0);
+    jeton.cli(ROTATE).expect_code(0);
+    finish(&jeton);
+    jeton.cli(["signing-key", "rotate", "--emergency"]).expect_code(0);
+    assert!(kids().contains(&kid), "it is published until its last token is dead");
+    let kid_text = kid.as_str().unwrap();
+    let before = decode.replace("{}", &before);
+    jeton.execute(&format!("UPDATE signing_keys SET sealed_private = {before} WHERE kid = '{kid_text}'"));
+    // Whatever changes, all are read again.
+    jeton.cli(["signing-key", "rotate"]).expect_code(0);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while kids().contains(&kid) {
+        assert!(Instant::now() < deadline, "it is left out");
+        sleep(Duration::from_millis(50));
+    }
+}
+
 #[both_databases]
 fn the_end_waits_for_every_server_whatever_the_time_is_here(jeton: Jeton) {
     jeton.start();

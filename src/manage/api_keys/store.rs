@@ -12,6 +12,7 @@ use crate::db::{DbConnection, api_keys, audit, tenants};
 use crate::domain::api_key::ApiKey;
 use crate::domain::audit::AuditEvent;
 use crate::domain::key_format::ApiKeySecret;
+use crate::domain::sealed::Sealed;
 use crate::domain::{Actor, Refusal, Tenant, TenantId, Timestamp};
 use crate::manage::idempotency::{self, IdempotencyKey};
 use crate::profile::plans::Plans;
@@ -147,7 +148,7 @@ pub(super) async fn earlier_answer(
     }
 }
 
-async fn open_answer(app: &App, tenant: TenantId, sealed: &[u8]) -> Result<CreatedApiKey, Refusal> {
+async fn open_answer(app: &App, tenant: TenantId, sealed: &Sealed) -> Result<CreatedApiKey, Refusal> {
     let opened = idempotency::open(app, tenant, sealed).await?;
     let Answer { key, secret } = serde_json::from_slice(&opened).map_err(|_| Refusal::Internal)?;
     let secret = ApiKeySecret::written(secret.into_owned());
