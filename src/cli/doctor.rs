@@ -162,6 +162,9 @@ async fn signing_keys(
         // Where the algorithm was changed the new key waits, and another one signs meanwhile.
         keys.iter().any(|key| key.algorithm == *algorithm && matches!(key.state, KeyState::Active | KeyState::Pending))
     };
+    if let Some(kid) = keys.damaged().next() {
+        return Err(format!("{kid} is damaged; put its row back from a backup, or `jeton signing-key revoke {kid}`"));
+    }
     if let Some(missing) = config.algorithms().iter().find(|algorithm| !is_there(algorithm)) {
         return Err(format!("none is active for {missing}; `jeton serve` makes one at its start"));
     }

@@ -10,8 +10,9 @@ use serde::Serialize;
 
 use crate::app::{App, StartError};
 use crate::db::locks::{self, Lock};
+use crate::db::master_keys::MasterKeyRow;
 use crate::db::notices::{self, Notice};
-use crate::db::signing_keys::NewSigningKey;
+use crate::db::signing_keys::{NewSigningKey, SigningKeyRow};
 use crate::db::{DbConnection, DbError, audit, master_keys, signing_keys};
 use crate::domain::audit::AuditEvent;
 use crate::domain::rotation::{Change, KeyOutlook, RotationPolicy, find};
@@ -122,27 +123,37 @@ pub async fn revoke(app: &App, actor: &Actor, kid: &str) -> Result<Revocation, R
 }
 
 /// Reads the keys anew if they have changed, and learns of another master key. It is cheap, and done all the time, so that every
-/// server forgets a revoked key within a second.
+/// server forgets a revoked key within a second, also one that cannot read the others: it has missed a change of the master key, or
+/// a row is damaged.
 ///
 /// # Errors
 /// The database does not answer, or a key cannot be read.
 pub async fn reload(app: &App) -> Result<(), StartError> {
     let _turn = app.keyring.turn().await;
     let known = app.keyring.keys();
-    let (rows, master_keys) = app
+    let (states, read) = app
         .db
         .read(move |connection| {
-            let changed = !known.are(&signing_keys::list_states(connection)?);
-            let rows = if changed { Some(signing_keys::list(connection)?) } else { None };
+            let states = signing_keys::list_states(connection)?;
+            let rows = if known.are(&states) { Ok(None) } else { signing_keys::list(connection).map(Some) };
             // After what they open: a key that came into use meanwhile is among them.
-            Ok::<_, DbError>((rows, master_keys::list(connection)?))
+            let read = rows.and_then(|rows| Ok((rows, master_keys::list(connection)?)));
+            Ok::<_, DbError>((states, read.map_err(DbError::from)))
         })
         .await?;
-    app.secrets.learn(&master_keys).map_err(|_| StartError::MasterKeyWrong)?;
-    if let Some(rows) = rows {
-        return Ok(app.keyring.replace(&rows, &app.secrets)?);
+    let renewed = read.map_err(StartError::from).and_then(|(rows, master_keys)| renew(app, rows, &master_keys));
+    if renewed.is_err() {
+        app.keyring.forget_unpublished(&states);
     }
-    app.keyring.confirm();
+    renewed
+}
+
+fn renew(app: &App, rows: Option<Vec<SigningKeyRow>>, master_keys: &[MasterKeyRow]) -> Result<(), StartError> {
+    app.secrets.learn(master_keys).map_err(|_| StartError::MasterKeyWrong)?;
+    match rows {
+        Some(rows) => app.keyring.replace(&rows, &app.secrets)?,
+        None => app.keyring.confirm(),
+    }
     Ok(())
 }
 

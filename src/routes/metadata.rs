@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::oauth::TOKEN_EXCHANGE;
 use crate::app::App;
-use crate::domain::Algorithm;
+use crate::domain::{Algorithm, Refusal};
 use crate::tokens::keyring::Keys;
 
 /// RFC 8414 section 2.
@@ -33,16 +33,20 @@ pub struct Discovery<'a> {
 /// The public keys (RFC 7517), out of memory: they are there while the database is not.
 #[utoipa::path(
     get, path = "/.well-known/jwks.json", tag = "metadata",
-    responses((status = 200, description = "The JWK Set"), (status = 304, description = "You have it"))
+    responses(
+        (status = 200, description = "The JWK Set"),
+        (status = 304, description = "You have it"),
+        (status = 503, description = "All keys that this server has were revoked")
+    )
 )]
-pub async fn jwks(app: Data<App>, request: HttpRequest) -> HttpResponse {
+pub async fn jwks(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, Refusal> {
     let keys = app.keyring.keys();
-    let jwks = keys.jwks();
+    let jwks = keys.jwks().ok_or(Refusal::Unavailable)?;
     let max_age = app.config.jwks.max_age.num_seconds();
     // A cache that uses what is stale too is done with it well before a new key signs, at twice the age.
     let stale = max_age / 2;
     let cache = format!("public, max-age={max_age}, stale-while-revalidate={stale}");
-    unless_known(&request, &jwks.etag, &cache, "application/jwk-set+json", &jwks.body)
+    Ok(unless_known(&request, &jwks.etag, &cache, "application/jwk-set+json", &jwks.body))
 }
 
 /// A document, or 304 for whoever has it (RFC 9110 section 13.1.2).

@@ -35,7 +35,9 @@ struct Inner {
 
 /// The published keys between two reloads.
 pub struct Keys {
-    all: Vec<SigningKey>,
+    all: Vec<Arc<SigningKey>>,
+    /// All that the database has, also those that could not be read.
+    states: Vec<(String, KeyState)>,
     jwks: Jwks,
     discovery: OnceLock<Bytes>,
 }
@@ -50,10 +52,10 @@ pub struct Jwks {
 }
 
 impl Keyring {
-    /// A keyring of these rows.
+    /// A keyring of these rows, but for those that are damaged.
     ///
     /// # Errors
-    /// A key cannot be decrypted or read.
+    /// A key that signs cannot be decrypted or read, or none can.
     pub fn read(rows: &[SigningKeyRow], secrets: &SecretBox) -> Result<Self, SigningKeyError> {
         Ok(Self(Arc::new(Inner {
             keys: RwLock::new(Arc::new(Keys::read(rows, secrets)?)),
@@ -67,10 +69,10 @@ impl Keyring {
         self.0.turn.lock().await
     }
 
-    /// Puts these rows in the place of all keys; where one cannot be read the old keys stay.
+    /// Puts these rows in the place of all keys, but for those that are damaged.
     ///
     /// # Errors
-    /// A key cannot be decrypted or read.
+    /// As [`Keyring::read`]; the old keys stay.
     pub fn replace(&self, rows: &[SigningKeyRow], secrets: &SecretBox) -> Result<(), SigningKeyError> {
         let keys = Arc::new(Keys::read(rows, secrets)?);
         // An empty key set would end all verification downstream; a table that is empty now was damaged.
@@ -81,6 +83,19 @@ impl Keyring {
         *self.0.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
         self.confirm();
         Ok(())
+    }
+
+    /// Forgets the keys that are not among these of the database, where nothing else is known of those: whatever hinders a
+    /// server, a revoked key is not published on. A table without any was damaged, and changes nothing.
+    pub fn forget_unpublished(&self, published: &[(String, KeyState)]) {
+        let known = self.keys();
+        let is_published = |key: &&Arc<SigningKey>| published.iter().any(|(kid, _)| *kid == key.kid);
+        let left: Vec<_> = known.all.iter().filter(is_published).cloned().collect();
+        if published.is_empty() || left.len() == known.all.len() {
+            return;
+        }
+        let states = left.iter().map(|key| (key.kid.clone(), key.state)).collect();
+        *self.0.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Keys::new(left, states));
     }
 
     /// The keys in memory are those of the database at this moment.
@@ -104,9 +119,26 @@ impl Keyring {
 
 impl Keys {
     fn read(rows: &[SigningKeyRow], secrets: &SecretBox) -> Result<Self, SigningKeyError> {
-        let published = rows.iter().filter(|row| row.info.state.is_published());
-        let keys = published.map(|row| SigningKey::read(row, secrets)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { jwks: Jwks::of(&keys), all: keys, discovery: OnceLock::new() })
+        let (mut all, mut states, mut failed) = (Vec::new(), Vec::new(), None);
+        for row in rows.iter().filter(|row| row.info.state.is_published()) {
+            states.push((row.info.kid.clone(), row.info.state));
+            match SigningKey::read(row, secrets) {
+                Ok(key) => all.push(Arc::new(key)),
+                Err(error) if row.info.state == KeyState::Active => return Err(error),
+                Err(error) => {
+                    tracing::error!(%error, "a signing key is left out");
+                    failed = Some(error);
+                }
+            }
+        }
+        match failed {
+            Some(error) if all.is_empty() => Err(error),
+            _ => Ok(Self::new(all, states)),
+        }
+    }
+
+    fn new(all: Vec<Arc<SigningKey>>, states: Vec<(String, KeyState)>) -> Self {
+        Self { jwks: Jwks::of(&all), all, states, discovery: OnceLock::new() }
     }
 
     /// The key that signs with `algorithm`.
@@ -137,19 +169,19 @@ impl Keys {
     }
 
     fn signing(&self) -> impl Iterator<Item = &SigningKey> {
-        self.all.iter().filter(|key| key.state == KeyState::Active)
+        self.iter().filter(|key| key.state == KeyState::Active)
     }
 
-    /// Whether these are the published keys, in these states.
+    /// Whether these were the published keys in the database, in these states.
     #[must_use]
     pub fn are(&self, states: &[(String, KeyState)]) -> bool {
-        self.all.iter().map(|key| (&key.kid, key.state)).eq(states.iter().map(|(kid, state)| (kid, *state)))
+        self.states == states
     }
 
     /// The published key of this name. A hostile `kid` is compared and nothing else.
     #[must_use]
     pub fn published(&self, kid: &str) -> Option<&SigningKey> {
-        self.all.iter().find(|key| key.kid == kid)
+        self.iter().find(|key| key.kid == kid)
     }
 
     /// The algorithms that a key signs with.
@@ -160,13 +192,18 @@ impl Keys {
 
     /// Every published key, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &SigningKey> {
-        self.all.iter()
+        self.all.iter().map(Arc::as_ref)
     }
 
-    /// The published keys as they are served.
+    /// The published keys that could not be read.
+    pub fn damaged(&self) -> impl Iterator<Item = &str> {
+        self.states.iter().map(|(kid, _)| kid.as_str()).filter(|kid| self.published(kid).is_none())
+    }
+
+    /// The published keys as they are served; none where there is no key, for an empty set would end all verification.
     #[must_use]
-    pub fn jwks(&self) -> &Jwks {
-        &self.jwks
+    pub fn jwks(&self) -> Option<&Jwks> {
+        (!self.all.is_empty()).then_some(&self.jwks)
     }
 
     /// What is published of this server, which names the algorithms of its keys: made once for as long as they stay.
@@ -177,7 +214,7 @@ impl Keys {
 }
 
 impl Jwks {
-    fn of(keys: &[SigningKey]) -> Self {
+    fn of(keys: &[Arc<SigningKey>]) -> Self {
         #[derive(Serialize)]
         struct Document<'a> {
             keys: Vec<&'a jsonwebtoken::jwk::Jwk>,
@@ -208,6 +245,44 @@ mod tests {
         keyring.confirm();
         assert!(keyring.is_trusted());
         assert!(i64::try_from(TRUSTED_FOR.as_secs()).unwrap() < crate::domain::rotation::MARGIN.num_seconds());
+    }
+
+    #[test]
+    fn a_damaged_key_is_left_out_unless_it_signs() {
+        let secrets = SecretBox::new(&MasterKey::new([7; 32]), Random::default()).unwrap();
+        let now = Timestamp(1_000_000);
+        let row = |algorithm, waits: bool| -> SigningKeyRow {
+            KeyPair::generate(algorithm).unwrap().into_row(&secrets, now, waits.then_some(now)).unwrap().into()
+        };
+        let damaged = |mut row: SigningKeyRow| {
+            row.sealed_private.bytes = vec![1, 2];
+            row
+        };
+        let active = row(Algorithm::Es256, false);
+        let rows = [active.clone(), damaged(row(Algorithm::EdDsa, true))];
+        let keys = Keys::read(&rows, &secrets).unwrap();
+        assert_eq!(keys.iter().map(|key| &key.kid).collect::<Vec<_>>(), [&active.info.kid]);
+        assert_eq!(keys.damaged().collect::<Vec<_>>(), [&rows[1].info.kid]);
+        assert!(keys.are(&rows.map(|row| (row.info.kid, row.info.state))), "it is not read again all the time");
+        assert!(Keys::read(&[active.clone(), damaged(row(Algorithm::EdDsa, false))], &secrets).is_err());
+        assert!(Keys::read(&[damaged(row(Algorithm::EdDsa, true))], &secrets).is_err());
+    }
+
+    #[test]
+    fn a_key_that_is_published_no_more_is_forgotten_whatever_the_others_are() {
+        let secrets = SecretBox::new(&MasterKey::new([7; 32]), Random::default()).unwrap();
+        let rows = [Algorithm::Es256, Algorithm::EdDsa].map(|algorithm| -> SigningKeyRow {
+            KeyPair::generate(algorithm).unwrap().into_row(&secrets, Timestamp(0), None).unwrap().into()
+        });
+        let keyring = Keyring::read(&rows, &secrets).unwrap();
+        let [one, _] = rows.map(|row| (row.info.kid, row.info.state));
+        keyring.forget_unpublished(&[]);
+        assert_eq!(keyring.keys().iter().count(), 2, "the table was damaged");
+        keyring.forget_unpublished(std::slice::from_ref(&one));
+        assert_eq!(keyring.keys().iter().map(|key| &key.kid).collect::<Vec<_>>(), [&one.0]);
+        assert!(keyring.keys().jwks().is_some());
+        keyring.forget_unpublished(&[("another".to_owned(), KeyState::Active)]);
+        assert!(keyring.keys().jwks().is_none(), "neither a revoked key nor an empty set");
     }
 
     #[test]

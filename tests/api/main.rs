@@ -18,6 +18,7 @@ mod bad_input;
 mod cli;
 mod configuration;
 mod cookies;
+mod damaged_keys;
 mod durability;
 mod exchange;
 mod exhaustion;
