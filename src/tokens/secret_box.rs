@@ -100,7 +100,9 @@ impl SecretBox {
             return Ok(());
         }
         let mut keys: Vec<Key> = known.iter().filter(|key| is_in_use(key) || !key.is_gone).cloned().collect();
-        keys.iter_mut().for_each(|key| key.is_gone = !is_in_use(key));
+        for key in &mut keys {
+            key.is_gone = !is_in_use(key);
+        }
         for row in rows.iter().filter(|row| holds(&known, &row.id)) {
             let Some(sealed) = &row.sealed_other else { continue };
             let sealed = Sealed { master_key: Some(row.id.clone()), bytes: sealed.clone() };

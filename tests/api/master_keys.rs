@@ -201,7 +201,7 @@ fn the_end_waits_for_every_server_whatever_the_time_is_here(jeton: Jeton) {
     let mut environment = jeton.environment();
     environment.retain(|(name, _)| name != "JETON_TEST_CLOCK");
     environment.push(("JETON_TEST_CLOCK".to_owned(), ahead.display().to_string()));
-    run(jeton.folder(), environment, &FINISH, None).expect_refusal(1, &["127.0.0.1", "master-key install"]);
+    run(jeton.folder(), environment, FINISH, None).expect_refusal(1, &["127.0.0.1", "master-key install"]);
 }
 
 /// A server that looks at nothing by itself, as one that is paused: only what it is asked makes it learn.
