@@ -1,39 +1,44 @@
 //! The keys of other issuers: fetched when a token needs them, remembered for a while (ADR 11).
 //!
 //! Whoever sends tokens decides when we ask another server. So of whatever they send, an issuer is asked by one fetch at a
-//! time and not again for [`PAUSE`](cache::PAUSE); fetches run on threads of their own, and few of them wait.
+//! time and not again for [`PAUSE`](cache::PAUSE); fetches run on threads of their own, and few of them wait, of a tenant
+//! fewer still. Where an issuer cannot be asked soon, the keys that it gave before do for a while.
 
 mod cache;
 mod client;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 
 pub use self::client::ClientError;
 
-use self::cache::{Cache, Lookup};
+use self::cache::{Cache, Lookup, PATIENCE};
 use self::client::Client;
 use crate::config::Workload;
 use crate::domain::issuer_url::IssuerUrl;
-use crate::domain::{Refusal, Timestamp};
+use crate::domain::{Refusal, TenantId, Timestamp};
 use crate::tokens::foreign::{ForeignKey, ForeignToken};
 
 /// As many issuers are asked at once.
 const THREADS: usize = 4;
 
-/// Fetches that wait for a thread; beyond it callers are told at once to come back.
+/// Fetches that wait for a thread; beyond it the last keys do, or callers are told at once to come back.
 const QUEUE: usize = 64;
-
-/// The longest that a token waits for its issuer. The fetch goes on, so that the next one need not.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The keys of other issuers.
 pub struct ForeignKeys {
     cache: Arc<Mutex<Cache>>,
     queue: Sender<Job>,
+}
+
+/// What was found of a key.
+pub struct Found {
+    /// The key; none where its issuer has no such key.
+    pub key: Option<ForeignKey>,
+    /// Whether that took so long that what was read before may have changed.
+    pub has_waited: bool,
 }
 
 struct Job {
@@ -58,39 +63,43 @@ impl ForeignKeys {
         Ok(Self { cache, queue })
     }
 
-    /// The key that a token is said to be signed with; none where its issuer has no such key.
+    /// The key that a token is said to be signed with. Where its issuer cannot be asked now, the last keys that it gave count
+    /// for a while.
     ///
     /// # Errors
     /// [`Refusal::Unavailable`] where the issuer does not say, whatever the reason: the log has it, a stranger does not need
     /// it. [`Refusal::Overloaded`] where too many wait.
-    pub async fn find(&self, token: &ForeignToken, now: Timestamp) -> Result<Option<ForeignKey>, Refusal> {
-        let waiting = match self.ask(token, now)? {
-            Lookup::Known(key) => return Ok(key),
+    pub async fn find(&self, token: &ForeignToken, tenant: TenantId, now: Timestamp) -> Result<Found, Refusal> {
+        let (has_waited, refusal) = match self.ask(token, tenant, now) {
+            Lookup::Known(key) => return Ok(Found { key, has_waited: false }),
             Lookup::Away => return Err(Refusal::Unavailable),
-            Lookup::Wait(waiting) => waiting,
+            Lookup::Busy => (false, Refusal::Overloaded),
+            Lookup::Wait(waiting) => {
+                // Whether it came or not: what is known then is the answer.
+                let _ = tokio::time::timeout(PATIENCE.to_std().unwrap_or_default(), waiting).await;
+                (true, Refusal::Unavailable)
+            }
         };
-        // Whether it came or not: what is known then is the answer.
-        let _ = tokio::time::timeout(PATIENCE, waiting).await;
-        match lock(&self.cache).look(token, now) {
-            Some(Lookup::Known(key)) => Ok(key),
-            _ => Err(Refusal::Unavailable),
-        }
+        let mut cache = lock(&self.cache);
+        let key = match cache.look(token, now) {
+            Some(Lookup::Known(key)) => key,
+            _ => Some(cache.last(token, now).ok_or(refusal)?),
+        };
+        Ok(Found { key, has_waited })
     }
 
-    fn ask(&self, token: &ForeignToken, now: Timestamp) -> Result<Lookup, Refusal> {
+    fn ask(&self, token: &ForeignToken, tenant: TenantId, now: Timestamp) -> Lookup {
         let mut cache = lock(&self.cache);
         if let Some(known) = cache.look(token, now) {
-            return Ok(known);
+            return known;
         }
-        let (waiting, is_first) = cache.wait(&token.issuer, now).ok_or(Refusal::Overloaded)?;
-        if is_first {
-            let job = Job { issuer: token.issuer.clone(), asked_at: now };
-            if self.queue.try_send(job).is_err() {
-                cache.forget(&token.issuer);
-                return Err(Refusal::Overloaded);
-            }
+        let Some((waiting, is_first)) = cache.wait(&token.issuer, tenant, now) else { return Lookup::Busy };
+        let job = || Job { issuer: token.issuer.clone(), asked_at: now };
+        if is_first && self.queue.try_send(job()).is_err() {
+            cache.forget(&token.issuer);
+            return Lookup::Busy;
         }
-        Ok(Lookup::Wait(waiting))
+        Lookup::Wait(waiting)
     }
 }
 

@@ -49,27 +49,28 @@ struct Trail {
 /// [`Refusal::InvalidSubjectToken`], whatever is wrong with the token; [`Refusal::Unavailable`] where its issuer does not say
 /// what its keys are; those of [`admit`]; [`Refusal::InsufficientScope`].
 pub async fn exchange(app: &App, request: WorkloadRequest) -> Result<Exchanged, Refusal> {
-    let now = app.now();
     let client = request.client.clone();
     let mut trail = Trail::default();
-    let result = exchange_by_the_rules(app, request, now, &mut trail).await;
+    let result = exchange_by_the_rules(app, request, &mut trail).await;
     if let Err(refusal) = &result {
-        note_refusal(app, &client, trail, refusal, now)?;
+        note_refusal(app, &client, trail, refusal, app.now())?;
     }
     result
 }
 
-async fn exchange_by_the_rules(
-    app: &App,
-    request: WorkloadRequest,
-    now: Timestamp,
-    trail: &mut Trail,
-) -> Result<Exchanged, Refusal> {
+async fn exchange_by_the_rules(app: &App, request: WorkloadRequest, trail: &mut Trail) -> Result<Exchanged, Refusal> {
     let WorkloadRequest { token, tenant: named, scopes, audience, client } = request;
     let token = ForeignToken::read(token).ok_or(Refusal::InvalidSubjectToken)?;
     trail.details = format!("issuer {}", token.issuer);
-    let candidates = trusted(app, named, &token).await?;
-    let key = app.foreign_keys.find(&token, now).await?.ok_or(Refusal::InvalidSubjectToken)?;
+    let mut candidates = trusted(app, named, &token).await?;
+    let mut now = app.now();
+    let found = app.foreign_keys.find(&token, named, now).await?;
+    if found.has_waited {
+        // Meanwhile the tenant may have been told that the issuer is trusted no more.
+        candidates = trusted(app, named, &token).await?;
+        now = app.now();
+    }
+    let key = found.key.ok_or(Refusal::InvalidSubjectToken)?;
     let claims = token.verified(&key, now).ok_or(Refusal::InvalidSubjectToken)?;
 
     trail.details = describe(&token, &claims);

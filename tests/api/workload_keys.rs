@@ -67,8 +67,9 @@ fn while_an_issuer_is_away_its_last_keys_count_for_a_while(jeton: Jeton) {
     let answer = world.exchange_with(json!({})).expect_oauth_error(503, "temporarily_unavailable");
     assert_eq!(answer.header("retry-after"), Some("1"));
     world.issuer.behave(None);
-    world.exchange_with(json!({})).expect_oauth_error(503, "temporarily_unavailable");
     world.jeton.advance(Duration::from_secs(31));
+    world.exchange_with(json!({})).expect_oauth_error(503, "temporarily_unavailable");
+    world.jeton.advance(Duration::from_secs(30));
     world.token();
 }
 
@@ -261,4 +262,58 @@ fn silent_issuers_hold_up_nothing_else() {
         assert!(Instant::now() < deadline, "the threads are free again");
         jeton.advance(Duration::from_secs(31));
     }
+}
+
+/// Two tenants whose issuers dawdle keep nobody else from the keys that are known already.
+#[test]
+fn silent_issuers_keep_nobody_from_keys_that_are_known() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let world = World::new(Jeton::on_sqlite(), Algorithm::ES256);
+    world.issuer.cached("max-age=60");
+    world.token();
+    let others = [world.jeton.tenant(), world.jeton.tenant()];
+    let url = |number: usize| format!("https://localhost:{port}/{number}");
+    for number in 0..80 {
+        trust(&others[number % 2], &world.issuer, json!({"issuer": url(number)})).expect_status(201);
+    }
+    world.jeton.advance(Duration::from_secs(90));
+    let client = world.jeton.client();
+    let sign = |claims| world.key.sign(&world.issuer.claims(&world.jeton, claims));
+    let answers = at_once(90, |number| {
+        if number < 80 {
+            return exchange(&client, &others[number % 2].id, &sign(json!({"iss": url(number)})));
+        }
+        // Behind the others.
+        std::thread::sleep(Duration::from_millis(200));
+        exchange(&client, &world.tenant.id, &sign(json!({})))
+    });
+    assert!(answers[..80].iter().all(|answer| answer.status == 503));
+    for answer in &answers[80..] {
+        assert_eq!(answer.status, 200, "{}", answer.told());
+    }
+}
+
+/// Its token waited for the issuer, and was not yet exchanged when the deletion was answered.
+#[both_databases]
+fn an_issuer_that_is_deleted_while_it_is_asked_vouches_for_nobody(jeton: Jeton) {
+    let world = World::new(jeton, Algorithm::ES256);
+    world.issuer.behave(Some(Conduct::Dawdles(Duration::from_millis(500))));
+    let path = world.tenant.path(&format!("trusted-issuers/{}", world.trusted));
+    let admin = world.tenant.admin();
+    let token = world.key.sign(&world.issuer.claims(&world.jeton, json!({})));
+    let client = world.jeton.client();
+    let [exchanged, deleted] = &at_once(2, |number| {
+        if number == 0 {
+            return (exchange(&client, &world.tenant.id, &token), Instant::now());
+        }
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while world.issuer.asked() == 0 && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        (admin.delete(&path).expect_status(204), Instant::now())
+    })[..] else {
+        panic!("two answers")
+    };
+    assert!(exchanged.1 < deleted.1 || exchanged.0.status >= 400, "{}", exchanged.0.told());
 }
