@@ -28,7 +28,7 @@ pub struct RateLimits {
 }
 
 /// The keys of one lock. One whose time has come has its whole limit again, as if it had never been seen, and may be
-/// forgotten: so there are never more than [`FEW`], or twice as many as were in use at once.
+/// forgotten once a refusal of it would be news: so there are never more than [`FEW`], or twice as many as were in use at once.
 #[derive(Default)]
 struct Shard {
     buckets: HashMap<ApiKeyId, Bucket>,
@@ -39,8 +39,8 @@ struct Shard {
 struct Bucket {
     /// Its theoretical arrival time.
     tat: Timestamp,
-    /// When it was last told that the key was refused.
-    told_at: Option<Timestamp>,
+    /// When it was last told that the key was refused, for each reason.
+    told: Vec<(&'static str, Timestamp)>,
 }
 
 impl RateLimits {
@@ -69,20 +69,21 @@ impl RateLimits {
         let mut shard = self.shard(key);
         let tat = shard.buckets.get(&key).map(|bucket| bucket.tat);
         let decision = RateLimit { per_minute }.take(tat, now, self.servers());
-        shard.remember(key, decision.tat, now);
+        shard.bucket(key, now).tat = decision.tat;
         if decision.allowed { Ok(Some(decision.state)) } else { Err(Refusal::RateLimited(decision.state)) }
     }
 
-    /// Whether it is worth telling that a key was refused: once a minute, for a client that does not slow down tells nothing
-    /// new.
-    pub fn is_news(&self, key: ApiKeyId, now: Timestamp) -> bool {
+    /// Whether it is worth telling that a key was refused for this reason, one of a few: once a minute, for a client that does
+    /// not slow down tells nothing new.
+    pub fn is_news(&self, key: ApiKeyId, reason: &'static str, now: Timestamp) -> bool {
         let mut shard = self.shard(key);
-        let Some(bucket) = shard.buckets.get_mut(&key) else { return true };
-        let is_news = bucket.told_at.is_none_or(|told_at| now.since(told_at).abs() >= NEWS);
-        if is_news {
-            bucket.told_at = Some(now);
+        let told = &mut shard.bucket(key, now).told;
+        let is_known = told.iter().any(|(of, at)| *of == reason && is_fresh(*at, now));
+        if !is_known {
+            told.retain(|(_, at)| is_fresh(*at, now));
+            told.push((reason, now));
         }
-        is_news
+        !is_known
     }
 
     fn shard(&self, key: ApiKeyId) -> MutexGuard<'_, Shard> {
@@ -95,14 +96,19 @@ impl RateLimits {
 }
 
 impl Shard {
-    fn remember(&mut self, key: ApiKeyId, tat: Timestamp, now: Timestamp) {
+    fn bucket(&mut self, key: ApiKeyId, now: Timestamp) -> &mut Bucket {
         if self.buckets.len() >= self.most.max(FEW) {
-            self.buckets.retain(|_, bucket| bucket.tat > now);
+            self.buckets.retain(|_, bucket| bucket.tat > now || bucket.told.iter().any(|(_, at)| is_fresh(*at, now)));
             self.most = self.buckets.len().saturating_mul(2);
             self.buckets.shrink_to(self.most);
         }
-        self.buckets.entry(key).or_insert(Bucket { tat, told_at: None }).tat = tat;
+        self.buckets.entry(key).or_insert_with(|| Bucket { tat: now, told: Vec::new() })
     }
+}
+
+/// Whether what was told then is no news yet.
+fn is_fresh(told_at: Timestamp, now: Timestamp) -> bool {
+    now.since(told_at).abs() < NEWS
 }
 
 #[cfg(test)]
@@ -131,11 +137,12 @@ mod tests {
     #[test]
     fn a_refusal_is_news_once_a_minute() {
         let limits = RateLimits::default();
-        assert!(limits.is_news(key(1), NOW), "of a key that was never seen");
-        limits.take(key(1), NonZeroU32::new(1), NOW).unwrap();
         let at = |seconds| NOW.plus(TimeDelta::seconds(seconds));
-        let news: Vec<bool> = [0, 1, 59, 60, 61, 121, -600].map(|second| limits.is_news(key(1), at(second))).to_vec();
+        let news = [0, 1, 59, 60, 61, 121, -600].map(|second| limits.is_news(key(1), "a", at(second)));
         assert_eq!(news, [true, false, false, true, false, true, true]);
+        assert!(limits.is_news(key(1), "b", at(-600)), "another reason");
+        assert!(limits.is_news(key(2), "a", at(-600)), "another key");
+        assert!(limits.take(key(1), NonZeroU32::new(1), NOW).is_ok(), "it counts as no request");
     }
 
     #[test]

@@ -128,7 +128,7 @@ fn note_refusal(
     if let Some((id, tenant)) = key {
         app.usage.count_refusal(id, refusal.code(), now);
         // A client that does not slow down would fill the log with one and the same line.
-        if matches!(refusal, Refusal::RateLimited(_)) && !app.limits.is_news(id, now) {
+        if matches!(refusal, Refusal::RateLimited(_)) && !app.limits.is_news(id, refusal.code(), now) {
             return Ok(());
         }
         event = event.by(Who::ApiKey(id)).tenant(tenant).target("api-key", id);

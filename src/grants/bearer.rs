@@ -6,6 +6,7 @@
 use diesel::QueryResult;
 
 use super::admission::{admit, noted};
+use super::workload;
 use crate::app::App;
 use crate::db::{DbConnection, api_keys, sessions, signing_keys, trusted_issuers};
 use crate::domain::api_key::ApiKey;
@@ -52,12 +53,14 @@ impl Bearer {
     /// # Errors
     /// [`Refusal::ManagementNotAllowed`]; see [`admit`].
     pub fn ensure_may_manage(&self, app: &App, client: &Actor) -> Result<(), Refusal> {
+        let now = app.now();
         let (key, tenant) = match self {
             Self::User { .. } => return Ok(()),
-            Self::Workload { .. } => return Err(Refusal::ManagementNotAllowed),
+            Self::Workload { trusted, .. } => {
+                return workload::noted(app, client, trusted, Err(Refusal::ManagementNotAllowed), now);
+            }
             Self::ApiKey { key, tenant, .. } => (key, tenant),
         };
-        let now = app.now();
         let rules = if app.profile.may_manage(key.access_type.as_ref()) {
             admit(app, key, tenant, None, client.ip, now).map(drop)
         } else {
@@ -86,7 +89,7 @@ pub async fn rests_on(app: &App, token: &Verified, now: Timestamp) -> Result<Bea
     match (token.claims.sid, &token.claims.environment) {
         (Some(session), _) => user(app, token, session, now).await,
         (None, Some(_)) => api_key(app, token, now).await,
-        (None, None) => workload(app, token).await,
+        (None, None) => trusted_issuer(app, token).await,
     }
 }
 
@@ -131,7 +134,7 @@ async fn api_key(app: &App, token: &Verified, now: Timestamp) -> Result<Bearer, 
     Ok(Bearer::ApiKey { scopes: claims.scope.and(&key.scopes), key: Box::new(key), tenant: Box::new(tenant) })
 }
 
-async fn workload(app: &App, token: &Verified) -> Result<Bearer, Refusal> {
+async fn trusted_issuer(app: &App, token: &Verified) -> Result<Bearer, Refusal> {
     let claims = &token.claims;
     let id = claims.sub.into();
     let (trusted, tenant) =

@@ -101,8 +101,12 @@ async fn narrow(app: &App, request: &ForwardRequest, jwt: &str, now: Timestamp) 
             changed(app, &token, subject, tenant.id, (scopes, end), rate)
         }
         Bearer::Workload { trusted, tenant, scopes } => {
-            let rate = workload::admit(app, &trusted, &tenant, request.tenant, now)?;
-            let scopes = ensure_endpoint(app, request, &tenant, None, &scopes, Holder::Workload)?;
+            let rules = || {
+                let rate = workload::admit(app, &trusted, &tenant, request.tenant, now)?;
+                let scopes = ensure_endpoint(app, request, &tenant, None, &scopes, Holder::Workload)?;
+                Ok((rate, scopes))
+            };
+            let (rate, scopes) = workload::noted(app, &request.client, &trusted, rules(), now)?;
             let end = now.plus(tokens.exchange_ttl_max);
             let subject = Subject::workload(&trusted, token.claims.workload.clone());
             changed(app, &token, (trusted.id.to_string(), subject), tenant.id, (scopes, end), rate)

@@ -159,9 +159,12 @@ async fn admit_caller(
                 noted(app, client, (key.id, tenant.id), rules(), now)
             }
             Bearer::Workload { trusted, tenant, scopes } => {
-                let rate = workload::admit(app, &trusted, &tenant, *named, now)?;
-                ensure_may_introspect(Holder::Workload, &scopes)?;
-                Ok((tenant.id, rate))
+                let rules = || {
+                    let rate = workload::admit(app, &trusted, &tenant, *named, now)?;
+                    ensure_may_introspect(Holder::Workload, &scopes)?;
+                    Ok((tenant.id, rate))
+                };
+                workload::noted(app, client, &trusted, rules(), now)
             }
         },
     }

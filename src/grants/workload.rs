@@ -37,6 +37,8 @@ type Trusted = (TrustedIssuer, Tenant);
 #[derive(Default)]
 struct Trail {
     trusted: Option<TrustedIssuer>,
+    /// Whether it was meant for others than the tenant: anybody may have such a token of a public issuer.
+    is_for_others: bool,
     details: String,
 }
 
@@ -74,7 +76,10 @@ async fn exchange_by_the_rules(app: &App, request: WorkloadRequest, trail: &mut 
     let claims = token.verified(&key, now).ok_or(Refusal::InvalidSubjectToken)?;
 
     trail.details = describe(&token, &claims);
+    // What is wrong is told of one that it was meant for, if there is one.
+    candidates.sort_by_key(|(trusted, _)| !claims.is_for(&trusted.audience));
     trail.trusted = candidates.first().map(|(trusted, _)| trusted.clone());
+    trail.is_for_others = trail.trusted.as_ref().is_some_and(|trusted| !claims.is_for(&trusted.audience));
     let (trusted, tenant) = choose(candidates, &claims, scopes.as_ref()).map_err(|why| {
         trail.details = format!("{}, not as {why}", trail.details);
         Refusal::InvalidSubjectToken
@@ -179,18 +184,43 @@ async fn note_use(
     Ok(())
 }
 
-/// Remembers a refusal, as of an API key. The tenant sees it once the token's issuer has vouched for the token: until then
-/// anybody could write into the log of a tenant whose id they know.
+/// What rules said of a token of ours that a workload brought; a refusal is remembered.
+///
+/// # Errors
+/// The refusal.
+pub(super) fn noted<T>(
+    app: &App,
+    client: &Actor,
+    trusted: &TrustedIssuer,
+    result: Result<T, Refusal>,
+    now: Timestamp,
+) -> Result<T, Refusal> {
+    if let Err(refusal) = &result {
+        let trail = Trail { trusted: Some(trusted.clone()), ..Trail::default() };
+        note_refusal(app, &client.known_as(Who::Workload(trusted.id)), trail, refusal, now)?;
+    }
+    result
+}
+
+/// Remembers a refusal, as of an API key. The tenant sees it once the token's issuer has vouched for the token, and that it
+/// was meant for the tenant: until then anybody could write into the log of a tenant whose id they know. Even so, whoever has
+/// a workload at the same issuer can have such tokens: of each reason there is a line a minute.
 fn note_refusal(app: &App, client: &Actor, trail: Trail, refusal: &Refusal, now: Timestamp) -> Result<(), Refusal> {
     if refusal.is_fault_of_ours() {
         return Ok(());
     }
-    let mut event = app.event(client, "workload.refused", now)?.outcome(refusal.code()).details(trail.details);
+    let mut event = app.event(client, "workload.refused", now)?.outcome(refusal.code());
+    if !trail.details.is_empty() {
+        event = event.details(trail.details);
+    }
     if let Some(trusted) = trail.trusted {
-        if matches!(refusal, Refusal::RateLimited(_)) && !app.limits.is_news(trusted.counted_as(), now) {
+        let reason = if trail.is_for_others { "aud" } else { refusal.code() };
+        if !app.limits.is_news(trusted.counted_as(), reason, now) {
             return Ok(());
         }
-        event = event.tenant(trusted.tenant_id).target("trusted-issuer", trusted.id);
+        if !trail.is_for_others {
+            event = event.tenant(trusted.tenant_id).target("trusted-issuer", trusted.id);
+        }
     }
     app.db.write_behind(move |connection| Ok(audit::record(connection, &event)?));
     Ok(())

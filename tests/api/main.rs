@@ -50,6 +50,7 @@ mod tls;
 mod trusted_issuers;
 mod usage;
 mod workload;
+mod workload_audit;
 mod workload_keys;
 mod workload_tokens;
 mod year;
