@@ -23,15 +23,17 @@ impl FromRequest for Client {
     type Future = Ready<Result<Self, Refusal>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(super::app(request).map(|app| {
-            let peer = request.peer_addr().map(|address| address.ip());
-            Self(Actor {
+        ready(super::app(request).and_then(|app| {
+            // A connection that was reset before it was accepted has none, and nobody escapes a limit of addresses by that.
+            let gone = || Refusal::MalformedRequest("The connection was reset".to_owned());
+            let peer = request.peer_addr().ok_or_else(gone)?.ip();
+            Ok(Self(Actor {
                 who: Who::Anonymous,
-                ip: peer.map(|peer| client_ip(peer, request.headers(), &app.config.server.trusted_proxies)),
+                ip: Some(client_ip(peer, request.headers(), &app.config.server.trusted_proxies)),
                 user_agent: user_agent(request.headers()),
                 request_id: RequestId::of(request).map(|id| id.0),
                 holds: None,
-            })
+            }))
         }))
     }
 }

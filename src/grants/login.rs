@@ -1,5 +1,7 @@
 //! Login: an e-mail address and a password in, a session out.
 
+use std::sync::Arc;
+
 use super::SessionTokens;
 use crate::app::App;
 use crate::db::{audit, memberships, sessions, users};
@@ -9,7 +11,7 @@ use crate::domain::refresh_token::RefreshToken;
 use crate::domain::refusal::TenantChoice;
 use crate::domain::session::Session;
 use crate::domain::{Actor, Email, Member, Refusal, SessionId, TenantId, Timestamp, User};
-use crate::manage::login_guesses::Guess;
+use crate::manage::login_guesses::{Guess, to_its_end};
 use crate::tokens::password_hasher::Verdict;
 
 /// Who wants to log in, and where.
@@ -35,7 +37,12 @@ pub struct LoginRequest {
 /// # Errors
 /// [`Refusal::InvalidCredentials`], [`Refusal::TenantRequired`], [`Refusal::TenantSuspended`]; after too many failures
 /// [`Refusal::LoginThrottled`], whether the password is right or not: it is not tried.
-pub async fn login(app: &App, request: LoginRequest) -> Result<SessionTokens, Refusal> {
+pub async fn login(app: &Arc<App>, request: LoginRequest) -> Result<SessionTokens, Refusal> {
+    let app = Arc::clone(app);
+    to_its_end(async move { try_login(&app, request).await }).await
+}
+
+async fn try_login(app: &App, request: LoginRequest) -> Result<SessionTokens, Refusal> {
     let now = app.now();
     let account = find_account(app, &request).await?;
     let guess = Guess::begin(app, &request.client, &request.email, account.device).await?;

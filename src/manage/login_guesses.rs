@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use diesel::QueryResult;
+use tracing::Instrument;
 
 use crate::app::App;
 use crate::db::error::changed_meanwhile;
@@ -39,6 +40,17 @@ pub struct Guess {
     /// What the audit log is told where the next guess has to wait.
     event: AuditEvent,
     now: Timestamp,
+}
+
+/// Does what a guess is part of to its end, also where whoever asked goes away meanwhile: else an attacker who resets each connection
+/// would never be counted for their address, nor come into the audit log.
+///
+/// # Errors
+/// Those of `work`.
+pub async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Refusal>> + Send + 'static,
+) -> Result<T, Refusal> {
+    tokio::spawn(work.in_current_span()).await.unwrap_or(Err(Refusal::Internal))
 }
 
 /// Where failures are counted, and how many there may be.

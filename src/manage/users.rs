@@ -12,7 +12,7 @@ use crate::domain::audit::AuditEvent;
 use crate::domain::page::{Page, Paged};
 use crate::domain::password::Password;
 use crate::domain::{Actor, Email, Member, Refusal, Role, SessionId, TenantId, Timestamp, User, UserId};
-use crate::manage::login_guesses::{self, Guess};
+use crate::manage::login_guesses::{self, Guess, to_its_end};
 use crate::profile::Profile;
 use crate::profile::roles::management_in;
 use crate::tokens::password_hasher::{Policy, Verdict};
@@ -150,6 +150,18 @@ pub async fn remove(app: &App, by: &Actor, tenant: TenantId, user: UserId) -> Re
 /// [`Refusal::InvalidCredentials`] where the current password is wrong, [`Refusal::LoginThrottled`] after too many such; a
 /// weak new one.
 pub async fn change_password(
+    app: &Arc<App>,
+    by: &Actor,
+    user: &User,
+    session: SessionId,
+    current: Password,
+    new: Password,
+) -> Result<(), Refusal> {
+    let (app, by, user) = (Arc::clone(app), by.clone(), user.clone());
+    to_its_end(async move { try_change_password(&app, &by, &user, session, current, new).await }).await
+}
+
+async fn try_change_password(
     app: &App,
     by: &Actor,
     user: &User,

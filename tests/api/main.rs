@@ -38,6 +38,7 @@ mod oauth_revoke;
 mod profiles;
 mod races;
 mod refresh;
+mod resets;
 mod revocations;
 mod routes;
 mod session_end;
