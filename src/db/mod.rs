@@ -212,6 +212,12 @@ impl Db {
         }
     }
 
+    /// Whether there is a connection to it. One that broke counts until somebody needs it.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.load().connections > 0
+    }
+
     /// How busy the connections are, for the metrics.
     #[must_use]
     pub fn load(&self) -> DbLoad {

@@ -9,6 +9,7 @@ use std::{
 };
 
 use data_encoding::BASE64URL_NOPAD;
+use diesel::connection::SimpleConnection;
 use jeton_test_macros::both_databases;
 use serde_json::{Value, json};
 
@@ -379,6 +380,21 @@ fn the_last_list_is_served_until_its_end_while_the_database_is_down() {
     }
     assert!(is_revoked(&jeton.client(), &session.access_token));
 }
+/// A server that cannot read, while another's writes go through: only PostgreSQL locks one table and not the others.
+#[test]
+fn no_list_of_before_is_served_while_revocations_are_taken() {
+    let Some(jeton) = Jeton::on_postgres() else { return };
+    let session = jeton.tenant().user("member").session();
+    jeton.get(LIST).send().expect_status(200);
+    let mut holder = jeton.postgres();
+    holder.batch_execute("BEGIN; LOCK TABLE ended_statuses IN ACCESS EXCLUSIVE MODE").unwrap();
+    session.logout().expect_status(204);
+    let refused = jeton.get(LIST).send().expect_problem(503, "unavailable");
+    assert!(refused.header("retry-after").is_some());
+    holder.batch_execute("ROLLBACK").unwrap();
+    assert!(is_revoked(&jeton.client(), &session.access_token));
+}
+
 
 /// A database from before there were status lists, and back again.
 #[both_databases]
@@ -390,6 +406,11 @@ fn sessions_and_keys_of_before_are_given_a_place(jeton: Jeton) {
     let kind = if matches!(jeton.database(), Database::Sqlite) { "sqlite" } else { "postgres" };
     let down = format!("{}/migrations/{kind}/2026-11-24-110000_status_index/down.sql", env!("CARGO_MANIFEST_DIR"));
     jeton.execute(&std::fs::read_to_string(down).unwrap());
+    // It takes some requests until the last of the connections is known to be broken.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while jeton.get(LIST).send().status != 200 {
+        assert!(Instant::now() < deadline, "it knows that the database is down");
+    }
     jeton.execute("DELETE FROM __diesel_schema_migrations WHERE version = '20261124110000'");
     jeton.cli(["migrate"]).expect_code(0);
 
