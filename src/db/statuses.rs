@@ -11,6 +11,13 @@ use crate::domain::rotation::MARGIN;
 use crate::domain::status_list::StatusIndex;
 use crate::domain::{TenantId, Timestamp};
 
+/// What has ended is listed for so much longer than it need be: a clock that was ahead and was put back, or that goes behind those of
+/// who verifies, brings no revoked token back to life.
+const CLOCK_STEPS: TimeDelta = TimeDelta::hours(2);
+
+/// What has no row is remembered for so much longer than it is listed: it cannot be had back when the clock was wrong.
+const KEPT_UNLISTED: TimeDelta = TimeDelta::days(1);
+
 /// Takes `count` places for good; answers the one after them.
 pub fn reserve(connection: &mut DbConnection, count: i64) -> QueryResult<StatusIndex> {
     diesel::update(status_counter::table)
@@ -30,7 +37,7 @@ pub fn listed_since(connection: &mut DbConnection, longest: TimeDelta, now: Time
     let keys = signing_keys::list_public(connection)?;
     let published = keys.iter().filter(|key| key.state.is_published());
     let longest = published.map(|key| TimeDelta::seconds(key.token_seconds)).fold(longest, TimeDelta::max);
-    Ok(now.plus(-(longest + MARGIN)))
+    Ok(now.plus(-(longest + MARGIN + CLOCK_STEPS)))
 }
 
 /// What ended after `since`, in order: sessions and keys that were revoked, by whatever rule, keys and secrets whose time was
@@ -112,9 +119,9 @@ pub fn end_tenant(connection: &mut DbConnection, tenant: TenantId, now: Timestam
     end(connection, &previous.into_iter().flatten().collect::<Vec<_>>(), now)
 }
 
-/// Forgets up to `most` places that ended before `before`; answers how many.
-pub fn sweep(connection: &mut DbConnection, before: Timestamp, most: i64) -> QueryResult<usize> {
-    let old = ended_statuses::table.filter(ended_statuses::ended_at.lt(before));
+/// Forgets up to `most` places that ended long before `listed`, since when all are; answers how many.
+pub fn sweep(connection: &mut DbConnection, listed: Timestamp, most: i64) -> QueryResult<usize> {
+    let old = ended_statuses::table.filter(ended_statuses::ended_at.lt(listed.plus(-KEPT_UNLISTED)));
     let old: Vec<StatusIndex> = old.select(ended_statuses::status_index).limit(most).load(connection)?;
     diesel::delete(ended_statuses::table.filter(ended_statuses::status_index.eq_any(old))).execute(connection)
 }

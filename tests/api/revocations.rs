@@ -24,6 +24,9 @@ const PLACES: i64 = 1 << 20;
 /// `exchange_ttl_max`, the margin, and one second.
 const LAST_TOKEN_IS_DEAD: Duration = Duration::from_secs(3600 + 60 + 1);
 
+/// For so long after that it is listed all the same: a clock may have been wrong.
+const CLOCK_STEPS: Duration = Duration::from_hours(2);
+
 #[both_databases]
 fn every_token_of_a_session_or_a_key_names_its_place(jeton: Jeton) {
     let jeton = with_profile(jeton, PROFILE);
@@ -247,7 +250,7 @@ fn a_bit_goes_when_the_last_token_is_dead(jeton: Jeton) {
     jeton.cli(["tenant", "delete", &gone.id]).expect_code(0);
     let tokens = [session.access_token, token, of_gone];
     let client = jeton.client();
-    jeton.advance(LAST_TOKEN_IS_DEAD.saturating_sub(Duration::from_secs(30)));
+    jeton.advance((LAST_TOKEN_IS_DEAD + CLOCK_STEPS).saturating_sub(Duration::from_secs(30)));
     assert!(tokens.iter().all(|token| is_revoked(&client, token)));
     jeton.advance(Duration::from_secs(30));
     assert!(!tokens.iter().any(|token| is_revoked(&client, token)));
@@ -255,12 +258,37 @@ fn a_bit_goes_when_the_last_token_is_dead(jeton: Jeton) {
     // It sweeps at its start, sooner or later on a busy machine.
     let left = || jeton.number("SELECT COUNT(*) AS number FROM ended_statuses");
     assert!(left() > 0);
+    jeton.advance(Duration::from_hours(24));
     jeton.restart();
     let deadline = Instant::now() + Duration::from_secs(20);
     while left() > 0 {
         assert!(Instant::now() < deadline, "what has no token any more is forgotten");
         sleep(Duration::from_millis(50));
     }
+}
+
+/// A clock that is ahead for a while, also through a start with its sweep, and is put back.
+#[both_databases]
+fn a_clock_step_brings_no_revoked_token_back_to_life(jeton: Jeton) {
+    let (session, gone) = (jeton.tenant().user("member").session(), jeton.tenant());
+    let tokens = [session.access_token.clone(), gone.api_key([]).token()];
+    session.logout().expect_status(204);
+    jeton.cli(["tenant", "delete", &gone.id]).expect_code(0);
+    let listed = || tokens.iter().all(|token| is_revoked(&jeton.client(), token));
+    jeton.advance(LAST_TOKEN_IS_DEAD + Duration::from_mins(30));
+    assert!(listed(), "for verifiers whose clock is right they are not dead yet");
+    jeton.advance(Duration::from_hours(12));
+    assert!(!listed());
+    // A place that ended long ago tells when the sweep was.
+    jeton.execute("INSERT INTO ended_statuses (status_index, ended_at) VALUES (0, 0)");
+    jeton.restart();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while jeton.rows("ended_statuses WHERE ended_at = 0") > 0 {
+        assert!(Instant::now() < deadline, "it sweeps at its start");
+        sleep(Duration::from_millis(50));
+    }
+    jeton.shift(-13 * 3_600_000_000);
+    assert!(listed(), "the clock is right again");
 }
 
 #[both_databases]
@@ -352,6 +380,21 @@ fn a_list_that_a_revoked_key_signed_is_signed_anew(jeton: Jeton) {
     jeton.verified(&String::from_utf8(jeton.get(LIST).send().expect_status(200).body).unwrap());
 }
 
+/// A server that cannot read, while another's writes go through: only PostgreSQL locks one table and not the others.
+#[test]
+fn no_list_of_before_is_served_while_revocations_are_taken() {
+    let Some(jeton) = Jeton::on_postgres() else { return };
+    let session = jeton.tenant().user("member").session();
+    jeton.get(LIST).send().expect_status(200);
+    let mut holder = jeton.postgres();
+    holder.batch_execute("BEGIN; LOCK TABLE ended_statuses IN ACCESS EXCLUSIVE MODE").unwrap();
+    session.logout().expect_status(204);
+    let refused = jeton.get(LIST).send().expect_problem(503, "unavailable");
+    assert!(refused.header("retry-after").is_some());
+    holder.batch_execute("ROLLBACK").unwrap();
+    assert!(is_revoked(&jeton.client(), &session.access_token));
+}
+
 /// The database goes away and comes back: only PostgreSQL can.
 #[test]
 fn the_last_list_is_served_until_its_end_while_the_database_is_down() {
@@ -363,6 +406,11 @@ fn the_last_list_is_served_until_its_end_while_the_database_is_down() {
     cluster.run(&format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"));
     cluster.run(&format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"));
     jeton.advance(Duration::from_secs(590));
+    // It takes some requests until the last of the connections is known to be broken.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while jeton.get(LIST).send().status != 200 {
+        assert!(Instant::now() < deadline, "it knows that the database is down");
+    }
     for answer in at_once(8, |_| jeton.get(LIST).send()) {
         assert_eq!(answer.expect_status(200).body, last.body);
     }
@@ -380,21 +428,6 @@ fn the_last_list_is_served_until_its_end_while_the_database_is_down() {
     }
     assert!(is_revoked(&jeton.client(), &session.access_token));
 }
-/// A server that cannot read, while another's writes go through: only PostgreSQL locks one table and not the others.
-#[test]
-fn no_list_of_before_is_served_while_revocations_are_taken() {
-    let Some(jeton) = Jeton::on_postgres() else { return };
-    let session = jeton.tenant().user("member").session();
-    jeton.get(LIST).send().expect_status(200);
-    let mut holder = jeton.postgres();
-    holder.batch_execute("BEGIN; LOCK TABLE ended_statuses IN ACCESS EXCLUSIVE MODE").unwrap();
-    session.logout().expect_status(204);
-    let refused = jeton.get(LIST).send().expect_problem(503, "unavailable");
-    assert!(refused.header("retry-after").is_some());
-    holder.batch_execute("ROLLBACK").unwrap();
-    assert!(is_revoked(&jeton.client(), &session.access_token));
-}
-
 
 /// A database from before there were status lists, and back again.
 #[both_databases]
@@ -406,11 +439,6 @@ fn sessions_and_keys_of_before_are_given_a_place(jeton: Jeton) {
     let kind = if matches!(jeton.database(), Database::Sqlite) { "sqlite" } else { "postgres" };
     let down = format!("{}/migrations/{kind}/2026-11-24-110000_status_index/down.sql", env!("CARGO_MANIFEST_DIR"));
     jeton.execute(&std::fs::read_to_string(down).unwrap());
-    // It takes some requests until the last of the connections is known to be broken.
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while jeton.get(LIST).send().status != 200 {
-        assert!(Instant::now() < deadline, "it knows that the database is down");
-    }
     jeton.execute("DELETE FROM __diesel_schema_migrations WHERE version = '20261124110000'");
     jeton.cli(["migrate"]).expect_code(0);
 
