@@ -51,17 +51,26 @@ export interface Credentials {
 export interface Client {
   /** Who is signed in; null where nobody is. */
   readonly session: Session | null
-  /** Calls `hear` when somebody has signed in or out, in this tab or another one. Returns what ends that. */
+  /**
+   * Calls `hear` when somebody has signed in or out, or somebody else instead, in this tab or another one: each login is a new
+   * session, that of the same person too. Returns what ends that.
+   */
   onChange(hear: (session: Session | null) => void): () => void
-  /** Signs in. Throws `JetonError`. */
+  /** Signs in, once a logout under way is over. Throws `JetonError`; `AbortError` where a login or logout came after it. */
   login(credentials: Credentials): Promise<Session>
   /** Signs in again after a reload, by the cookie; null where there is no session. Throws while Jeton cannot be reached. */
   restore(): Promise<Session | null>
-  /** The access token, renewed where it is about to end. Throws where nobody is signed in. */
+  /** The access token, renewed where it is about to end. Throws where nobody is signed in, or somebody else by now. */
   token(): Promise<string>
-  /** `fetch` with the access token. An answer of 401 renews the token and tries once more. Throws for origins not in `apis`. */
+  /**
+   * `fetch` with the access token. An answer of 401 renews the token and tries once more, but never as somebody else: where the
+   * session is over or another one, it is the answer. Throws for origins not in `apis`.
+   */
   fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response>
-  /** Signs out, in all tabs. Throws where Jeton did not hear of it: then the cookie is still there. */
+  /**
+   * Signs out, in all tabs, at once: no answer under way undoes it. Throws where Jeton did not hear of it: then the cookie is
+   * still there.
+   */
   logout(): Promise<void>
 }
 

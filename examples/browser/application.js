@@ -6,12 +6,17 @@ const client = createClient({ url: JETON })
 
 const [form, application, who, problem] = ['sign-in', 'application', 'who', 'problem'].map((id) => document.getElementById(id))
 
+let shows = 0
+
 async function show() {
+  const mine = ++shows
   form.hidden = client.session !== null
   application.hidden = client.session === null
   if (client.session) {
     const me = await client.fetch(`${JETON}/api/v1/auth/me`)
-    who.textContent = (await me.json()).email
+    const { email } = await me.json()
+    // Somebody else may have signed in meanwhile.
+    if (mine === shows) who.textContent = email
   }
 }
 

@@ -114,6 +114,129 @@ fn where_cookies_cannot_be_used_a_tab_is_a_session_of_its_own() {
     assert_eq!(page.run(tab, "memory.token().catch((error) => error.status)"), 401);
 }
 
+const REFRESH: &str = "/api/v1/auth/refresh";
+const LOGOUT: &str = "/api/v1/auth/logout";
+const LOGOUT_ALL: &str = "/api/v1/auth/logout-all";
+
+#[test]
+fn a_refresh_that_is_answered_late_does_not_undo_a_logout() {
+    let Some(page) = Page::open(&[("tokens.access_ttl", "5m")]) else { return };
+    let [first, second] = page.two_tabs_signed_in();
+    for tab in [first, second] {
+        page.run(tab, "void (globalThis.heard = [], client.onChange((session) => heard.push(session)))");
+    }
+    page.refresh_that_is_held(first, Duration::from_mins(6));
+
+    page.run(first, "client.logout()");
+    page.tell(json!(["release", REFRESH]));
+
+    assert_eq!(page.answer(first), 401);
+    for tab in [first, second] {
+        page.tell(json!(["wait", tab, "heard.length > 0"]));
+        assert_eq!(page.run(tab, "heard"), json!([null]));
+    }
+    page.tell(json!(["reload", second]));
+    assert_eq!(page.run(second, "client.session"), Value::Null, "the cookie is gone too");
+}
+
+#[test]
+fn a_refresh_that_is_answered_late_does_not_replace_the_next_person() {
+    let Some(page) = Page::open(&[("tokens.access_ttl", "5m")]) else { return };
+    let [first, second] = page.two_tabs_signed_in();
+    let next = page.jeton.tenant().user("member");
+    page.refresh_that_is_held(first, Duration::from_mins(6));
+
+    page.run(first, "client.logout()");
+    page.run(first, &login(&next));
+    page.tell(json!(["release", REFRESH]));
+
+    assert_eq!(page.answer(first), 401);
+    for tab in [first, second] {
+        page.shows(tab, &next);
+        assert_eq!(page.run(tab, "client.session.tenantId"), *next.tenant_id);
+    }
+    page.tell(json!(["reload", second]));
+    page.shows(second, &next);
+}
+
+#[test]
+fn a_refresh_that_is_refused_late_does_not_undo_a_login() {
+    let Some(page) = Page::open(&[]) else { return };
+    let [first, second] = page.two_tabs_signed_in();
+    page.refresh_that_is_held(first, Duration::from_hours(31 * 24));
+
+    page.run(first, &login(&page.user));
+    page.tell(json!(["release", REFRESH]));
+
+    assert_eq!(page.answer(first), 401);
+    for tab in [first, second] {
+        assert_eq!(page.run(tab, "client.session.tenantId"), *page.user.tenant_id);
+    }
+}
+
+#[test]
+fn a_refresh_is_not_tried_again_after_a_logout_that_fails() {
+    let Some(page) = Page::open(&[("tokens.access_ttl", "5m")]) else { return };
+    let [first, second] = page.two_tabs_signed_in();
+    for path in [REFRESH, LOGOUT] {
+        page.tell(json!(["instead", path, 503]));
+    }
+    page.jeton.advance(Duration::from_mins(6));
+    page.begin_fetch(first, "me", "GET");
+    while page.times_seen(&format!("POST {REFRESH} 503")) == 0 {}
+
+    assert_eq!(page.run(first, "client.logout().catch((error) => error.status)"), 503);
+    for path in [REFRESH, LOGOUT] {
+        page.tell(json!(["instead", path, null]));
+    }
+
+    assert_eq!(page.answer(first), 401);
+    for tab in [first, second] {
+        assert_eq!(page.run(tab, "client.session"), Value::Null);
+    }
+}
+
+#[test]
+fn a_call_is_not_sent_again_as_somebody_else() {
+    let Some(page) = Page::open(&[("tokens.access_ttl", "5m")]) else { return };
+    let [first, second] = page.two_tabs_signed_in();
+    let next = page.jeton.tenant().user("member");
+    page.jeton.advance(Duration::from_mins(6));
+    page.tell(json!(["hold", LOGOUT_ALL]));
+    page.begin_fetch(first, "logout-all", "POST");
+    page.tell(json!(["held", LOGOUT_ALL]));
+
+    page.run(second, &login(&next));
+    page.shows(first, &next);
+    page.tell(json!(["release", LOGOUT_ALL]));
+
+    assert_eq!(page.answer(first), 401);
+    assert_eq!(page.times_seen(&format!("POST {LOGOUT_ALL}")), 1);
+}
+
+#[test]
+fn a_logout_that_is_answered_late_leaves_the_next_cookie_alone() {
+    let Some(page) = Page::open(&[]) else { return };
+    let [tab, _] = page.two_tabs_signed_in();
+    let next = page.jeton.tenant().user("member");
+    page.tell(json!(["hold", LOGOUT]));
+
+    page.run(tab, "void client.logout()");
+    page.run(tab, &format!("void (globalThis.answer = {})", login(&next)));
+    page.tell(json!(["held", LOGOUT]));
+    // Long enough for a login that would not wait.
+    page.run(tab, "Promise.race([answer, new Promise((done) => setTimeout(done, 1000))]).then(() => null)");
+    page.tell(json!(["release", LOGOUT]));
+
+    assert_eq!(page.answer(tab)["tenantId"], *next.tenant_id);
+    page.tell(json!(["reload", tab]));
+    page.shows(tab, &next);
+}
+
+fn login(user: &User) -> String {
+    format!("client.login({})", json!({"email": user.email, "password": user.password}))
+}
+
 /// The application in a browser, and Jeton behind it.
 struct Page {
     jeton: Jeton,
@@ -152,11 +275,15 @@ impl Page {
     fn two_tabs_signed_in(&self) -> [Tab; 2] {
         let first = self.open_tab();
         self.tell(json!(["signIn", first, self.user.email, self.user.password]));
-        let signed_in = format!("document.getElementById('who').textContent === '{}'", self.user.email);
-        self.tell(json!(["wait", first, signed_in]));
+        self.shows(first, &self.user);
         let second = self.open_tab();
-        self.tell(json!(["wait", second, signed_in]));
+        self.shows(second, &self.user);
         [first, second]
+    }
+
+    /// Waits until the page says that this is who is signed in.
+    fn shows(&self, tab: Tab, user: &User) {
+        self.tell(json!(["wait", tab, format!("document.getElementById('who').textContent === '{}'", user.email)]));
     }
 
     fn open_tab(&self) -> Tab {
@@ -170,12 +297,35 @@ impl Page {
 
     /// The status of a call with the token, from each of these tabs at once.
     fn fetch_at_once(&self, tabs: &[Tab]) -> Vec<Value> {
-        let begin =
-            "void (globalThis.answer = client.fetch(`${JETON}/api/v1/auth/me`).then((answer) => answer.status))";
-        for tab in tabs {
-            self.tell(json!(["run", tab, begin]));
+        for &tab in tabs {
+            self.begin_fetch(tab, "me", "GET");
         }
-        tabs.iter().map(|tab| self.tell(json!(["run", tab, "answer.catch(String)"]))).collect()
+        tabs.iter().map(|&tab| self.answer(tab)).collect()
+    }
+
+    fn begin_fetch(&self, tab: Tab, path: &str, method: &str) {
+        let call = format!("client.fetch(`${{JETON}}/api/v1/auth/{path}`, {{ method: '{method}' }})");
+        self.run(tab, &format!("void (globalThis.answer = {call}.then((answer) => answer.status))"));
+    }
+
+    /// Of what the tab has begun: the status, that of an error too.
+    fn answer(&self, tab: Tab) -> Value {
+        self.run(tab, "answer.catch((error) => error.status ?? String(error))")
+    }
+
+    /// So much time passes that a call of this tab needs a new token, which Jeton gives or refuses, and nobody hears of yet.
+    fn refresh_that_is_held(&self, tab: Tab, passed: Duration) {
+        self.jeton.advance(passed);
+        self.tell(json!(["hold", REFRESH]));
+        self.begin_fetch(tab, "me", "GET");
+        self.tell(json!(["held", REFRESH]));
+    }
+
+    /// How many of the calls since the last look begin so.
+    fn times_seen(&self, call: &str) -> usize {
+        let seen = self.tell(json!(["seen"]));
+        let calls = seen.as_array().expect("a list").iter().filter_map(Value::as_str);
+        calls.filter(|seen| seen.starts_with(call)).count()
     }
 
     fn run(&self, tab: Tab, script: &str) -> Value {

@@ -1,5 +1,6 @@
 // Drives a headless Chromium for tests/verifiers/browser.rs: one command a line on standard input, one answer a line on
-// standard output. The application is examples/browser, on an origin of its own; Jeton is behind a proxy that can lose answers.
+// standard output. The application is examples/browser, on an origin of its own; Jeton is behind a proxy that can lose answers,
+// hold them back, and give ones of its own.
 import { readFile } from 'node:fs/promises'
 import { createServer, request } from 'node:http'
 import { createInterface } from 'node:readline'
@@ -9,12 +10,21 @@ const [application] = process.argv.slice(2)
 const seen = []
 let [host, port] = []
 let lose = 0
+// By path: which answers wait, and what lets them go.
+const held = {}
+// By path: the status that is answered without asking Jeton.
+const instead = {}
 
 const listening = (server) =>
   new Promise((done) => server.listen(0, 'localhost', () => done(`http://localhost:${server.address().port}`)))
 
 const proxy = await listening(
   createServer((from, answer) => {
+    if (from.method !== 'OPTIONS' && instead[from.url]) {
+      seen.push(`${from.method} ${from.url} ${instead[from.url]}`)
+      const headers = { 'Access-Control-Allow-Origin': app, 'Access-Control-Allow-Credentials': 'true' }
+      return answer.writeHead(instead[from.url], headers).end('{}')
+    }
     const to = request({ host, port, path: from.url, method: from.method, headers: from.headers }, (said) => {
       seen.push(`${from.method} ${from.url} ${said.statusCode}`)
       if (from.url === '/api/v1/auth/refresh' && lose > 0) {
@@ -23,8 +33,12 @@ const proxy = await listening(
         said.on('end', () => answer.destroy())
         return
       }
-      answer.writeHead(said.statusCode, said.headers)
-      said.pipe(answer)
+      const go = () => {
+        answer.writeHead(said.statusCode, said.headers)
+        said.pipe(answer)
+      }
+      if (from.method === 'OPTIONS' || !held[from.url]) return go()
+      held[from.url].push(go)
     })
     to.on('error', () => answer.destroy())
     from.pipe(to)
@@ -71,6 +85,16 @@ const commands = {
   wait: ([tab, condition]) => tabs[tab].waitForFunction(condition).then(() => true),
   watch: ([tab]) => tabs[tab].evaluate(WATCH),
   run: ([tab, script]) => tabs[tab].evaluate(script),
+  hold: ([path]) => void (held[path] = []),
+  // Once Jeton has answered.
+  held: async ([path]) => {
+    while (!held[path].length) await new Promise((done) => setTimeout(done, 20))
+  },
+  release: ([path]) => {
+    for (const go of held[path]) go()
+    delete held[path]
+  },
+  instead: ([path, status]) => void (instead[path] = status),
   lose: ([times]) => void (lose = times),
   seen: () => seen.splice(0),
   sleep: async ([tab, asleep]) => {
