@@ -31,7 +31,7 @@ fn issuer(algorithm: Algorithm) -> Issuer {
         .and_then(|pair| pair.into_row(&secrets, Timestamp::of_seconds(0), None))
         .expect("a key");
     let NewSigningKey { info, public_jwk, sealed_private } = made;
-    let row = SigningKeyRow { info, public_jwk, sealed_private: sealed_private.bytes };
+    let row = SigningKeyRow { info, public_jwk, sealed_private };
     let keyring = Keyring::read(&[row], &secrets).expect("it was made a moment ago");
     let config = Config::load(None, [("JETON_KEYS__ALGORITHM".to_owned(), algorithm.as_str().to_owned())]);
     Issuer::new(&config.expect("nothing else is configured"), keyring, Random::default())

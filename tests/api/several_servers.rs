@@ -30,9 +30,9 @@ fn of_64_refreshes_at_once_all_that_succeed_get_the_same_successor() {
         let successors: BTreeSet<_> = granted.iter().map(|answer| answer.text("refresh_token")).collect();
         assert_eq!(successors.len(), 1, "round {round}: {granted:#?}");
         assert!(granted.len() <= 11, "one that rotates and ten within the grace, not {}", granted.len());
-        for answer in refused {
-            answer.expect_status(401);
-        }
+        // A busy database may keep some waiting for too long; those change nothing.
+        assert!(refused.iter().all(|answer| matches!(answer.status, 401 | 503)), "round {round}: {refused:#?}");
+        assert!(refused.iter().any(|answer| answer.status == 401), "round {round}: {refused:#?}");
         // More than ten times is reuse: the session has ended, on both.
         for client in [&jeton.client(), &other] {
             let body = json!({"refresh_token": successors.first()});
