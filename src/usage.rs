@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::db::locks::{self, Lock};
 use crate::db::usage;
 use crate::db::{Db, DbError};
 use crate::domain::usage::UsageCounts;
@@ -80,7 +81,11 @@ fn batches(counts: Counts) -> Vec<Batch> {
 }
 
 async fn write(db: &Db, batch: Batch) -> Result<(), DbError> {
-    db.write(move |connection| batch.iter().try_for_each(|(key, counted)| usage::add(connection, *key, counted))).await
+    db.write(move |connection| {
+        locks::wait_for(connection, Lock::Usage)?;
+        batch.iter().try_for_each(|(key, counted)| usage::add(connection, *key, counted))
+    })
+    .await
 }
 
 #[cfg(test)]

@@ -16,12 +16,25 @@ pub enum Lock {
     Rotation = 5_426_117_398_042,
     /// Forgetting what has ended.
     Sweep = 5_426_117_398_043,
+    /// Adding up what each server has counted of the uses of API keys.
+    Usage = 5_426_117_398_044,
 }
 
 #[derive(QueryableByName)]
 struct Taken {
     #[diesel(sql_type = Bool)]
     taken: bool,
+}
+
+/// Waits for a lock, and has it until the end of this transaction: for work that no other server does instead.
+pub fn wait_for(connection: &mut DbConnection, lock: Lock) -> QueryResult<()> {
+    match connection {
+        DbConnection::Sqlite(_) => Ok(()),
+        DbConnection::Postgres(postgres) => diesel::sql_query("SELECT pg_advisory_xact_lock($1)")
+            .bind::<BigInt, _>(lock as i64)
+            .execute(postgres)
+            .map(drop),
+    }
 }
 
 /// Takes a lock until the end of this transaction; false where another server has it, which is not waited for. It goes with
