@@ -1,10 +1,9 @@
 //! Table `audit_chains`: where each chain of the audit log ends.
 
 use diesel::prelude::*;
-use diesel::result::{DatabaseErrorKind, Error};
 
 use super::DbConnection;
-use super::error::changed_meanwhile;
+use super::error::{changed_meanwhile, inserts};
 use super::schema::audit_chains;
 use crate::domain::AuditChainId;
 use crate::domain::audit::AuditEvent;
@@ -43,7 +42,7 @@ fn hold(connection: &mut DbConnection, chain: AuditChainId) -> QueryResult<Optio
 
 /// Begins a chain, unless somebody else has begun it meanwhile.
 fn begin(connection: &mut DbConnection, chain: AuditChainId) -> QueryResult<()> {
-    let begun = connection.transaction(|connection| {
+    inserts(connection, |connection| {
         diesel::insert_into(audit_chains::table)
             .values((
                 audit_chains::id.eq(chain),
@@ -53,11 +52,8 @@ fn begin(connection: &mut DbConnection, chain: AuditChainId) -> QueryResult<()> 
                 audit_chains::signed.eq(0),
             ))
             .execute(connection)
-    });
-    match begun {
-        Ok(_) | Err(Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => Ok(()),
-        Err(error) => Err(error),
-    }
+    })
+    .map(drop)
 }
 
 /// The end of a chain.

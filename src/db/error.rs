@@ -1,7 +1,9 @@
 //! What can go wrong between us and the database.
 
 use diesel::result::{DatabaseErrorKind, Error};
+use diesel::{Connection, QueryResult};
 
+use super::DbConnection;
 use crate::domain::Refusal;
 
 /// The database did not do what it was asked.
@@ -40,6 +42,19 @@ impl From<Error> for DbError {
             Error::BrokenTransactionManager => Self::Unavailable("the connection broke".to_owned()),
             other => Self::Fault(other.to_string()),
         }
+    }
+}
+
+/// Runs an insert in a savepoint, so that a row which somebody else has made meanwhile does not spoil the transaction; false where
+/// there is such a row.
+pub fn inserts(
+    connection: &mut DbConnection,
+    insert: impl FnOnce(&mut DbConnection) -> QueryResult<usize>,
+) -> QueryResult<bool> {
+    match connection.transaction(insert) {
+        Ok(_) => Ok(true),
+        Err(Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

@@ -1,9 +1,9 @@
 //! Table `login_failures`: failed logins that count against an account or a client's address.
 
 use diesel::prelude::*;
-use diesel::result::{DatabaseErrorKind, Error};
 
 use super::DbConnection;
+use super::error::inserts;
 use super::schema::login_failures;
 use crate::domain::Timestamp;
 use crate::domain::login_failures::{Counter, Failures};
@@ -39,7 +39,7 @@ pub fn replace(
 
 /// In a savepoint: a row that another server made a moment ago must not spoil the whole transaction.
 fn insert(connection: &mut DbConnection, counter: &Counter, failures: Failures) -> QueryResult<bool> {
-    let inserted = connection.transaction(|connection| {
+    inserts(connection, |connection| {
         diesel::insert_into(login_failures::table)
             .values((
                 login_failures::subject.eq(&counter.subject),
@@ -49,12 +49,7 @@ fn insert(connection: &mut DbConnection, counter: &Counter, failures: Failures) 
                 login_failures::last_at.eq(failures.last_at),
             ))
             .execute(connection)
-    });
-    match inserted {
-        Ok(_) => Ok(true),
-        Err(Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => Ok(false),
-        Err(error) => Err(error),
-    }
+    })
 }
 
 /// Takes one failure back that was none, and the moment of it.
