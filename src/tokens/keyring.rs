@@ -213,6 +213,11 @@ impl Keys {
     }
 }
 
+/// A strong validator of a body, in quotes (RFC 9110 section 8.8.3).
+pub(super) fn strong_etag(body: &[u8]) -> String {
+    format!("\"{}\"", BASE64URL_NOPAD.encode(digest(&SHA256, body).as_ref()))
+}
+
 impl Jwks {
     fn of(keys: &[Arc<SigningKey>]) -> Self {
         #[derive(Serialize)]
@@ -222,7 +227,7 @@ impl Jwks {
 
         let keys = keys.iter().map(|key| &key.jwk).collect();
         let body = serde_json::to_vec(&Document { keys }).unwrap_or_default();
-        let etag = format!("\"{}\"", BASE64URL_NOPAD.encode(digest(&SHA256, &body).as_ref()));
+        let etag = strong_etag(&body);
         Self { body: body.into(), etag }
     }
 }

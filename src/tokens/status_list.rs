@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use actix_web::web::Bytes;
-use aws_lc_rs::digest::{SHA256, digest};
 use chrono::TimeDelta;
 use data_encoding::BASE64URL_NOPAD;
 use flate2::Compression;
@@ -15,6 +14,7 @@ use serde::Serialize;
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::issuer::Issuer;
+use super::keyring::strong_etag;
 use crate::config::Revocations;
 use crate::domain::status_list::{ListNumber, StatusIndex, bits};
 use crate::domain::{Refusal, Timestamp};
@@ -88,7 +88,7 @@ impl StatusList {
             status_list: Compressed { bits: 1, lst: &self.compressed },
         };
         let (jwt, kid) = issuer.sign_as(STATUS_LIST_TYPE, &claims)?;
-        let etag = format!("\"{}\"", BASE64URL_NOPAD.encode(digest(&SHA256, jwt.as_bytes()).as_ref()));
+        let etag = strong_etag(jwt.as_bytes());
         Ok(StatusListToken { body: jwt.into(), etag, kid, list: self, signed_at: now, life: rules.life() })
     }
 }
