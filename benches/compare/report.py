@@ -70,12 +70,11 @@ def markdown(made: list[dict], contenders: list, options, versions: list[str]) -
     return "\n".join([*lines, "", END])
 
 
-def write_page(root: Path, measured: str):
-    """Puts it between the marks of the page; what people wrote around it stays."""
+def write_page(root: Path, measured: str, marks=(BEGIN, END)):
+    """Puts it between its marks on the page; what people wrote around it stays."""
     page = root / PAGE
-    old = page.read_text()
-    before, rest = old.split(BEGIN, 1)
-    page.write_text(before + measured + rest.split(END, 1)[1])
+    before, rest = page.read_text().split(marks[0], 1)
+    page.write_text(before + measured + rest.split(marks[1], 1)[1])
 
 
 def chart(made: list[dict]) -> str:

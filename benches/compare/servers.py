@@ -114,7 +114,7 @@ class Jeton(Server):
 
     def __init__(self, folder: Path, binary: Path, algorithm: str, cluster=None, label="Jeton"):
         super().__init__(folder)
-        self.binary, self.cluster = binary, cluster
+        self.binary, self.cluster, self.algorithm = binary, cluster, algorithm
         database = "PostgreSQL" if cluster else "SQLite"
         self.name = f"{label}, {database}, {algorithm}"
         self.env = {
