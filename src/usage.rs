@@ -6,8 +6,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::db::locks::{self, Lock};
 use crate::db::usage;
 use crate::db::{Db, DbError};
+use crate::domain::status_list::StatusIndex;
 use crate::domain::usage::UsageCounts;
-use crate::domain::{ApiKeyId, Scopes, Timestamp};
+use crate::domain::{Actor, ApiKeyId, Scopes, Timestamp};
 
 /// Counts that are not written yet. A key is counted under only after it was found, so there are no more of them than
 /// keys that were used since the last write.
@@ -30,6 +31,12 @@ impl Usage {
     /// Counts a refusal of a key that exists, by its code.
     pub fn count_refusal(&self, key: ApiKeyId, code: &'static str, now: Timestamp) {
         self.counts().entry(key).or_default().count_refusal(code, now);
+    }
+
+    /// Counts who presented a secret of a key, whatever came of it.
+    pub fn count_caller(&self, key: ApiKeyId, secret: StatusIndex, by: &Actor, now: Timestamp) {
+        let from = (by.ip, by.user_agent.as_deref().unwrap_or_default());
+        self.counts().entry(key).or_default().count_caller(secret, from, 1, now);
     }
 
     /// Writes what was counted; what cannot be written is counted again. It must not be dropped half way: nobody could say

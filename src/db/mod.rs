@@ -40,6 +40,7 @@ pub mod error;
 mod executor;
 pub mod idempotency;
 pub mod instances;
+pub mod key_callers;
 pub mod key_groups;
 pub mod key_reader;
 pub mod locks;

@@ -1,6 +1,17 @@
 // @generated automatically by Diesel CLI.
 
 diesel::table! {
+    api_key_callers (api_key_id, secret, ip, user_agent) {
+        api_key_id -> Binary,
+        secret -> BigInt,
+        ip -> Text,
+        user_agent -> Text,
+        times -> BigInt,
+        last_seen_at -> BigInt,
+    }
+}
+
+diesel::table! {
     api_key_scope_usage (api_key_id, day, scope) {
         api_key_id -> Binary,
         day -> BigInt,
@@ -262,6 +273,7 @@ diesel::table! {
     }
 }
 
+diesel::joinable!(api_key_callers -> api_keys (api_key_id));
 diesel::joinable!(api_key_scope_usage -> api_keys (api_key_id));
 diesel::joinable!(api_key_usage -> api_keys (api_key_id));
 diesel::joinable!(api_keys -> tenants (tenant_id));
@@ -278,6 +290,7 @@ diesel::joinable!(signing_keys -> master_keys (master_key));
 diesel::joinable!(trusted_issuers -> tenants (tenant_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
+    api_key_callers,
     api_key_scope_usage,
     api_key_usage,
     api_keys,

@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Text};
 
 use super::schema::{api_key_scope_usage, api_key_usage};
-use super::{DbConnection, DbError, api_keys};
+use super::{DbConnection, DbError, api_keys, key_callers};
 use crate::domain::usage::UsageCounts;
 use crate::domain::{ApiKeyId, Day};
 
@@ -33,6 +33,7 @@ fn add_rows(connection: &mut DbConnection, key: ApiKeyId, usage: &UsageCounts) -
             upsert(connection, ADD_SCOPE, key, *day, scope, *times)?;
         }
     }
+    key_callers::add(connection, key, &usage.callers)?;
     match usage.last_used_at {
         Some(at) => api_keys::note_use(connection, key, at),
         None => Ok(()),

@@ -72,6 +72,16 @@ pub enum ApiKeyState {
     Revoked,
 }
 
+/// A secret of a key, of which it has two where the last rotation kept its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum WhichSecret {
+    /// The one that it was given last.
+    Current,
+    /// The one before.
+    Previous,
+}
+
 impl ApiKey {
     /// The key's state at `now`.
     #[must_use]
@@ -117,6 +127,15 @@ impl ApiKey {
         let expires_at = self.expires_at.into_iter().chain(self.previous_until).min();
         let status_index = self.previous_status_index.unwrap_or(self.status_index);
         Self { expires_at, secret_changed_at: None, status_index, ..self }
+    }
+
+    /// Which secret it is that has this place in the status lists; none where the key has it no more.
+    #[must_use]
+    pub fn which_secret(&self, index: StatusIndex) -> Option<WhichSecret> {
+        if index == self.status_index {
+            return Some(WhichSecret::Current);
+        }
+        (Some(index) == self.previous_status_index).then_some(WhichSecret::Previous)
     }
 
     /// How long the key still lives.

@@ -55,6 +55,7 @@ pub async fn with_key<T>(
     };
     let (key, tenant) = &*found;
     let id = (key.id, key.tenant_id);
+    app.usage.count_caller(key.id, key.status_index, client, now);
     let result = presented.ensure_it_is(app, key).and_then(|()| rules(key, tenant));
     let (done, scopes) = noted(app, client, id, result, now)?;
     app.usage.count_success(id.0, &scopes, now);

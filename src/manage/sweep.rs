@@ -5,9 +5,10 @@ use diesel::QueryResult;
 
 use crate::app::{App, StartError};
 use crate::db::locks::{self, Lock};
-use crate::db::{DbConnection, DbError, idempotency, login_failures, sessions, statuses, usage};
+use crate::db::{DbConnection, DbError, idempotency, key_callers, login_failures, sessions, statuses, usage};
 use crate::domain::Day;
 use crate::domain::login_failures::ACCOUNT_MEMORY;
+use crate::manage::api_keys::LONGEST_OVERLAP;
 use crate::manage::audit_checkpoints;
 
 /// For how long an ended session is remembered, so that its tokens are recognised as used up.
@@ -15,6 +16,9 @@ const SESSIONS_KEPT: TimeDelta = TimeDelta::days(7);
 
 /// For how many days the usage of API keys is remembered: a year and some weeks.
 const USAGE_DAYS: u16 = 400;
+
+/// For how long it is remembered who presented an API key: as long as an old one may live on beside its successor.
+const CALLERS_KEPT: TimeDelta = LONGEST_OVERLAP;
 
 /// Rows to forget at a time: other writers get their turn in between.
 const BATCH: i64 = 500;
@@ -38,6 +42,8 @@ pub async fn sweep(app: &App) -> Result<(), StartError> {
     in_batches(app, move |connection| sessions::sweep(connection, ended_before, BATCH)).await?;
     in_batches(app, move |connection| usage::sweep_outcomes(connection, counted_before, BATCH)).await?;
     in_batches(app, move |connection| usage::sweep_scopes(connection, counted_before, BATCH)).await?;
+    let called_before = now.plus(-CALLERS_KEPT);
+    in_batches(app, move |connection| key_callers::sweep(connection, called_before, BATCH)).await?;
     audit_checkpoints::sign_and_forget(app).await
 }
 

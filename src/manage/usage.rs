@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::app::App;
 use crate::db::usage::{self, OutcomeRow, ScopeRow};
-use crate::db::{DbError, api_keys};
-use crate::domain::api_key::ApiKey;
-use crate::domain::usage::SUCCESS;
+use crate::db::{DbError, api_keys, key_callers};
+use crate::domain::api_key::{ApiKey, WhichSecret};
+use crate::domain::usage::{Caller, SUCCESS};
 use crate::domain::{ApiKeyId, Day, Refusal, TenantId};
 
 /// How often a key was exchanged, and how often refused, by the codes of the refusals.
@@ -29,6 +29,8 @@ pub struct KeyUsage {
     pub days: BTreeMap<Day, Outcomes>,
     /// The scopes that were in tokens, how often, and when last.
     pub scopes: Vec<ScopeRow>,
+    /// Who presented which of its secrets in the last 30 days, whoever was seen last first.
+    pub callers: Vec<(WhichSecret, Caller)>,
 }
 
 /// The usage of a key on the last `days` days, today included, as far as it is written: every server writes what it has
@@ -47,12 +49,15 @@ pub async fn of(app: &App, tenant: TenantId, id: ApiKeyId, days: u16) -> Result<
             let mut scopes = usage::scopes(connection, id, from, today)?;
             // Not by the database, which may sort as its language does.
             scopes.sort_unstable();
-            Ok::<_, DbError>(Some((key, outcomes, scopes)))
+            let callers = key_callers::of_key(connection, id)?;
+            Ok::<_, DbError>(Some((key, outcomes, scopes, callers)))
         })
         .await?;
-    let (key, outcomes, scopes) = found.ok_or(Refusal::NotFound)?;
+    let (key, outcomes, scopes, callers) = found.ok_or(Refusal::NotFound)?;
     let (total, days) = sum(outcomes);
-    Ok(KeyUsage { key, total, days, scopes })
+    let of_its_secrets = |caller: Caller| Some((key.which_secret(caller.secret)?, caller));
+    let callers = callers.into_iter().filter_map(of_its_secrets).collect();
+    Ok(KeyUsage { key, total, days, scopes, callers })
 }
 
 fn sum(rows: Vec<OutcomeRow>) -> (Outcomes, BTreeMap<Day, Outcomes>) {

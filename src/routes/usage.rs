@@ -1,6 +1,7 @@
 //! `/api/v1/tenants/{tenant_id}/api-keys/{id}/usage` (contract section 4.2).
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use actix_web::Responder;
 use actix_web::web::{Data, Json as Answer, Path};
@@ -9,7 +10,9 @@ use utoipa::ToSchema;
 
 use super::path_id;
 use crate::app::App;
-use crate::domain::{ApiKeyId, Day, Refusal, Scope, TenantId};
+use crate::domain::api_key::WhichSecret;
+use crate::domain::usage::Caller;
+use crate::domain::{ApiKeyId, Day, Refusal, Scope, TenantId, Timestamp};
 use crate::extract::Then;
 use crate::extract::principal::{InTenant, ReadApiKeys};
 use crate::extract::query::DaysQuery;
@@ -27,6 +30,8 @@ pub struct UsageAnswer {
     /// The days on which something happened, newest first.
     items: Vec<DayAnswer>,
     scopes: ScopesAnswer,
+    /// Who presented the key in the last 30 days, whoever was seen last first: 20 callers for each secret, and all others together.
+    callers: Vec<CallerAnswer>,
 }
 
 /// How often the key was exchanged and refused.
@@ -62,6 +67,19 @@ pub struct ScopeAnswer {
     /// Tokens that it was in.
     times: i64,
     last_used_on: Day,
+}
+
+/// An address and a user agent from which the key was presented, whether it was accepted or refused.
+#[derive(Serialize, ToSchema)]
+pub struct CallerAnswer {
+    /// `null` for all others together.
+    #[schema(value_type = Option<String>)]
+    ip: Option<IpAddr>,
+    user_agent: Option<String>,
+    /// `previous` is the one before the last rotation that kept the id.
+    secret: WhichSecret,
+    times: i64,
+    last_seen_at: Timestamp,
 }
 
 /// Shows what an API key was used for.
@@ -103,6 +121,7 @@ impl UsageAnswer {
                 .map(|(day, outcomes)| DayAnswer { day, outcomes: outcomes.into() })
                 .collect(),
             scopes: ScopesAnswer { granted, used, unused },
+            callers: usage.callers.into_iter().map(CallerAnswer::from).collect(),
         }
     }
 }
@@ -110,5 +129,11 @@ impl UsageAnswer {
 impl From<Outcomes> for OutcomesAnswer {
     fn from(Outcomes { exchanges, refusals }: Outcomes) -> Self {
         Self { exchanges, refusals }
+    }
+}
+
+impl From<(WhichSecret, Caller)> for CallerAnswer {
+    fn from((secret, Caller { ip, user_agent, times, last_seen_at, .. }): (WhichSecret, Caller)) -> Self {
+        Self { ip, user_agent: Some(user_agent).filter(|text| !text.is_empty()), secret, times, last_seen_at }
     }
 }
