@@ -140,7 +140,7 @@ class Jeton(Server):
         self.run("migrate")
         self.tenant = self.run("tenant", "create", "--name", "Bench", "--json")["id"]
         made = self.run("api-key", "create", "--tenant", self.tenant, "--name", "Bench", "--scope", "bookings:read", "--json")
-        self.key = made["key"]
+        self.key_id, self.key = made["id"], made["key"]
         email = ("--email", "bench@example.com", "--password-stdin")
         self.run("user", "create", "--tenant", self.tenant, *email, stdin=self.password + "\n")
         self.spawn([self.binary, "serve"], "/readyz", self.env)
