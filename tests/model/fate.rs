@@ -49,6 +49,8 @@ const BLOWS: [(usize, Blow); 12] = [
 #[derive(Default)]
 pub struct Fate {
     pub kills: usize,
+    /// How long it took at most until a server that had been killed could issue again.
+    pub slowest: Duration,
     pub breaches: Vec<String>,
 }
 
@@ -65,7 +67,7 @@ pub fn run(world: &World, lasting: Duration) -> Fate {
         match rng.weighted(&BLOWS) {
             Blow::Kill => {
                 fate.kill(server.take());
-                server.resume(&world.jeton);
+                fate.slowest = fate.slowest.max(server.resume(&world.jeton));
             }
             Blow::End => {
                 fate.end(server.take());

@@ -36,6 +36,7 @@ mod world;
 
 use std::{io::Write, time::Duration};
 
+use fate::Fate;
 use harness::Jeton;
 use world::World;
 
@@ -54,11 +55,12 @@ fn nothing_breaks_on_postgres() {
 
 fn run_all(database: &str, jeton: impl Fn() -> Option<Jeton>) {
     let (first, runs, seconds) = (variable("SEED", 1), variable("SEEDS", 2), variable("SECONDS", 4));
+    let (mut kills, mut slowest) = (0, Duration::ZERO);
     for seed in first..first + runs {
         let Some(jeton) = jeton() else { return };
-        let (breaches, summary) = run(jeton.clone(), seed, Duration::from_secs(seconds));
-        // Not by `eprintln!`, whose output the test runner keeps from a test that passes.
-        drop(writeln!(std::io::stderr(), "model on {database}, seed {seed}: {summary}"));
+        let (breaches, summary, fate) = run(jeton.clone(), seed, Duration::from_secs(seconds));
+        (kills, slowest) = (kills + fate.kills, slowest.max(fate.slowest));
+        tell(&format!("model on {database}, seed {seed}: {summary}"));
         assert!(
             breaches.is_empty(),
             "{} breaches; the first of them:\n  {}\nTo try again: JETON_MODEL_SEED={seed} JETON_MODEL_SEEDS=1 \
@@ -67,9 +69,16 @@ fn run_all(database: &str, jeton: impl Fn() -> Option<Jeton>) {
             breaches.iter().take(12).cloned().collect::<Vec<_>>().join("\n  "),
         );
     }
+    let slowest = slowest.as_secs_f32();
+    tell(&format!("model on {database}: {kills} kills in all, ready again within {slowest:.1} s, no breach"));
 }
 
-fn run(jeton: Jeton, seed: u64, lasting: Duration) -> (Vec<String>, String) {
+/// Not by `eprintln!`, whose output the test runner keeps from a test that passes.
+fn tell(line: &str) {
+    drop(writeln!(std::io::stderr(), "{line}"));
+}
+
+fn run(jeton: Jeton, seed: u64, lasting: Duration) -> (Vec<String>, String, Fate) {
     let world = World::new(jeton, seed, if seed.is_multiple_of(2) { 2 } else { 1 });
     let mut fate = std::thread::scope(|scope| {
         for number in 0..CLIENTS {
@@ -79,7 +88,8 @@ fn run(jeton: Jeton, seed: u64, lasting: Duration) -> (Vec<String>, String) {
         fate::run(&world, lasting)
     });
     world.servers.iter().for_each(|server| fate.end(server.take()));
-    check::check(&world, fate)
+    let (breaches, summary) = check::check(&world, &fate);
+    (breaches, summary, fate)
 }
 
 fn variable(name: &str, otherwise: u64) -> u64 {

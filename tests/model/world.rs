@@ -1,8 +1,11 @@
 //! The servers of a run, the people who call them, and what those hold.
 
-use std::sync::{
-    Mutex,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -217,14 +220,16 @@ impl Instance {
         instance
     }
 
-    /// Starts it, and waits until it can issue.
-    pub fn resume(&self, jeton: &Jeton) {
+    /// Starts it, waits until it can issue, and returns how long that took.
+    pub fn resume(&self, jeton: &Jeton) -> Duration {
+        let begun = Instant::now();
         let server = Server::start(jeton.folder(), jeton.environment());
         let server = server.unwrap_or_else(|log| panic!("the server starts; it said:\n{log}"));
         self.client.moved(&server.address);
         *self.process.lock().expect("nobody panics with it") = Some(server);
         assert_eq!(self.client.get("/readyz").send().status, 200, "it is ready when it listens");
         self.up.store(true, Ordering::SeqCst);
+        begun.elapsed()
     }
 
     /// Takes it from its clients in the midst of what it does.

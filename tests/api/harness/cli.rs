@@ -52,9 +52,11 @@ impl Run {
     }
 }
 
-/// The binary under test in `directory`, with this environment and no other.
+/// The binary under test in `directory`, with this environment and no other: what cargo has built, or the one that
+/// `JETON_BINARY` names, so that a long run outlives the next build.
 pub fn command(directory: &Path, environment: impl IntoIterator<Item = (String, String)>) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_jeton"));
+    let binary = std::env::var_os("JETON_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_jeton").into());
+    let mut command = Command::new(binary);
     command.current_dir(directory).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command.envs(environment);
     command

@@ -38,10 +38,10 @@ impl Breaches {
 }
 
 /// Checks a run that is over, and returns what is wrong and what was done.
-pub fn check(world: &World, fate: Fate) -> (Vec<String>, String) {
+pub fn check(world: &World, fate: &Fate) -> (Vec<String>, String) {
     let (calls, clock) = world.log.finish();
     let evidence = Evidence { calls, clock, stored: Stored::read(&world.jeton) };
-    let mut breaches = Breaches(fate.breaches);
+    let mut breaches = Breaches(fate.breaches.clone());
     for call in &evidence.calls {
         let fault = call.status() >= 500 && call.status() != 503;
         breaches.unless(!fault, "no 5xx but 503", || call.told());
@@ -53,7 +53,7 @@ pub fn check(world: &World, fate: Fate) -> (Vec<String>, String) {
     for (what, sound) in evidence.stored.sound(&world.jeton) {
         breaches.unless(sound.is_none(), what, || sound.unwrap_or_default());
     }
-    let summary = evidence.summary(fate.kills);
+    let summary = evidence.summary(fate);
     breaches.0.extend(evidence.idle());
     (breaches.0, summary)
 }
@@ -77,19 +77,21 @@ impl Evidence {
             .collect()
     }
 
-    fn summary(&self, kills: usize) -> String {
+    fn summary(&self, fate: &Fate) -> String {
         let lost = self.calls.iter().filter(|call| call.answer.is_none()).count();
         let refused = self.calls.iter().filter(|call| (400..500).contains(&call.status())).count();
         let unavailable = self.calls.iter().filter(|call| call.status() == 503).count();
         format!(
             "{} calls: {} logins, {} refreshes, {} exchanges, {} keys made, {} suspensions; {refused} refused, \
-             {unavailable} unavailable, {lost} without an answer; {kills} kills",
+             {unavailable} unavailable, {lost} without an answer; {} kills, ready again within {:.1} s",
             self.calls.len(),
             self.succeeded(|act| matches!(act, Act::Login { .. })),
             self.succeeded(|act| matches!(act, Act::Refresh { .. })),
             self.succeeded(|act| matches!(act, Act::Exchange { .. })),
             self.succeeded(|act| matches!(act, Act::CreateKey { .. })),
             self.succeeded(|act| matches!(act, Act::Suspend { .. })),
+            fate.kills,
+            fate.slowest.as_secs_f32(),
         )
     }
 
