@@ -20,7 +20,7 @@ pub mod error;
 pub mod extract;
 pub mod foreign_keys;
 pub mod grants;
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, feature = "laws"))]
 pub mod laws;
 pub mod limits;
 pub mod manage;

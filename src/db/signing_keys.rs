@@ -39,7 +39,7 @@ pub struct NewSigningKey {
     pub sealed_private: Sealed,
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "laws"))]
 impl From<NewSigningKey> for SigningKeyRow {
     fn from(key: NewSigningKey) -> Self {
         Self { info: key.info, public_jwk: key.public_jwk, sealed_private: key.sealed_private }
