@@ -1,24 +1,24 @@
 //! Users and their memberships.
 
+mod passwords;
+
 use std::sync::Arc;
 
-use data_encoding::BASE32_NOPAD;
 use diesel::Connection;
 use secrecy::SecretString;
 
+pub(super) use self::passwords::generate_password;
+use self::passwords::hash_new;
+pub use self::passwords::{change_password, set_password};
 use crate::app::App;
 use crate::db::{DbConnection, DbError, audit, memberships, sessions, tenants, users};
 use crate::domain::audit::AuditEvent;
 use crate::domain::page::{Page, Paged};
 use crate::domain::password::Password;
-use crate::domain::{Actor, Email, Member, Refusal, Role, SessionId, TenantId, Timestamp, User, UserId};
-use crate::manage::login_guesses::{self, Guess, to_its_end};
+use crate::domain::{Actor, Email, Member, Refusal, Role, TenantId, Timestamp, User, UserId};
+use crate::manage::login_guesses;
 use crate::profile::Profile;
 use crate::profile::roles::management_in;
-use crate::tokens::password_hasher::{Policy, Verdict};
-
-/// Our own name, and what people call such a server: no password is made of it (security 14).
-const SERVICE_NAME: &str = "jeton";
 
 /// A user that somebody wants in a tenant.
 #[derive(Debug)]
@@ -143,80 +143,6 @@ pub async fn remove(app: &App, by: &Actor, tenant: TenantId, user: UserId) -> Re
         .await
 }
 
-/// Changes one's own password and ends one's other sessions. A wrong current password counts as a failed login of this
-/// session's device: whoever has a stolen access token must not guess here without end.
-///
-/// # Errors
-/// [`Refusal::InvalidCredentials`] where the current password is wrong, [`Refusal::LoginThrottled`] after too many such; a
-/// weak new one.
-pub async fn change_password(
-    app: &Arc<App>,
-    by: &Actor,
-    user: &User,
-    session: SessionId,
-    current: Password,
-    new: Password,
-) -> Result<(), Refusal> {
-    let (app, by, user) = (Arc::clone(app), by.clone(), user.clone());
-    to_its_end(async move { try_change_password(&app, &by, &user, session, current, new).await }).await
-}
-
-async fn try_change_password(
-    app: &App,
-    by: &Actor,
-    user: &User,
-    session: SessionId,
-    current: Password,
-    new: Password,
-) -> Result<(), Refusal> {
-    let (now, id) = (app.now(), user.id);
-    let event = app.event(by, "user.password_changed", now)?.target("user", id);
-    let guess = Guess::begin(app, by, &user.email, Some(session)).await?;
-    let change = async {
-        let stored = app.db.read(move |connection| users::password_hash(connection, id).map_err(Refusal::from)).await?;
-        let stored = stored.ok_or(Refusal::InvalidToken)?;
-        if app.hasher.verify(current, &stored).await? == Verdict::Wrong {
-            return Err(Refusal::InvalidCredentials);
-        }
-        let hash = hash_new(app, "new_password", new, &user.email).await?;
-        let (guess, event) = (guess.clone(), event.clone());
-        app.db
-            .write(move |connection| {
-                if !users::set_password(connection, id, Some(&stored), &hash, now)? {
-                    return Err(Refusal::InvalidCredentials);
-                }
-                guess.forgive(connection)?;
-                sessions::revoke_of_user(connection, id, Some(session), now, "password_changed")?;
-                Ok(audit::record(connection, &event)?)
-            })
-            .await
-    };
-    let changed = change.await;
-    guess.end(app, changed, event).await
-}
-
-/// Sets a user's password and ends all of its sessions. Logins that failed are forgotten.
-///
-/// # Errors
-/// [`Refusal::NotFound`]; a weak password.
-pub async fn set_password(app: &App, by: &Actor, email: &Email, new: Password) -> Result<(), Refusal> {
-    let now = app.now();
-    let user = find(app, email).await?.id;
-    let hash = hash_new(app, "password", new, email).await?;
-    let event = app.event(by, "user.password_set", now)?.target("user", user);
-    let forgive = login_guesses::forgive_all(app, email);
-    app.db
-        .write(move |connection| {
-            if !users::set_password(connection, user, None, &hash, now)? {
-                return Err(Refusal::NotFound);
-            }
-            forgive(connection)?;
-            sessions::revoke_of_user(connection, user, None, now, "password_set")?;
-            Ok(audit::record(connection, &event)?)
-        })
-        .await
-}
-
 /// Disables a user: its sessions end, and it cannot log in.
 ///
 /// # Errors
@@ -318,17 +244,4 @@ fn ensure_not_above(
 fn ensure_role(app: &App, by: &Actor, role: &Role) -> Result<(), Refusal> {
     app.profile.roles.ensure_known(role)?;
     by.ensure_may_give(&management_in(&app.profile.roles.scopes(role, false)))
-}
-
-/// Judges a new password, and hashes it.
-async fn hash_new(app: &App, field: &str, password: Password, email: &Email) -> Result<String, Refusal> {
-    let context = vec![email.to_string(), SERVICE_NAME.to_owned()];
-    let policy = Policy { min_length: app.config.password.min_length, context };
-    app.hasher.hash_new(password, policy).await?.map_err(|weak| Refusal::invalid(field, weak))
-}
-
-/// A password that nobody chose: 160 random bits as 32 letters and digits.
-pub(super) fn generate_password(app: &App) -> Result<(Password, SecretString), Refusal> {
-    let text = BASE32_NOPAD.encode(&app.random.bytes::<20>()?).to_lowercase();
-    Ok((text.clone().into(), text.into()))
 }
