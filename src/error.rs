@@ -37,12 +37,15 @@ impl Refusal {
                 (StatusCode::FORBIDDEN, "access_type_not_allowed")
             }
             Self::OriginNotAllowed => (StatusCode::FORBIDDEN, "origin_not_allowed"),
+            Self::PasswordChangeRequired => (StatusCode::FORBIDDEN, "password_change_required"),
+            Self::OneTimePasswordExpired => (StatusCode::FORBIDDEN, "one_time_password_expired"),
             Self::TenantSuspended => (StatusCode::FORBIDDEN, "tenant_suspended"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::ApiKeyLimitReached(_) => (StatusCode::CONFLICT, "api_key_limit_reached"),
             Self::TrustedIssuerLimitReached(_) => (StatusCode::CONFLICT, "trusted_issuer_limit_reached"),
             Self::ApiKeyNotActive => (StatusCode::CONFLICT, "api_key_not_active"),
+            Self::OneTimePasswordNotAllowed => (StatusCode::CONFLICT, "one_time_password_not_allowed"),
             Self::EmailTaken => (StatusCode::CONFLICT, "email_taken"),
             Self::TenantIdTaken => (StatusCode::CONFLICT, "tenant_id_taken"),
             Self::IdempotencyConflict => (StatusCode::CONFLICT, "idempotency_conflict"),

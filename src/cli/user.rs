@@ -3,7 +3,7 @@
 use std::io;
 
 use clap::{Args, Subcommand};
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
 use super::output::{Output, with};
@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::domain::page::Page;
 use crate::domain::password::Password;
 use crate::domain::{Actor, Email, Role, TenantId, User};
-use crate::manage::users::{self, NewUser};
+use crate::manage::users::{self, NewPassword, NewUser};
 
 const FIELDS: [&str; 6] = ["id", "email", "state", "operator", "created_at", "last_login_at"];
 
@@ -36,9 +36,8 @@ pub enum Command {
     SetPassword {
         /// The user's address
         email: Email,
-        /// Read the password from the first line of standard input
-        #[arg(long, required = true)]
-        password_stdin: bool,
+        #[command(flatten)]
+        password: PasswordSource,
     },
 }
 
@@ -62,13 +61,26 @@ pub struct Create {
 
 #[derive(Args)]
 #[group(required = true, multiple = false)]
-struct PasswordSource {
+pub struct PasswordSource {
     /// Read the password from the first line of standard input
     #[arg(long)]
     password_stdin: bool,
     /// Generate a password and show it once
     #[arg(long)]
     generate_password: bool,
+    /// The same, but the user must choose another one at the next login, within `password.one_time_ttl`
+    #[arg(long)]
+    one_time_password: bool,
+}
+
+impl PasswordSource {
+    fn read(&self) -> Result<NewPassword, CliError> {
+        Ok(match self {
+            Self { one_time_password: true, .. } => NewPassword::OneTime,
+            Self { generate_password: true, .. } => NewPassword::Generated,
+            Self { .. } => NewPassword::Chosen(read_password()?),
+        })
+    }
 }
 
 pub async fn run(app: &App, command: Command, output: Output) -> Result<(), CliError> {
@@ -81,22 +93,17 @@ pub async fn run(app: &App, command: Command, output: Output) -> Result<(), CliE
         }
         Command::Disable { email } => users::disable(app, by, &email).await,
         Command::Enable { email } => users::enable(app, by, &email).await,
-        Command::SetPassword { email, .. } => {
-            let password = read_password()?;
-            users::set_password(app, by, &email, password).await.map_err(missing("user"))?;
-            users::find(app, &email).await
-        }
+        Command::SetPassword { email, password } => return set_password(app, &email, &password, output).await,
     };
     output.one(view(&user.map_err(missing("user"))?), &FIELDS)
 }
 
 async fn create(app: &App, new: Create, output: Output) -> Result<(), CliError> {
     let Create { email, tenant, role, operator, password } = new;
-    let password = password.password_stdin.then(read_password).transpose()?;
-    let new = NewUser { email, tenant, role, operator, password };
+    let new = NewUser { email, tenant, role, operator, password: password.read()? };
     let added = users::add(app, &Actor::COMMAND_LINE, new).await.map_err(missing("tenant"))?;
 
-    let mut shown = with(
+    let shown = with(
         view(&added.member.user),
         [
             ("tenant_id", json!(added.member.tenant.id)),
@@ -104,12 +111,26 @@ async fn create(app: &App, new: Create, output: Output) -> Result<(), CliError> 
             ("existing", json!(added.existing)),
         ],
     );
-    let mut fields = vec!["id", "email", "tenant_id", "role", "operator", "existing"];
-    if let Some(password) = &added.generated_password {
-        shown = with(shown, [("password", json!(password.expose_secret()))]);
-        fields.push("password");
+    let fields = ["id", "email", "tenant_id", "role", "operator", "existing"];
+    show_once(shown, &fields, added.generated_password.as_ref(), output)
+}
+
+async fn set_password(app: &App, email: &Email, new: &PasswordSource, output: Output) -> Result<(), CliError> {
+    let generated = users::set_password(app, &Actor::COMMAND_LINE, email, new.read()?).await;
+    let generated = generated.map_err(missing("user"))?;
+    let user = users::find(app, email).await.map_err(missing("user"))?;
+    show_once(view(&user), &FIELDS, generated.as_ref(), output)
+}
+
+/// Shows a user, and the password that was generated for it.
+fn show_once(user: Value, fields: &[&str], generated: Option<&SecretString>, output: Output) -> Result<(), CliError> {
+    match generated {
+        Some(password) => {
+            let shown = with(user, [("password", json!(password.expose_secret()))]);
+            output.one(shown, &[fields, &["password"]].concat())
+        }
+        None => output.one(user, fields),
     }
-    output.one(shown, &fields)
 }
 
 /// Takes the line as it is but for its end: spaces belong to a password.
@@ -129,5 +150,6 @@ fn view(user: &User) -> Value {
         "operator": user.operator,
         "created_at": user.created_at,
         "last_login_at": user.last_login_at,
+        "one_time_password_expires_at": user.one_time_until,
     })
 }

@@ -1,4 +1,6 @@
-//! `password.*`: how long a password must be, and what hashing one costs.
+//! `password.*`: how long a password must be, for how long a one-time password works, and what hashing one costs.
+
+use chrono::TimeDelta;
 
 use super::parse;
 use super::settings::{ConfigError, Settings};
@@ -8,6 +10,8 @@ use super::settings::{ConfigError, Settings};
 pub struct Password {
     /// The fewest characters of a new password.
     pub min_length: usize,
+    /// For how long a one-time password works.
+    pub one_time_ttl: TimeDelta,
     /// The cost of hashing one.
     pub argon2: Argon2Cost,
 }
@@ -28,6 +32,9 @@ impl Password {
         // A password of 64 characters must always be possible (security rule 14).
         let min_length =
             settings.take("password.min_length", "15", "a number from 8 to 64", |raw| parse::number(raw, 8..=64))?;
+        let allowed = "a duration of whole seconds like 7d, from 1m to 90d";
+        let one_time_ttl =
+            settings.take("password.one_time_ttl", "7d", allowed, |raw| parse::lifetime(raw, 60..=90 * 86_400))?.0;
         let mut cost = |key, default: &str, most, allowed: &str| {
             settings.take(key, default, allowed, |raw| parse::number(raw, 1..=most))
         };
@@ -42,6 +49,6 @@ impl Password {
             "password.argon2.memory_kib",
             "at least 8 KiB for each of `password.argon2.parallelism`",
         )?;
-        Ok(Self { min_length, argon2 })
+        Ok(Self { min_length, one_time_ttl, argon2 })
     }
 }

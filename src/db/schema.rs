@@ -270,6 +270,7 @@ diesel::table! {
         password_changed_at -> BigInt,
         last_login_at -> Nullable<BigInt>,
         disabled_at -> Nullable<BigInt>,
+        one_time_until -> Nullable<BigInt>,
     }
 }
 

@@ -9,7 +9,7 @@ use crate::domain::{Email, Timestamp, User, UserId};
 
 columns! {
     /// What [`User`] is read from: all but the password's hash.
-    pub(super) USER: UserColumns = users { id, email, operator, created_at, last_login_at, disabled_at }
+    pub(super) USER: UserColumns = users { id, email, operator, created_at, last_login_at, disabled_at, one_time_until }
 }
 
 /// Adds a user.
@@ -24,6 +24,7 @@ pub fn insert(connection: &mut DbConnection, user: &User, password_hash: &str) -
             users::password_changed_at.eq(user.created_at),
             users::last_login_at.eq(user.last_login_at),
             users::disabled_at.eq(user.disabled_at),
+            users::one_time_until.eq(user.one_time_until),
         ))
         .execute(connection)
         .map(drop)
@@ -89,15 +90,17 @@ pub fn rehash(connection: &mut DbConnection, id: UserId, from: &str, to: &str) -
         .map(drop)
 }
 
-/// Replaces the password; with `from`, only while that is still its hash. False where nothing was replaced.
+/// Replaces the password, by a one-time password where it works only `until` then; with `from`, only while that is still its
+/// hash. False where nothing was replaced.
 pub fn set_password(
     connection: &mut DbConnection,
     id: UserId,
     from: Option<&str>,
     to: &str,
+    until: Option<Timestamp>,
     now: Timestamp,
 ) -> QueryResult<bool> {
-    let changed = (users::password_hash.eq(to), users::password_changed_at.eq(now));
+    let changed = (users::password_hash.eq(to), users::password_changed_at.eq(now), users::one_time_until.eq(until));
     let user = diesel::update(users::table.find(id));
     let rows = match from {
         Some(hash) => user.filter(users::password_hash.eq(hash)).set(changed).execute(connection),

@@ -21,6 +21,17 @@ pub enum Refusal {
     /// Unknown address, wrong password, disabled user, not a member: nobody learns which.
     #[error("Invalid e-mail address or password")]
     InvalidCredentials,
+    /// The password is right, but a one-time password, and no other one came with it.
+    #[error("This is a one-time password: log in with it and a new_password of your own")]
+    PasswordChangeRequired,
+    /// The password is right, but a one-time password whose time is over.
+    #[error("This one-time password has expired; ask for another one")]
+    OneTimePasswordExpired,
+    /// A password that its user chose, or that opens another tenant too, is not this tenant's to replace.
+    #[error(
+        "Only somebody who has not logged in yet, and is in no other tenant, can be given another one-time password"
+    )]
+    OneTimePasswordNotAllowed,
     /// Unknown, revoked and expired keys alike.
     #[error("Invalid or expired API key")]
     InvalidApiKey,

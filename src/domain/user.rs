@@ -19,6 +19,8 @@ pub struct User {
     pub last_login_at: Option<Timestamp>,
     /// Since when it cannot log in, if it cannot.
     pub disabled_at: Option<Timestamp>,
+    /// Until when its password, which somebody else knows, can be exchanged for one of its own; none where it is its own.
+    pub one_time_until: Option<Timestamp>,
 }
 
 /// A user in one of its tenants.

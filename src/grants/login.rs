@@ -12,6 +12,7 @@ use crate::domain::refusal::TenantChoice;
 use crate::domain::session::Session;
 use crate::domain::{Actor, Email, Member, Refusal, SessionId, TenantId, Timestamp, User};
 use crate::manage::login_guesses::{Guess, to_its_end};
+use crate::manage::users::own_password;
 use crate::tokens::password_hasher::Verdict;
 
 /// Who wants to log in, and where.
@@ -21,6 +22,8 @@ pub struct LoginRequest {
     pub email: Email,
     /// The password.
     pub password: Password,
+    /// One of the user's own in its place, where it is a one-time password.
+    pub new_password: Option<Password>,
     /// The tenant; a user of one tenant needs to name none.
     pub tenant: Option<TenantId>,
     /// A refresh token of an earlier login: strangers' failures do not stand in the way of a device that has one.
@@ -35,7 +38,8 @@ pub struct LoginRequest {
 /// What is wrong with the tenant is told only to those who know the password.
 ///
 /// # Errors
-/// [`Refusal::InvalidCredentials`], [`Refusal::TenantRequired`], [`Refusal::TenantSuspended`]; after too many failures
+/// [`Refusal::InvalidCredentials`], [`Refusal::TenantRequired`], [`Refusal::TenantSuspended`]; for a one-time password those of
+/// [`own_password`]; after too many failures
 /// [`Refusal::LoginThrottled`], whether the password is right or not: it is not tried.
 pub async fn login(app: &Arc<App>, request: LoginRequest) -> Result<SessionTokens, Refusal> {
     let app = Arc::clone(app);
@@ -61,6 +65,7 @@ async fn authenticate(
 ) -> Result<SessionTokens, Refusal> {
     let (user, hash) = verify_password(app, request, account).await?;
     let member = choose_tenant(app, &user, request.tenant).await?;
+    let own = own_password(app, &user, &request.password, request.new_password.clone(), now).await?;
 
     let status_index = app.status_indexes.take(&app.db).await?;
     let session = Session {
@@ -68,17 +73,25 @@ async fn authenticate(
         user_agent: request.client.user_agent.clone(),
         ..Session::begin(app.new_id(now)?, user.id, member.tenant.id, status_index, now, app.session_limits())
     };
-    let event = app
-        .event(&request.client.known_as(Who::User(user.id)), "session.created", now)?
-        .tenant(member.tenant.id)
-        .target("session", session.id);
+    let by = request.client.known_as(Who::User(user.id));
+    let event = app.event(&by, "session.created", now)?.tenant(member.tenant.id).target("session", session.id);
+    let changed = app.event(&by, "user.password_changed", now)?.target("user", user.id).details("one-time password");
 
     let begun = session.clone();
     let member = app
         .db
         .write(move |connection| {
+            let mut verified = hash.verified;
+            if let Some(own) = own {
+                // Of two that come with one one-time password the second finds another password.
+                if !users::set_password(connection, user.id, Some(&verified), &own, None, now)? {
+                    return Err(Refusal::InvalidCredentials);
+                }
+                audit::record(connection, &changed)?;
+                verified = own;
+            }
             // Read again, and held: whatever ends the user, the membership or the tenant comes before this or after it.
-            if !users::note_login(connection, user.id, &hash.verified, now)? {
+            if !users::note_login(connection, user.id, &verified, now)? {
                 return Err(Refusal::InvalidCredentials);
             }
             let member = memberships::hold(connection, begun.tenant_id, begun.user_id)?;
@@ -86,7 +99,7 @@ async fn authenticate(
             member.tenant.ensure_active()?;
             guess.forgive(connection)?;
             if let Some(renewed) = &hash.renewed {
-                users::rehash(connection, user.id, &hash.verified, renewed)?;
+                users::rehash(connection, user.id, &verified, renewed)?;
             }
             sessions::insert(connection, &begun)?;
             audit::record(connection, &event)?;

@@ -7,14 +7,13 @@ use std::sync::Arc;
 use diesel::Connection;
 use secrecy::SecretString;
 
+use self::passwords::Given;
 pub(super) use self::passwords::generate_password;
-use self::passwords::hash_new;
-pub use self::passwords::{change_password, set_password};
+pub use self::passwords::{NewPassword, change_password, give_one_time_password, own_password, set_password};
 use crate::app::App;
 use crate::db::{DbConnection, DbError, audit, memberships, sessions, tenants, users};
 use crate::domain::audit::AuditEvent;
 use crate::domain::page::{Page, Paged};
-use crate::domain::password::Password;
 use crate::domain::{Actor, Email, Member, Refusal, Role, TenantId, Timestamp, User, UserId};
 use crate::manage::login_guesses;
 use crate::profile::Profile;
@@ -31,8 +30,8 @@ pub struct NewUser {
     pub role: Role,
     /// Whether it gets the server-wide scope: the command line alone may say so.
     pub operator: bool,
-    /// Its password; without one a password is generated.
-    pub password: Option<Password>,
+    /// Its first password.
+    pub password: NewPassword,
 }
 
 /// A user in a tenant, and what its maker is told once.
@@ -55,12 +54,8 @@ pub struct AddedUser {
 pub async fn add(app: &App, by: &Actor, new: NewUser) -> Result<AddedUser, Refusal> {
     let now = app.now();
     ensure_role(app, by, &new.role)?;
-    let (password, generated) = match new.password.clone() {
-        Some(password) => (password, None),
-        None => generate_password(app).map(|(password, text)| (password, Some(text)))?,
-    };
-    let hash = hash_new(app, "password", password, &new.email).await?;
-    let fresh = draft(app, new.email.clone(), new.operator, now)?;
+    let Given { hash, one_time_until, generated } = new.password.give(app, &new.email, now).await?;
+    let fresh = User { one_time_until, ..draft(app, new.email.clone(), new.operator, now)? };
     let event = app.event(by, "user.added", now)?.tenant(new.tenant);
     let (member, existing) = app
         .db
@@ -73,8 +68,10 @@ pub async fn add(app: &App, by: &Actor, new: NewUser) -> Result<AddedUser, Refus
                 Some(_) if promoted => {}
                 Some(_) => return Err(Refusal::EmailTaken),
             }
-            let role = format!("role {}{}", new.role, if new.operator { ", operator" } else { "" });
-            audit::record(connection, &event.target("user", user.id).details(role))?;
+            let operator = if new.operator { ", operator" } else { "" };
+            let one_time = if one_time_until.is_some() && !existing { ", one-time password" } else { "" };
+            let details = format!("role {}{operator}{one_time}", new.role);
+            audit::record(connection, &event.target("user", user.id).details(details))?;
             let member = memberships::find(connection, new.tenant, user.id)?.ok_or(Refusal::Internal)?;
             Ok((member, existing))
         })
@@ -84,7 +81,8 @@ pub async fn add(app: &App, by: &Actor, new: NewUser) -> Result<AddedUser, Refus
 
 /// A user that is still to be stored.
 pub(super) fn draft(app: &App, email: Email, operator: bool, now: Timestamp) -> Result<User, Refusal> {
-    Ok(User { id: app.new_id(now)?, email, operator, created_at: now, last_login_at: None, disabled_at: None })
+    let id = app.new_id(now)?;
+    Ok(User { id, email, operator, created_at: now, last_login_at: None, disabled_at: None, one_time_until: None })
 }
 
 fn find_or_insert(connection: &mut DbConnection, fresh: User, hash: &str) -> Result<(User, bool), Refusal> {

@@ -27,6 +27,8 @@ use crate::{grants, manage};
 pub struct LoginBody {
     email: Email,
     password: Password,
+    /// One of the user's own, where `password` is a one-time password.
+    new_password: Option<Password>,
     /// Needed by users of several tenants; `X-Tenant-ID` will do too.
     tenant_id: Option<TenantId>,
     /// Put the refresh token into a cookie instead of the answer.
@@ -77,7 +79,7 @@ pub async fn login(
     Client(client): Client,
     body: Json<LoginBody>,
 ) -> Result<HttpResponse, Refusal> {
-    let Json(LoginBody { email, password, tenant_id, cookie, refresh_token }) = body;
+    let Json(LoginBody { email, password, new_password, tenant_id, cookie, refresh_token }) = body;
     let tenant = match (tenant_id, named_tenant(&request)?) {
         (Some(in_body), Some(in_header)) if in_body != in_header => return Err(Refusal::TenantMismatch),
         (in_body, in_header) => in_body.or(in_header),
@@ -85,7 +87,8 @@ pub async fn login(
     // A page of a foreign origin, or a cookie that is none, is a device like any other.
     let known_by = refresh_token.or_else(|| refresh_cookie(&request, &app).ok().flatten());
     let known_by = known_by.and_then(|token| RefreshToken::parse(token.expose_secret()));
-    let tokens = grants::login::login(&app, LoginRequest { email, password, tenant, known_by, client }).await?;
+    let request = LoginRequest { email, password, new_password, tenant, known_by, client };
+    let tokens = grants::login::login(&app, request).await?;
     Ok(answer(tokens, cookie))
 }
 

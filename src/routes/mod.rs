@@ -102,6 +102,7 @@ fn table(config: &mut ServiceConfig) {
 
         "/api/v1/tenants/{tenant_id}/users"      => get users::list, post users::add;
         "/api/v1/tenants/{tenant_id}/users/{id}" => get users::find, patch users::change_role, delete users::remove;
+        "/api/v1/tenants/{tenant_id}/users/{id}/one-time-password" => post users::give_one_time_password;
 
         "/api/v1/tenants/{tenant_id}/audit-events" => get audit_events::list;
 

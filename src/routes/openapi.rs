@@ -32,7 +32,7 @@ use crate::error::Problem;
         trusted_issuers::create, trusted_issuers::list, trusted_issuers::find, trusted_issuers::delete,
         tenants::create, tenants::list, tenants::find, tenants::change, tenants::suspend, tenants::resume,
         tenants::delete,
-        users::add, users::list, users::find, users::change_role, users::remove,
+        users::add, users::list, users::find, users::change_role, users::remove, users::give_one_time_password,
         audit_events::list, signing_keys::list, signing_keys::rotate, signing_keys::revoke,
         metadata::jwks, revocations::first, revocations::further, revocations::all, metadata::discovery, metadata::openid_configuration,
         health::healthz, health::readyz,

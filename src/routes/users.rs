@@ -18,7 +18,7 @@ use crate::extract::json::Json;
 use crate::extract::principal::{InTenant, ReadUsers, WriteUsers};
 use crate::extract::query::PageQuery;
 use crate::manage;
-use crate::manage::users::NewUser;
+use crate::manage::users::{NewPassword, NewUser};
 
 /// A member that is wanted.
 #[derive(Deserialize, Validate, ToSchema)]
@@ -30,6 +30,9 @@ pub struct AddUserBody {
     role: Role,
     /// One is generated, and shown once, where it is absent.
     password: Option<Password>,
+    /// Generate one that is good only for choosing another one, in the first login.
+    #[serde(default)]
+    one_time_password: bool,
 }
 
 /// Another role.
@@ -48,9 +51,20 @@ pub struct UserAnswer {
     disabled: bool,
     /// Since when; what the person does elsewhere is not this tenant's business.
     joined_at: Timestamp,
+    /// Until when the one-time password works; absent once the person has chosen another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    one_time_password_expires_at: Option<Timestamp>,
     /// The generated password: only in the answer that added the user, only once.
     #[serde(skip_serializing_if = "Option::is_none")]
     password: Option<String>,
+}
+
+/// A one-time password.
+#[derive(Serialize, ToSchema)]
+pub struct OneTimePasswordAnswer {
+    id: UserId,
+    password: String,
+    one_time_password_expires_at: Option<Timestamp>,
 }
 
 /// Adds a user to the tenant; a person who is known already becomes a member and keeps the password.
@@ -63,7 +77,15 @@ pub async fn add(
     app: Data<App>,
     Then(caller, Json(body)): Then<InTenant<WriteUsers>, Json<AddUserBody>>,
 ) -> Result<impl Responder, Refusal> {
-    let AddUserBody { email, role, password } = body;
+    let AddUserBody { email, role, password, one_time_password } = body;
+    let password = match (password, one_time_password) {
+        (Some(_), true) => {
+            return Err(Refusal::invalid("password", "must be absent: a one-time password is generated"));
+        }
+        (Some(password), false) => NewPassword::Chosen(password),
+        (None, true) => NewPassword::OneTime,
+        (None, false) => NewPassword::Generated,
+    };
     let new = NewUser { email, tenant: caller.tenant, role, operator: false, password };
     let added = manage::users::add(&app, &caller.actor, new).await?;
     let location = format!("/api/v1/tenants/{}/users/{}", caller.tenant, added.member.user.id);
@@ -120,6 +142,26 @@ pub async fn change_role(
     Ok(Answer(UserAnswer::from(member)))
 }
 
+/// Gives a member another one-time password, where the last one was lost or has expired.
+#[utoipa::path(
+    post, path = "/api/v1/tenants/{tenant_id}/users/{id}/one-time-password", operation_id = "give_one_time_password",
+    tag = "users", security(("bearer" = [])), params(("tenant_id" = TenantId, Path), ("id" = UserId, Path)),
+    responses((status = 200, description = "The password, only here", body = OneTimePasswordAnswer))
+)]
+pub async fn give_one_time_password(
+    app: Data<App>,
+    caller: InTenant<WriteUsers>,
+    path: Path<(String, String)>,
+) -> Result<impl Responder, Refusal> {
+    let (user, password) =
+        manage::users::give_one_time_password(&app, &caller.actor, caller.tenant, path_id(&path.1)?).await?;
+    Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(OneTimePasswordAnswer {
+        id: user.id,
+        password: password.expose_secret().to_owned(),
+        one_time_password_expires_at: user.one_time_until,
+    }))
+}
+
 /// Removes a member from the tenant; its sessions there end.
 #[utoipa::path(
     delete, path = "/api/v1/tenants/{tenant_id}/users/{id}", operation_id = "remove_user", tag = "users", security(("bearer" = [])),
@@ -142,6 +184,14 @@ fn member() -> Role {
 impl From<Member> for UserAnswer {
     fn from(member: Member) -> Self {
         let Member { user, role, joined_at, .. } = member;
-        Self { id: user.id, email: user.email, role, disabled: user.disabled_at.is_some(), joined_at, password: None }
+        Self {
+            id: user.id,
+            email: user.email,
+            role,
+            disabled: user.disabled_at.is_some(),
+            joined_at,
+            one_time_password_expires_at: user.one_time_until,
+            password: None,
+        }
     }
 }

@@ -36,6 +36,7 @@ mod metadata;
 mod notices;
 mod oauth;
 mod oauth_revoke;
+mod one_time_passwords;
 mod profiles;
 mod races;
 mod refresh;

@@ -76,6 +76,7 @@ const ROUTES: &[(&str, &str, Expected)] = &[
     ("GET", "/api/v1/tenants/{tenant_id}/users/{id}", admins(200)),
     ("PATCH", "/api/v1/tenants/{tenant_id}/users/{id}", admins(200)),
     ("DELETE", "/api/v1/tenants/{tenant_id}/users/{id}", admins(204)),
+    ("POST", "/api/v1/tenants/{tenant_id}/users/{id}/one-time-password", admins(200)),
     ("GET", "/api/v1/tenants/{tenant_id}/audit-events", admins(200)),
     ("GET", "/api/v1/signing-keys", operators(200)),
     ("POST", "/api/v1/signing-keys/rotate", operators(200)),
@@ -268,8 +269,8 @@ impl World {
         } else if path.contains("/trusted-issuers/") {
             self.make("trusted-issuers", &trusted_issuer()).text("id")
         } else if path.contains("/users/") {
-            self.make("users", &json!({"email": format!("{}@example.com", unique("victim")), "role": "member"}))
-                .text("id")
+            let email = format!("{}@example.com", unique("victim"));
+            self.make("users", &json!({"email": email, "role": "member", "one_time_password": true})).text("id")
         } else {
             uuid::Uuid::nil().to_string()
         };

@@ -1,4 +1,4 @@
-//! Passwords: judged, generated, changed and set.
+//! Passwords: judged, generated, changed and set. One-time passwords are exchanged in the login that they open (ADR 25).
 
 use std::sync::Arc;
 
@@ -6,14 +6,73 @@ use data_encoding::BASE32_NOPAD;
 use secrecy::SecretString;
 
 use crate::app::App;
-use crate::db::{audit, sessions, users};
+use crate::db::{DbConnection, audit, memberships, sessions, users};
+use crate::domain::audit::AuditEvent;
 use crate::domain::password::Password;
-use crate::domain::{Actor, Email, Refusal, SessionId, User};
+use crate::domain::{Actor, Email, Refusal, SessionId, TenantId, Timestamp, User, UserId};
 use crate::manage::login_guesses::{self, Guess, to_its_end};
 use crate::tokens::password_hasher::{Policy, Verdict};
 
 /// Our own name, and what people call such a server: no password is made of it (security 14).
 const SERVICE_NAME: &str = "jeton";
+
+/// The password that somebody is given by another.
+#[derive(Debug)]
+pub enum NewPassword {
+    /// This one.
+    Chosen(Password),
+    /// One that nobody chose, shown once (security 18).
+    Generated,
+    /// The same, but good for nothing else than to choose another one, and only for `password.one_time_ttl`.
+    OneTime,
+}
+
+/// A password to be stored, and what its giver is told.
+pub(super) struct Given {
+    pub(super) hash: String,
+    pub(super) one_time_until: Option<Timestamp>,
+    pub(super) generated: Option<SecretString>,
+}
+
+impl NewPassword {
+    /// Judges it, or makes it, and hashes it.
+    pub(super) async fn give(self, app: &App, email: &Email, now: Timestamp) -> Result<Given, Refusal> {
+        let one_time_until = matches!(self, Self::OneTime).then(|| now.plus(app.config.password.one_time_ttl));
+        let (password, generated) = match self {
+            Self::Chosen(password) => (password, None),
+            Self::Generated | Self::OneTime => generate_password(app).map(|(password, text)| (password, Some(text)))?,
+        };
+        let hash = hash_new(app, "password", password, email).await?;
+        Ok(Given { hash, one_time_until, generated })
+    }
+}
+
+/// What the password of a login is changed for: one of the user's own where it is a one-time password, and else nothing.
+/// Somebody else has seen a one-time password, so nothing but this is had for it.
+///
+/// # Errors
+/// [`Refusal::PasswordChangeRequired`] and [`Refusal::OneTimePasswordExpired`]; a weak password, the same one, or one that
+/// nobody asked for.
+pub async fn own_password(
+    app: &App,
+    user: &User,
+    password: &Password,
+    own: Option<Password>,
+    now: Timestamp,
+) -> Result<Option<String>, Refusal> {
+    let Some(until) = user.one_time_until else {
+        let unasked = "is taken with a one-time password only";
+        return own.map_or(Ok(None), |_| Err(Refusal::invalid("new_password", unasked)));
+    };
+    if until <= now {
+        return Err(Refusal::OneTimePasswordExpired);
+    }
+    let own = own.ok_or(Refusal::PasswordChangeRequired)?;
+    if own.expose() == password.expose() {
+        return Err(Refusal::invalid("new_password", "must not be the one-time password"));
+    }
+    hash_new(app, "new_password", own, &user.email).await.map(Some)
+}
 
 /// Changes one's own password and ends one's other sessions. A wrong current password counts as a failed login of this
 /// session's device: whoever has a stolen access token must not guess here without end.
@@ -54,7 +113,7 @@ async fn try_change_password(
         let (guess, event) = (guess.clone(), event.clone());
         app.db
             .write(move |connection| {
-                if !users::set_password(connection, id, Some(&stored), &hash, now)? {
+                if !users::set_password(connection, id, Some(&stored), &hash, None, now)? {
                     return Err(Refusal::InvalidCredentials);
                 }
                 guess.forgive(connection)?;
@@ -67,26 +126,82 @@ async fn try_change_password(
     guess.end(app, changed, event).await
 }
 
-/// Sets a user's password and ends all of its sessions. Logins that failed are forgotten.
+/// Sets a user's password and ends all of its sessions; answers the password where it was generated. Logins that failed are
+/// forgotten.
 ///
 /// # Errors
 /// [`Refusal::NotFound`]; a weak password.
-pub async fn set_password(app: &App, by: &Actor, email: &Email, new: Password) -> Result<(), Refusal> {
+pub async fn set_password(
+    app: &App,
+    by: &Actor,
+    email: &Email,
+    new: NewPassword,
+) -> Result<Option<SecretString>, Refusal> {
     let now = app.now();
     let user = super::find(app, email).await?.id;
-    let hash = hash_new(app, "password", new, email).await?;
+    let given = new.give(app, email, now).await?;
     let event = app.event(by, "user.password_set", now)?.target("user", user);
+    replace(app, email, user, given, event, now, |_| Ok(None)).await
+}
+
+/// Gives a member of a tenant another one-time password, where the last one was lost or has expired; answers it.
+///
+/// # Errors
+/// [`Refusal::NotFound`]; [`Refusal::OneTimePasswordNotAllowed`] where it is the user's own by now, or opens another tenant too:
+/// that is not for this one to take over; [`Refusal::InsufficientScope`] for a member who may more than who asks.
+pub async fn give_one_time_password(
+    app: &App,
+    by: &Actor,
+    tenant: TenantId,
+    user: UserId,
+) -> Result<(User, SecretString), Refusal> {
+    let now = app.now();
+    let mut member = super::find_member(app, tenant, user).await?.user;
+    let given = NewPassword::OneTime.give(app, &member.email, now).await?;
+    member.one_time_until = given.one_time_until;
+    let event = app.event(by, "user.one_time_password_given", now)?.tenant(tenant).target("user", user);
+    let (by, profile) = (by.clone(), Arc::clone(&app.profile));
+    let email = member.email.clone();
+    let generated = replace(app, &email, user, given, event, now, move |connection| {
+        super::ensure_not_above(connection, &by, &profile, tenant, user)?;
+        // Read before the rule: whoever logs in for the first time meanwhile keeps the password that they choose.
+        let replaced = users::password_hash(connection, user)?;
+        let everywhere = memberships::of_user(connection, user)?;
+        let is_ours = |found: &User| found.one_time_until.is_some() && !found.operator;
+        match everywhere.as_slice() {
+            [only] if is_ours(&only.user) => Ok(replaced),
+            _ => Err(Refusal::OneTimePasswordNotAllowed),
+        }
+    })
+    .await?;
+    generated.map(|generated| (member, generated)).ok_or(Refusal::Internal)
+}
+
+/// Replaces a user's password, where `rule` allows it: where it names a hash, only while that is the password's.
+async fn replace(
+    app: &App,
+    email: &Email,
+    user: UserId,
+    given: Given,
+    event: AuditEvent,
+    now: Timestamp,
+    rule: impl FnOnce(&mut DbConnection) -> Result<Option<String>, Refusal> + Send + 'static,
+) -> Result<Option<SecretString>, Refusal> {
     let forgive = login_guesses::forgive_all(app, email);
+    let Given { hash, one_time_until, generated } = given;
     app.db
         .write(move |connection| {
-            if !users::set_password(connection, user, None, &hash, now)? {
-                return Err(Refusal::NotFound);
+            let replaced = rule(connection)?;
+            if !users::set_password(connection, user, replaced.as_deref(), &hash, one_time_until, now)? {
+                return Err(replaced.map_or(Refusal::NotFound, |_| Refusal::OneTimePasswordNotAllowed));
             }
             forgive(connection)?;
             sessions::revoke_of_user(connection, user, None, now, "password_set")?;
+            let event = if one_time_until.is_some() { event.details("one-time password") } else { event };
             Ok(audit::record(connection, &event)?)
         })
-        .await
+        .await?;
+    Ok(generated)
 }
 
 /// Judges a new password, and hashes it.
