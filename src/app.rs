@@ -23,7 +23,7 @@ use crate::tokens::checkpoint::Checkpoints;
 use crate::tokens::issuer::Issuer;
 use crate::tokens::key_file::KeyFileError;
 use crate::tokens::keyring::Keyring;
-use crate::tokens::mac::{self, ApiKeyHasher, FailureHasher, RefreshTokenSigner};
+use crate::tokens::mac::{self, ApiKeyHasher, FailureHasher, FormSigner, RefreshTokenSigner};
 use crate::tokens::master_key_file::MasterKeyError;
 use crate::tokens::password_hasher::{HasherError, PasswordHasher};
 use crate::tokens::secret_box::SecretBox;
@@ -65,6 +65,8 @@ pub struct App {
     pub hasher: PasswordHasher,
     /// Writes and recognises refresh tokens.
     pub refresh_tokens: RefreshTokenSigner,
+    /// Writes and recognises the tokens of our own forms.
+    pub forms: FormSigner,
     /// Hashes API keys.
     pub api_keys: ApiKeyHasher,
     /// Hashes those who fail to log in.
@@ -186,6 +188,7 @@ impl App {
             verifier: Verifier::new(&config, keyring.clone()),
             hasher: PasswordHasher::start(&config.password.argon2, cores, random.clone())?,
             refresh_tokens: RefreshTokenSigner::new(&refresh_token_secret),
+            forms: FormSigner::new(&refresh_token_secret),
             api_keys: ApiKeyHasher::new(&api_key_secret),
             failures: FailureHasher::new(&failed_login_secret),
             foreign_keys: ForeignKeys::start(&config.workload)?,

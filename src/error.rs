@@ -39,6 +39,7 @@ impl Refusal {
             Self::OriginNotAllowed => (StatusCode::FORBIDDEN, "origin_not_allowed"),
             Self::PasswordChangeRequired => (StatusCode::FORBIDDEN, "password_change_required"),
             Self::OneTimePasswordExpired => (StatusCode::FORBIDDEN, "one_time_password_expired"),
+            Self::StaleForm => (StatusCode::FORBIDDEN, "stale_form"),
             Self::TenantSuspended => (StatusCode::FORBIDDEN, "tenant_suspended"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),

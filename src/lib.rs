@@ -1,7 +1,7 @@
 //! Jeton: a server that logs people in, exchanges API keys for short-lived scoped JWTs, and publishes the keys that
 //! verify them.
 //!
-//! Three doors, [`routes`] (HTTP) and [`cli`] so far, lead to one set of rules: [`grants`] turns a credential into
+//! Three doors, [`routes`] (HTTP), `console` (a browser) and [`cli`], lead to one set of rules: [`grants`] turns a credential into
 //! tokens, [`manage`] changes what is stored, each under its rules and with its audit row. Both work on [`app::App`],
 //! which holds the [`db`], the [`tokens`] machinery, the clock and the randomness. [`domain`] is what the words mean.
 //!
@@ -14,6 +14,7 @@ mod background;
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod console;
 pub mod db;
 pub mod domain;
 pub mod error;
@@ -27,6 +28,7 @@ pub mod manage;
 pub mod metrics;
 pub mod profile;
 pub mod random;
+mod route_table;
 pub mod routes;
 pub mod server;
 pub mod status_indexes;

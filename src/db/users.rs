@@ -114,6 +114,16 @@ pub fn set_operator(connection: &mut DbConnection, id: UserId) -> QueryResult<bo
     diesel::update(users::table.find(id)).set(users::operator.eq(true)).execute(connection).map(|rows| rows == 1)
 }
 
+/// Holds a user until the transaction ends, so that whatever ends all of its sessions comes before or after, never
+/// between; false where it is disabled.
+pub fn hold(connection: &mut DbConnection, id: UserId) -> QueryResult<bool> {
+    diesel::update(users::table.find(id))
+        .filter(users::disabled_at.is_null())
+        .set(users::id.eq(id))
+        .execute(connection)
+        .map(|rows| rows == 1)
+}
+
 /// Disables or enables a user; false where there is no such user.
 pub fn set_disabled(connection: &mut DbConnection, id: UserId, since: Option<Timestamp>) -> QueryResult<bool> {
     diesel::update(users::table.find(id)).set(users::disabled_at.eq(since)).execute(connection).map(|rows| rows == 1)

@@ -78,6 +78,12 @@ impl KeyFormat {
         ApiKeySecret(text.into())
     }
 
+    /// What of a key people may see later: `jtn_live_1a2b…`.
+    #[must_use]
+    pub fn shown(&self, environment: &str, hint: &str) -> String {
+        format!("{}{environment}_{hint}…", self.prefix.0)
+    }
+
     /// Recognises a key of this format. What is none, a typing error where there is a checksum too, is refused without
     /// asking the database.
     #[must_use]

@@ -79,6 +79,9 @@ pub enum Refusal {
     /// A cookie came from a page that is not trusted.
     #[error("This origin may not use the refresh cookie")]
     OriginNotAllowed,
+    /// A form of a page that was made for another session, or for none.
+    #[error("This page is out of date; reload it and try again")]
+    StaleForm,
     /// The tenant is suspended.
     #[error("This tenant is suspended")]
     TenantSuspended,

@@ -35,3 +35,11 @@ pub struct Member {
     /// Since when.
     pub joined_at: Timestamp,
 }
+
+impl Member {
+    /// Whether the user may be logged in here: neither disabled, nor the tenant suspended.
+    #[must_use]
+    pub fn is_admitted(&self) -> bool {
+        self.user.disabled_at.is_none() && self.tenant.suspended_at.is_none()
+    }
+}

@@ -62,14 +62,14 @@ impl<T: DeserializeOwned + Validate + Default + 'static> FromRequest for Optiona
 }
 
 /// Refuses other content types; parameters such as `charset=utf-8` are welcome.
-pub(super) fn ensure_content_type(request: &HttpRequest, wanted: &'static str) -> Result<(), Refusal> {
+pub(crate) fn ensure_content_type(request: &HttpRequest, wanted: &'static str) -> Result<(), Refusal> {
     let given = super::header(request.headers(), CONTENT_TYPE.as_str())?.unwrap_or_default();
     let essence = given.split(';').next().unwrap_or_default().trim();
     if essence.eq_ignore_ascii_case(wanted) { Ok(()) } else { Err(Refusal::UnsupportedMediaType(wanted)) }
 }
 
 /// Reads a body of at most [`MOST`] bytes; a longer one is refused as soon as that is known.
-pub(super) async fn read_body(request: &HttpRequest, mut payload: Payload) -> Result<Bytes, Refusal> {
+pub(crate) async fn read_body(request: &HttpRequest, mut payload: Payload) -> Result<Bytes, Refusal> {
     let announced = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let announced: usize = announced.unwrap_or_default();
     if announced > MOST {

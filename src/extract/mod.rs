@@ -13,6 +13,8 @@ pub mod refresh_cookie;
 pub mod request_id;
 pub mod tenant;
 
+use std::str::FromStr;
+
 use actix_web::dev::Payload;
 use actix_web::http::header::HeaderMap;
 use actix_web::web::Data;
@@ -68,4 +70,12 @@ pub fn header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>,
 /// [`Refusal::Internal`]: never, in an application that `routes` configured.
 pub fn app(request: &HttpRequest) -> Result<&App, Refusal> {
     request.app_data::<Data<App>>().map(Data::get_ref).ok_or(Refusal::Internal)
+}
+
+/// The id that a path names.
+///
+/// # Errors
+/// [`Refusal::NotFound`]: one that is no id names nothing.
+pub fn path_id<Id: FromStr>(text: &str) -> Result<Id, Refusal> {
+    text.parse().map_err(|_| Refusal::NotFound)
 }

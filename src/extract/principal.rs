@@ -31,6 +31,20 @@ pub struct SignedIn {
     pub actor: Actor,
 }
 
+impl SignedIn {
+    /// Refuses where the token, or its user, lacks a scope.
+    ///
+    /// # Errors
+    /// [`Refusal::InsufficientScope`].
+    pub fn ensure_scope(&self, scope: &str) -> Result<(), Refusal> {
+        ensure_scope(&self.scopes, scope, Holder::AccessToken)
+    }
+}
+
+fn ensure_scope(held: &Scopes, scope: &str, holder: Holder) -> Result<(), Refusal> {
+    if held.contains(scope) { Ok(()) } else { Err(holder.lacks(Lacking(scope.to_owned()))) }
+}
+
 /// Whoever's token is for the tenant in the path, with the scope `S` there: a user, or an API key that may manage.
 pub struct InTenant<S> {
     /// The tenant.
@@ -53,7 +67,7 @@ pub trait RequiredScope {
 }
 
 macro_rules! required_scopes {
-    ($($(#[$doc:meta])* $name:ident = $scope:literal),+ $(,)?) => {$(
+    ($($(#[$doc:meta])* $name:ident = $scope:expr),+ $(,)?) => {$(
         $(#[$doc])*
         pub struct $name;
 
@@ -78,6 +92,8 @@ required_scopes! {
     WriteUsers = "users:write",
     /// Reads the audit log.
     ReadAudit = "audit:read",
+    /// Operates the server: see [`OPERATOR_SCOPE`].
+    Operate = OPERATOR_SCOPE,
 }
 
 impl FromRequest for SignedIn {
@@ -146,15 +162,12 @@ impl Caller {
     }
 
     fn ensure_scope(&self, scope: &str) -> Result<(), Refusal> {
-        if self.scopes().contains(scope) {
-            return Ok(());
-        }
         let holder = match &self.bearer {
             Bearer::User { .. } => Holder::AccessToken,
             Bearer::ApiKey { .. } => Holder::ApiKey,
             Bearer::Workload { .. } => Holder::Workload,
         };
-        Err(holder.lacks(Lacking(scope.to_owned())))
+        ensure_scope(self.scopes(), scope, holder)
     }
 
     fn signed_in(self) -> Result<SignedIn, Refusal> {

@@ -17,15 +17,46 @@ const NAME: &str = "__Host-jeton_refresh";
 /// # Errors
 /// [`Refusal::OriginNotAllowed`]: `Origin` is neither the server's own nor in `server.allowed_origins`, or absent.
 pub fn refresh_cookie(request: &HttpRequest, app: &App) -> Result<Option<SecretString>, Refusal> {
-    // A header that cannot be read is refused: taken for "no cookie" it would let a logout answer that ended nothing.
-    let unreadable = |_| Refusal::MalformedRequest("The Cookie header cannot be read".to_owned());
-    let cookie = request.cookies().map_err(unreadable)?.iter().find(|cookie| cookie.name() == NAME).cloned();
-    let Some(cookie) = cookie else { return Ok(None) };
+    let Some(token) = navigations_refresh_cookie(request)? else { return Ok(None) };
     let origin = super::header(request.headers(), ORIGIN.as_str())?.ok_or(Refusal::OriginNotAllowed)?;
-    let server = &app.config.server;
-    let allowed = server.public_url.origin().as_str() == origin
-        || server.allowed_origins.iter().any(|allowed| allowed.as_str() == origin);
-    if allowed { Ok(Some(cookie.value().into())) } else { Err(Refusal::OriginNotAllowed) }
+    let allowed = is_own(app, origin) || app.config.server.allowed_origins.iter().any(|known| known.as_str() == origin);
+    if allowed { Ok(Some(token)) } else { Err(Refusal::OriginNotAllowed) }
+}
+
+/// The same for a page that somebody goes to: browsers tell no origin then, and send a `SameSite=Strict` cookie only
+/// where they come from a page of ours, or from none.
+///
+/// # Errors
+/// [`Refusal::MalformedRequest`]. A header that cannot be read is refused: taken for "no cookie" it would let a logout
+/// answer that ended nothing.
+pub fn navigations_refresh_cookie(request: &HttpRequest) -> Result<Option<SecretString>, Refusal> {
+    Ok(cookie_of(request, NAME)?.map(|cookie| cookie.value().into()))
+}
+
+/// The cookie of this name.
+///
+/// # Errors
+/// [`Refusal::MalformedRequest`].
+pub fn cookie_of(request: &HttpRequest, name: &str) -> Result<Option<Cookie<'static>>, Refusal> {
+    let unreadable = |_| Refusal::MalformedRequest("The Cookie header cannot be read".to_owned());
+    Ok(request.cookies().map_err(unreadable)?.iter().find(|cookie| cookie.name() == name).cloned())
+}
+
+/// Refuses a form that comes from another page than one of ours. Browsers say so in `Sec-Fetch-Site`, which no page can
+/// write and no proxy's name for the server changes; old ones in `Origin` alone.
+///
+/// # Errors
+/// [`Refusal::OriginNotAllowed`].
+pub fn ensure_own_page(request: &HttpRequest, app: &App) -> Result<(), Refusal> {
+    let own = match super::header(request.headers(), "sec-fetch-site")? {
+        Some(site) => site == "same-origin",
+        None => super::header(request.headers(), ORIGIN.as_str())?.is_some_and(|origin| is_own(app, origin)),
+    };
+    if own { Ok(()) } else { Err(Refusal::OriginNotAllowed) }
+}
+
+fn is_own(app: &App, origin: &str) -> bool {
+    app.config.server.public_url.origin().as_str() == origin
 }
 
 /// Puts a refresh token into the cookie for `seconds`.
@@ -41,11 +72,13 @@ pub fn clear_refresh_cookie() -> Cookie<'static> {
 }
 
 fn cookie(value: String, seconds: i64) -> Cookie<'static> {
-    Cookie::build(NAME, value)
-        .path("/")
-        .http_only(true)
-        .secure(true)
-        .same_site(SameSite::Strict)
-        .max_age(Duration::seconds(seconds))
-        .finish()
+    let mut cookie = host_cookie(NAME, value);
+    cookie.set_max_age(Duration::seconds(seconds));
+    cookie
+}
+
+/// A cookie for this host alone, which no script reads and no other site sends, until the browser is closed.
+#[must_use]
+pub fn host_cookie(name: &'static str, value: String) -> Cookie<'static> {
+    Cookie::build(name, value).path("/").http_only(true).secure(true).same_site(SameSite::Strict).finish()
 }

@@ -7,8 +7,10 @@ pub mod forward_auth;
 pub mod introspection;
 pub mod login;
 pub mod refresh;
+pub mod resume;
 mod session_tokens;
 pub mod status_list;
+pub mod switch;
 pub mod workload;
 
 pub use session_tokens::SessionTokens;

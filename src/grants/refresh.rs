@@ -40,7 +40,13 @@ enum Outcome {
 /// [`Refusal::InvalidRefreshToken`]; [`Refusal::RefreshTokenReused`] after the session was revoked for it;
 /// [`Refusal::InsufficientScope`].
 pub async fn refresh(app: &App, request: RefreshRequest) -> Result<SessionTokens, Refusal> {
-    let now = app.now();
+    let (now, scopes) = (app.now(), request.scopes.clone());
+    let (session, member) = rotate(app, request, now).await?;
+    SessionTokens::issue(app, &session, &member, scopes, now)
+}
+
+/// The session of a refresh token, rotated: [`Session::generation`] is that of its current token.
+pub(super) async fn rotate(app: &App, request: RefreshRequest, now: Timestamp) -> Result<(Session, Member), Refusal> {
     let RefreshRequest { token, scopes, client } = request;
     if !app.refresh_tokens.is_genuine(&token) {
         return Err(Refusal::InvalidRefreshToken);
@@ -50,7 +56,7 @@ pub async fn refresh(app: &App, request: RefreshRequest) -> Result<SessionTokens
         now,
         limits: app.session_limits(),
         profile: Arc::clone(&app.profile),
-        scopes: scopes.clone(),
+        scopes,
         event_id: app.new_id(now)?,
         client,
     };
@@ -64,7 +70,7 @@ pub async fn refresh(app: &App, request: RefreshRequest) -> Result<SessionTokens
         Outcome::Dead => return Err(Refusal::InvalidRefreshToken),
     };
     app.metrics.count_refresh(outcome);
-    SessionTokens::issue(app, &session, &member, scopes, now)
+    Ok((session, member))
 }
 
 /// One try, inside one transaction.
@@ -100,8 +106,7 @@ impl Rotation {
     fn find(&self, connection: &mut DbConnection) -> Result<Option<(Session, Member)>, Refusal> {
         let found = sessions::find_with_member(connection, self.token.session)?;
         Ok(found.filter(|(session, member)| {
-            let admitted = member.user.disabled_at.is_none() && member.tenant.suspended_at.is_none();
-            admitted && (session.is_alive(self.now) || self.died_of_reuse(session))
+            member.is_admitted() && (session.is_alive(self.now) || self.died_of_reuse(session))
         }))
     }
 

@@ -1,7 +1,7 @@
 //! Sessions: listed, and ended.
 
 use crate::app::App;
-use crate::db::{audit, sessions};
+use crate::db::{audit, sessions, users};
 use crate::domain::actor::Who;
 use crate::domain::page::{Page, Paged};
 use crate::domain::refresh_token::RefreshToken;
@@ -39,6 +39,8 @@ pub async fn log_out_everywhere(app: &App, by: &Actor, user: UserId) -> Result<(
     let event = app.event(by, "user.logged_out_everywhere", now)?.target("user", user);
     app.db
         .write(move |connection| {
+            // A session that changes its tenant meanwhile is another one when this is done, and is to end too.
+            users::hold(connection, user)?;
             sessions::revoke_of_user(connection, user, None, now, "logout_all")?;
             Ok(audit::record(connection, &event)?)
         })

@@ -123,6 +123,13 @@ impl Profile {
         compile::compile(text, path)
     }
 
+    /// What customers call the product: its name with a capital, and ours where none is named.
+    #[must_use]
+    pub fn title(&self) -> String {
+        let mut letters = if self.name == "default" { "jeton" } else { self.name.as_str() }.chars();
+        letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+    }
+
     /// The access type of this name.
     #[must_use]
     pub fn access_type(&self, name: Option<&AccessTypeName>) -> Option<&AccessType> {

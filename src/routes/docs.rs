@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use actix_web::HttpResponse;
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, ContentEncoding, LOCATION};
+use actix_web::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, ContentEncoding, LOCATION, VARY};
 use actix_web::web::{Bytes, Path};
+use actix_web::{HttpRequest, HttpResponse};
 use utoipa_swagger_ui::Config;
 
+use crate::console;
 use crate::domain::Refusal;
 
 /// Nothing but our own files, and no inline script or style (security 23), but for the one style that Swagger UI sets,
@@ -34,9 +35,11 @@ const PAGE: &str = r#"<!doctype html>
 </html>
 "#;
 
-/// `/` leads to the documentation.
-pub async fn root() -> HttpResponse {
-    HttpResponse::SeeOther().insert_header((LOCATION, "/docs")).finish()
+/// `/` leads a browser to the console, others to the documentation.
+pub async fn root(request: HttpRequest) -> HttpResponse {
+    let accepted = request.headers().get(ACCEPT).and_then(|kinds| kinds.to_str().ok()).unwrap_or_default();
+    let path = if accepted.contains("text/html") { console::PATH } else { "/docs" };
+    HttpResponse::SeeOther().insert_header((LOCATION, path)).insert_header((VARY, "Accept")).finish()
 }
 
 /// The page.

@@ -9,7 +9,6 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use chrono::{DateTime, Utc};
 
 use super::exchange::unstored;
-use super::method_not_allowed;
 use crate::app::App;
 use crate::domain::{Refusal, Timestamp};
 use crate::extract::client::Client;
@@ -20,6 +19,7 @@ use crate::extract::tenant::{X_TENANT_ID, tenant};
 use crate::grants::forward_auth::{self as grant, Authorized, ForwardRequest};
 use crate::profile::TenantLocator;
 use crate::profile::key_location::{DeprecatedLocation, OldLocation};
+use crate::route_table::method_not_allowed;
 
 /// The path, behind which Envoy appends that of the original request.
 pub const PATH: &str = "/api/v1/auth/forward";

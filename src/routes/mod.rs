@@ -25,35 +25,22 @@ pub mod trusted_issuers;
 pub mod usage;
 pub mod users;
 
-use std::str::FromStr;
-
 use actix_cors::Cors;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
-use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderName};
+use actix_web::http::header::{CONTENT_TYPE, HeaderName};
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{App as ActixApp, Error, HttpResponse};
 
 use crate::app::App;
 use crate::config::Config;
+use crate::console;
 use crate::domain::Refusal;
+use crate::extract::path_id;
 use crate::extract::request_id::X_REQUEST_ID;
 use crate::extract::tenant::X_TENANT_ID;
-
-/// Registers each path with its methods; every other method of a known path is answered 405 with `Allow`.
-macro_rules! routes {
-    ($config:ident, $($path:literal => $($method:ident $handler:path),+;)+) => {$(
-        let resource = web::resource($path);
-        $(let resource = routes!(@ resource, $method, $handler);)+
-        $config.service(
-            resource.default_service(web::to(|| async { method_not_allowed(&[$(stringify!($method)),+]) })),
-        );
-    )+};
-    // Whatever answers GET answers HEAD (RFC 9110 section 9.1).
-    (@ $resource:ident, get, $handler:path) => { $resource.get($handler).route(web::head().to($handler)) };
-    (@ $resource:ident, $method:ident, $handler:path) => { $resource.$method($handler) };
-}
+use crate::route_table::routes;
 
 /// What is asked most stands first: actix compares a path with one row after the other, and a row with a `{name}` costs most.
 fn table(config: &mut ServiceConfig) {
@@ -141,8 +128,9 @@ pub fn application(
         .service(web::resource(["", "/{original:.*}"]).to(forward_auth::authorize))
         .wrap(from_fn(problems::render));
     // The last one wrapped is the outermost: it sees every request first and every answer last.
+    let console = web::scope(console::PATH).configure(console::table).wrap(from_fn(console::frame));
     let others = web::scope("").configure(table).wrap(from_fn(problems::render)).wrap(cors);
-    ActixApp::new().app_data(app).service(forward).service(others).wrap(from_fn(observe::observe))
+    ActixApp::new().app_data(app).service(forward).service(console).service(others).wrap(from_fn(observe::observe))
 }
 
 /// Cross-origin calls with credentials, from exactly the origins that were configured (security 23).
@@ -158,16 +146,4 @@ fn cors(config: &Config) -> Cors {
         cors = cors.allowed_origin(origin.as_str());
     }
     cors
-}
-
-/// The id that a path names. One that is no id names nothing.
-fn path_id<Id: FromStr>(text: &str) -> Result<Id, Refusal> {
-    text.parse().map_err(|_| Refusal::NotFound)
-}
-
-fn method_not_allowed(methods: &[&str]) -> HttpResponse {
-    let names =
-        methods.iter().map(|method| if *method == "get" { "GET, HEAD".to_owned() } else { method.to_uppercase() });
-    let allowed = names.collect::<Vec<_>>().join(", ");
-    HttpResponse::MethodNotAllowed().insert_header((ALLOW, allowed)).finish()
 }

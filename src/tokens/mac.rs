@@ -2,6 +2,7 @@
 //! themselves so.
 
 use aws_lc_rs::hmac;
+use data_encoding::BASE64URL_NOPAD;
 use ipnet::IpNet;
 
 use crate::domain::key_format::ApiKeySecret;
@@ -20,6 +21,11 @@ pub struct ApiKeyHasher(hmac::Key);
 ///
 /// A forgery is refused before any SQL; comparison is in constant time.
 pub struct RefreshTokenSigner(hmac::Key);
+
+/// Writes the tokens that our own forms carry, and recognises them.
+///
+/// Whoever makes a browser send a form of theirs cannot read ours, so they do not know its token (CSRF).
+pub struct FormSigner(hmac::Key);
 
 /// Hashes those whose failed logins are counted.
 ///
@@ -64,6 +70,28 @@ impl FailureHasher {
     }
 }
 
+impl FormSigner {
+    /// Signs under a key of its own that is derived from this one: no form token is ever a proof of anything else.
+    #[must_use]
+    pub fn new(key: &[u8]) -> Self {
+        let derived = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), b"form tokens");
+        Self(hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref()))
+    }
+
+    /// The token of forms that are filled in within `whose`: a session, or a browser that has none yet.
+    #[must_use]
+    pub fn token(&self, whose: &str) -> String {
+        BASE64URL_NOPAD.encode(hmac::sign(&self.0, whose.as_bytes()).as_ref())
+    }
+
+    /// Whether a form has the token of `whose`.
+    #[must_use]
+    pub fn is_genuine(&self, whose: &str, token: &str) -> bool {
+        let token = BASE64URL_NOPAD.decode(token.as_bytes());
+        token.is_ok_and(|token| hmac::verify(&self.0, whose.as_bytes(), &token).is_ok())
+    }
+}
+
 impl RefreshTokenSigner {
     /// Signs under this key.
     #[must_use]
@@ -93,6 +121,17 @@ impl RefreshTokenSigner {
 mod tests {
     use super::*;
     use uuid::Uuid;
+
+    #[test]
+    fn a_form_belongs_to_whom_it_was_given() {
+        let signer = FormSigner::new(&[1; KEY_LEN]);
+        let token = signer.token("session 1");
+        assert!(signer.is_genuine("session 1", &token));
+        assert!(!signer.is_genuine("session 2", &token));
+        assert!(!signer.is_genuine("session 1", &token[1..]));
+        assert!(!signer.is_genuine("session 1", ""));
+        assert!(!FormSigner::new(&[2; KEY_LEN]).is_genuine("session 1", &token));
+    }
 
     #[test]
     fn a_token_is_genuine_under_its_key_only_and_whole_only() {

@@ -18,6 +18,7 @@ mod bad_input;
 mod callers;
 mod cli;
 mod configuration;
+mod console;
 mod cookies;
 mod damaged_keys;
 mod durability;

@@ -151,7 +151,9 @@ fn the_jwks_is_served_while_the_database_is_down() {
 }
 
 #[both_databases]
-fn a_browser_is_led_to_the_documentation(jeton: Jeton) {
+fn a_browser_is_led_to_the_console_and_others_to_the_documentation(jeton: Jeton) {
+    let browser = jeton.get("/").header("Accept", "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8").send();
+    assert_eq!((browser.status, browser.header("location")), (303, Some("/console")));
     let answer = jeton.get("/").send();
     assert!((300..400).contains(&answer.status), "{}", answer.told());
     assert_eq!(answer.header("location"), Some("/docs"));

@@ -16,7 +16,7 @@ mod stored;
 mod wire;
 
 pub use answer::Answer;
-pub use cast::{ApiKey, Session, Tenant, User, merge};
+pub use cast::{ApiKey, Session, Tenant, User, create_user, merge};
 pub use cli::{Run, command, run};
 pub use client::{Client, Request};
 pub use database::Database;

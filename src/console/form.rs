@@ -1,0 +1,162 @@
+//! What a browser's form sends. Each of them proves three things before a field is read: whose session it is, that a
+//! page of ours sent it, and that this page was made for that session (CSRF).
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use actix_web::cookie::Cookie;
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpRequest};
+use data_encoding::HEXLOWER;
+use futures_util::future::LocalBoxFuture;
+use url::form_urlencoded;
+
+use super::session::{Access, Anyone, Visitor};
+use crate::app::App;
+use crate::domain::Refusal;
+use crate::domain::refusal::FieldError;
+use crate::extract::app;
+use crate::extract::json::{ensure_content_type, read_body};
+use crate::extract::refresh_cookie::{cookie_of, ensure_own_page, host_cookie};
+
+/// The field with the token.
+const TOKEN: &str = "form_token";
+
+/// More fields than any form has: 200 scopes, and some.
+const MOST_FIELDS: usize = 400;
+
+/// Holds what the forms of a browser without a session are signed for.
+const BROWSER: &str = "__Host-jeton_form";
+
+/// A form of somebody who is signed in and holds what `A` asks for.
+pub struct Form<A: Access = Anyone> {
+    /// Who sent it.
+    pub visitor: Visitor<A>,
+    /// What they sent.
+    pub fields: Fields,
+}
+
+/// A form of somebody who is not signed in yet.
+pub struct StrangersForm(pub Fields);
+
+/// The fields of a form that nobody took yet, and what is wrong with those that somebody took.
+#[derive(Clone, Default)]
+pub struct Fields {
+    left: Vec<(String, String)>,
+    faults: Vec<FieldError>,
+}
+
+impl<A: Access + 'static> FromRequest for Form<A> {
+    type Error = Refusal;
+    type Future = LocalBoxFuture<'static, Result<Self, Refusal>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, payload) = (request.clone(), payload.take());
+        Box::pin(async move {
+            let visitor = Visitor::<A>::extract(&request).await?;
+            let fields = read(&request, payload, &visitor.forms()).await?;
+            Ok(Self { visitor, fields })
+        })
+    }
+}
+
+impl FromRequest for StrangersForm {
+    type Error = Refusal;
+    type Future = LocalBoxFuture<'static, Result<Self, Refusal>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, payload) = (request.clone(), payload.take());
+        Box::pin(async move {
+            let browser = cookie_of(&request, BROWSER)?.ok_or(Refusal::StaleForm)?;
+            read(&request, payload, &browsers_forms(browser.value())).await.map(Self)
+        })
+    }
+}
+
+/// What the forms of a browser without a session are signed for, and the cookie that it is to have, if it has none.
+pub fn browser(request: &HttpRequest, app: &App) -> Result<(String, Option<Cookie<'static>>), Refusal> {
+    if let Some(cookie) = cookie_of(request, BROWSER)? {
+        return Ok((browsers_forms(cookie.value()), None));
+    }
+    let value = HEXLOWER.encode(&app.random.bytes::<16>()?);
+    Ok((browsers_forms(&value), Some(host_cookie(BROWSER, value))))
+}
+
+fn browsers_forms(value: &str) -> String {
+    format!("browser {value}")
+}
+
+async fn read(request: &HttpRequest, payload: Payload, whose: &str) -> Result<Fields, Refusal> {
+    let app = app(request)?;
+    ensure_own_page(request, app)?;
+    ensure_content_type(request, "application/x-www-form-urlencoded")?;
+    let mut fields = Fields::parse(&read_body(request, payload).await?)?;
+    let token = fields.take(TOKEN).unwrap_or_default();
+    if app.forms.is_genuine(whose, &token) { Ok(fields) } else { Err(Refusal::StaleForm) }
+}
+
+impl Fields {
+    fn parse(body: &[u8]) -> Result<Self, Refusal> {
+        let malformed = |what: &str| Refusal::MalformedRequest(what.to_owned());
+        std::str::from_utf8(body).map_err(|_| malformed("The form is not UTF-8"))?;
+        let left: Vec<_> = form_urlencoded::parse(body).into_owned().take(MOST_FIELDS + 1).collect();
+        if left.len() > MOST_FIELDS {
+            Err(malformed("The form has too many fields"))
+        } else {
+            Ok(Self { left, ..Self::default() })
+        }
+    }
+
+    /// The value of a field as it stands; none where it is empty.
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.left
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+            .filter(|text| !text.is_empty())
+    }
+
+    /// The same, for a control of the page that is shown again.
+    pub fn text(&self, name: &str) -> &str {
+        self.value(name).unwrap_or_default()
+    }
+
+    /// Takes the value of a field; none where it is empty.
+    pub fn take(&mut self, name: &str) -> Option<String> {
+        let index = self.left.iter().position(|(known, _)| known == name)?;
+        Some(self.left.remove(index).1).filter(|text| !text.is_empty())
+    }
+
+    /// Reads a field that may be empty.
+    pub fn optional<T: FromStr<Err: Display>>(&mut self, name: &str) -> Option<T> {
+        let text = self.take(name)?;
+        text.trim().parse().map_err(|error| self.fault(name, error)).ok()
+    }
+
+    /// Reads a field that must not be empty.
+    pub fn required<T: FromStr<Err: Display>>(&mut self, name: &str) -> Option<T> {
+        if self.value(name).is_none_or(|text| text.trim().is_empty()) {
+            self.take(name);
+            self.fault(name, "is required");
+            return None;
+        }
+        self.optional(name)
+    }
+
+    /// Says what is wrong with a field.
+    pub fn fault(&mut self, name: &str, message: impl Display) {
+        self.faults.push(FieldError { field: name.to_owned(), message: message.to_string() });
+    }
+
+    /// What was read, where nothing is wrong with any field, and none is left that nobody asked for (security 21).
+    ///
+    /// # Errors
+    /// [`Refusal::ValidationFailed`], with every fault.
+    pub fn finish<T>(mut self, read: Option<T>) -> Result<T, Refusal> {
+        for (name, _) in std::mem::take(&mut self.left) {
+            let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
+            self.fault(&shown, "is not a known field, or is repeated");
+        }
+        read.filter(|_| self.faults.is_empty()).ok_or(Refusal::ValidationFailed(self.faults))
+    }
+}

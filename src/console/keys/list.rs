@@ -1,0 +1,108 @@
+//! `/console/keys`: every API key, and what a request needs besides one.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::web::Data;
+use askama::Template;
+
+use crate::app::App;
+use crate::console::date::Moment;
+use crate::console::page::{Page, Place, render};
+use crate::console::session::Visitor;
+use crate::console::texts::{self, Gap as _};
+use crate::domain::api_key::{ApiKey, ApiKeyState};
+use crate::domain::{ApiKeyId, Refusal, Tenant, Timestamp};
+use crate::extract::principal::ReadApiKeys;
+use crate::extract::query::PageQuery;
+use crate::manage;
+use crate::profile::TenantLocator;
+
+#[derive(Template)]
+#[template(path = "keys/list.html")]
+struct List<'a> {
+    page: Page<'a>,
+    tenant: &'a Tenant,
+    /// What the tenant is named by in requests.
+    names_tenant: Option<TenantLocator>,
+    rows: Vec<Row>,
+    next: Option<String>,
+    is_first: bool,
+}
+
+/// A key in a list.
+pub struct Row {
+    /// Its id.
+    pub id: ApiKeyId,
+    /// What people call it.
+    pub name: String,
+    /// Its first characters, for people to recognise it by.
+    pub hint: String,
+    /// Its state.
+    pub state: State,
+    /// What it may do.
+    pub scopes: Vec<String>,
+    /// Its preset.
+    pub access_type: Option<String>,
+    /// When it was last used.
+    pub last_used: Option<Moment>,
+    /// When it ends by itself.
+    pub expires: Option<Moment>,
+}
+
+/// A state, as a page shows it.
+pub struct State {
+    /// In a word.
+    pub text: &'static str,
+    /// Its colour: `good`, `warn`, `bad`.
+    pub tone: &'static str,
+}
+
+/// The page.
+pub async fn page(app: Data<App>, visitor: Visitor<ReadApiKeys>, query: PageQuery) -> Result<HttpResponse, Refusal> {
+    let now = app.now();
+    let keys = manage::api_keys::list(&app, visitor.tenant(), query.0).await?;
+    let list = List {
+        page: Page::of(&app, &visitor, Place::Keys, texts::EN.keys.title),
+        tenant: &visitor.member.tenant,
+        names_tenant: Some(app.profile.locator).filter(|locator| *locator != TenantLocator::Key),
+        rows: keys.items.into_iter().map(|key| Row::of(&app, &key, now)).collect(),
+        next: keys.next_cursor,
+        is_first: query.0.after.is_none(),
+    };
+    render(StatusCode::OK, &list)
+}
+
+impl Row {
+    /// How a key looks at `now`.
+    pub fn of(app: &App, key: &ApiKey, now: Timestamp) -> Self {
+        let moment = |at: Timestamp| Moment::of(at, now, &texts::EN.time);
+        Self {
+            id: key.id,
+            hint: shown_hint(app, key),
+            state: State::of(key, now),
+            scopes: key.scopes.iter().map(str::to_owned).collect(),
+            access_type: key.access_type.as_ref().map(ToString::to_string),
+            last_used: key.last_used_at.map(moment),
+            expires: key.expires_at.map(moment),
+            name: key.name.to_string(),
+        }
+    }
+}
+
+/// `jtn_live_1a2b…`
+pub fn shown_hint(app: &App, key: &ApiKey) -> String {
+    app.profile.key_format.shown(&key.environment, &key.hint)
+}
+
+impl State {
+    /// The state of a key at `now`.
+    pub fn of(key: &ApiKey, now: Timestamp) -> Self {
+        let t = &texts::EN.keys;
+        match key.state(now) {
+            ApiKeyState::Active if key.expires_at.is_some() => Self { text: t.active, tone: "warn" },
+            ApiKeyState::Active => Self { text: t.active, tone: "good" },
+            ApiKeyState::Expired => Self { text: t.expired, tone: "quiet" },
+            ApiKeyState::Revoked => Self { text: t.revoked, tone: "quiet" },
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! `/console/keys`: the API keys of a tenant.
+
+pub mod list;

@@ -1,0 +1,51 @@
+//! The browser's door: pages for a product's customers, rendered here, that need no script. The whole route table is on
+//! this screen; `templates/` has the HTML, `texts/` the words, `assets/console.css` the looks.
+//!
+//! A page asks the same `manage` and `grants` as the other doors, as the user of a session that the refresh cookie
+//! proves, under the same scopes. A form adds two proofs: it comes from a page of ours, and it carries the token of its
+//! session (`form.rs`).
+
+mod account;
+mod assets;
+mod date;
+mod form;
+mod frame;
+mod home;
+mod keys;
+mod organisations;
+mod page;
+mod refused;
+mod session;
+mod sign_in;
+mod texts;
+
+use actix_web::HttpResponse;
+use actix_web::web::{self, ServiceConfig};
+
+use crate::domain::Refusal;
+use crate::route_table::routes;
+
+pub use self::frame::frame;
+
+/// Where the console is.
+pub const PATH: &str = "/console";
+
+/// Registers the pages.
+pub fn table(config: &mut ServiceConfig) {
+    routes! { config,
+        ""              => get home::home;
+        "/sign-in"      => get sign_in::page, post sign_in::sign_in;
+        "/sign-out"     => post sign_in::sign_out;
+        "/assets/{file}" => get assets::file;
+
+        "/keys" => get keys::list::page;
+
+        "/organisations" => get organisations::page, post organisations::switch;
+
+        "/account"                   => get account::page;
+        "/account/password"          => post account::change_password;
+        "/account/sessions/{id}/end" => post account::end_session;
+        "/account/sign-out-everywhere" => post account::sign_out_everywhere;
+    }
+    config.default_service(web::to(|| async { Err::<HttpResponse, _>(Refusal::NotFound) }));
+}

@@ -1,0 +1,64 @@
+//! What is refused, on the page where it was asked for: each fault beside its field, in the words of the contract.
+
+use actix_web::http::StatusCode;
+
+use crate::domain::Refusal;
+use crate::domain::refusal::FieldError;
+
+/// What is wrong with a form that was sent; nothing, for one that was not.
+#[derive(Default)]
+pub struct Refused {
+    /// By field.
+    pub faults: Vec<FieldError>,
+    /// What belongs to no field.
+    pub whole: Option<String>,
+    status: Option<StatusCode>,
+}
+
+impl Refused {
+    /// What a form is told.
+    ///
+    /// # Errors
+    /// What a form cannot help with, and a page of its own explains: no session, a form that is not ours, something
+    /// that is not there.
+    pub fn of(refusal: Refusal) -> Result<Self, Refusal> {
+        let status = Some(refusal.status_and_code().0);
+        match refusal {
+            Refusal::ValidationFailed(faults) => Ok(Self { faults, status, whole: None }),
+            Refusal::InvalidToken
+            | Refusal::InvalidRefreshToken
+            | Refusal::RefreshTokenReused
+            | Refusal::StaleForm
+            | Refusal::OriginNotAllowed
+            | Refusal::NotFound => Err(refusal),
+            other => Ok(Self { whole: Some(other.to_string()), status, faults: Vec::new() }),
+        }
+    }
+
+    /// The same, with a fault of the whole in other words.
+    pub fn in_words(self, words: impl Into<String>) -> Self {
+        Self { whole: Some(words.into()), ..self }
+    }
+
+    /// The status of the answer.
+    pub fn status(&self) -> StatusCode {
+        self.status.unwrap_or(StatusCode::OK)
+    }
+
+    /// What is wrong with a field.
+    pub fn at(&self, field: &str) -> Option<&str> {
+        self.faults.iter().find(|fault| fault.field == field).map(|fault| fault.message.as_str())
+    }
+
+    /// Whether anything is wrong.
+    pub fn any(&self) -> bool {
+        self.whole.is_some() || !self.faults.is_empty()
+    }
+}
+
+/// A field's name for people: `contact_email` is `Contact email`.
+pub fn spoken(field: &str) -> String {
+    let words = field.replace(['_', '-'], " ");
+    let mut letters = words.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}

@@ -1,0 +1,196 @@
+//! `/console/sign-in` and `/console/sign-out`.
+
+use actix_web::web::{Data, Query};
+use actix_web::{HttpRequest, HttpResponse};
+use askama::Template;
+use secrecy::ExposeSecret;
+use serde::Deserialize;
+
+use super::form::{Fields, Form, StrangersForm, browser};
+use super::page::{Page, render, see_other, see_other_with};
+use super::refused::Refused;
+use super::session::Visitor;
+use super::texts::{self, Gap as _};
+use crate::app::App;
+use crate::domain::password::Password;
+use crate::domain::refresh_token::RefreshToken;
+use crate::domain::refusal::TenantChoice;
+use crate::domain::{Actor, Refusal};
+use crate::extract::client::Client;
+use crate::extract::refresh_cookie::{clear_refresh_cookie, navigations_refresh_cookie, set_refresh_cookie};
+use crate::grants::login::LoginRequest;
+use crate::{grants, manage};
+
+/// Why somebody is here, and where they were going.
+#[derive(Default, Deserialize)]
+pub struct Arrival {
+    #[serde(default)]
+    return_to: String,
+    #[serde(default)]
+    why: String,
+}
+
+#[derive(Template)]
+#[template(path = "sign_in.html")]
+struct SignIn<'a> {
+    page: Page<'a>,
+    form_token: String,
+    refused: Refused,
+    asked: Asked,
+}
+
+/// What is asked for, and what was answered before.
+#[derive(Default)]
+struct Asked {
+    email: String,
+    return_to: String,
+    /// The tenants to choose from, where that is asked.
+    tenants: Vec<TenantChoice>,
+    /// The one that was chosen.
+    tenant: String,
+    /// A password of their own, in place of a one-time password.
+    new_password: bool,
+}
+
+/// The page; whoever is signed in already goes on.
+pub async fn page(
+    app: Data<App>,
+    request: HttpRequest,
+    visitor: Option<Visitor>,
+    arrival: Query<Arrival>,
+) -> Result<HttpResponse, Refusal> {
+    let Query(Arrival { return_to, why }) = arrival;
+    if visitor.is_some() {
+        return Ok(see_other(local(&return_to)));
+    }
+    let t = &texts::EN.sign_in;
+    let notice = match why.as_str() {
+        "ended" => Some(t.ended),
+        "reused" => Some(t.reused),
+        "signed-out" => Some(t.signed_out),
+        "everywhere" => Some(t.everywhere),
+        _ => None,
+    };
+    show(&app, &request, notice, Refused::default(), Asked { return_to, ..Asked::default() })
+}
+
+/// Signs somebody in.
+pub async fn sign_in(
+    app: Data<App>,
+    request: HttpRequest,
+    Client(client): Client,
+    StrangersForm(mut fields): StrangersForm,
+) -> Result<HttpResponse, Refusal> {
+    let mut asked = Asked {
+        email: fields.text("email").to_owned(),
+        return_to: fields.take("return_to").unwrap_or_default(),
+        tenant: fields.text("tenant_id").to_owned(),
+        new_password: fields.value("new_password").is_some(),
+        ..Asked::default()
+    };
+    let signed_in = match login_request(fields, &request, client) {
+        Ok(login) => grants::login::login(&app, login).await,
+        Err(refusal) => Err(refusal),
+    };
+    let refused = match signed_in {
+        Ok(tokens) => {
+            let cookie = set_refresh_cookie(tokens.refresh.expose(), tokens.refresh_expires_in);
+            return Ok(see_other_with(local(&asked.return_to), cookie));
+        }
+        Err(Refusal::TenantRequired(tenants)) => {
+            asked.tenants = tenants;
+            Refused::default()
+        }
+        Err(Refusal::PasswordChangeRequired) => {
+            asked.new_password = true;
+            Refused::default()
+        }
+        Err(Refusal::LoginThrottled(throttled)) => {
+            let words = texts::EN.sign_in.throttled.with(throttled.retry_after);
+            Refused::of(Refusal::LoginThrottled(throttled))?.in_words(words)
+        }
+        Err(refusal) => Refused::of(refusal)?,
+    };
+    show(&app, &request, None, refused, asked)
+}
+
+/// Signs out: ends this session, and takes the cookie away.
+pub async fn sign_out(
+    app: Data<App>,
+    request: HttpRequest,
+    Form { visitor, fields }: Form,
+) -> Result<HttpResponse, Refusal> {
+    fields.finish(Some(()))?;
+    let token = navigations_refresh_cookie(&request)?.and_then(|token| RefreshToken::parse(token.expose_secret()));
+    if let Some(token) = token {
+        manage::sessions::log_out(&app, &visitor.actor, &token).await?;
+    }
+    Ok(see_other_with("/console/sign-in?why=signed-out", clear_refresh_cookie()))
+}
+
+fn login_request(mut fields: Fields, request: &HttpRequest, client: Actor) -> Result<LoginRequest, Refusal> {
+    // A cookie that is none is a device like any other.
+    let known_by = navigations_refresh_cookie(request).ok().flatten();
+    let known_by = known_by.and_then(|token| RefreshToken::parse(token.expose_secret()));
+    let tenant = fields.optional("tenant_id");
+    let new_password = fields.take("new_password").map(Password::from);
+    let email = fields.required("email");
+    let password = fields.take("password").map(Password::from);
+    if password.is_none() {
+        fields.fault("password", "is required");
+    }
+    let (email, password) = fields.finish(email.zip(password))?;
+    Ok(LoginRequest { email, password, new_password, tenant, known_by, client })
+}
+
+fn show(
+    app: &App,
+    request: &HttpRequest,
+    notice: Option<&str>,
+    refused: Refused,
+    asked: Asked,
+) -> Result<HttpResponse, Refusal> {
+    let (forms, cookie) = browser(request, app)?;
+    let page = Page::of_nobody(app, texts::EN.sign_in.title).with_notice(notice);
+    let (status, form_token) = (refused.status(), app.forms.token(&forms));
+    let mut answer = render(status, &SignIn { page, form_token, refused, asked })?;
+    if let Some(cookie) = cookie {
+        answer.add_cookie(&cookie).map_err(|_| Refusal::Internal)?;
+    }
+    Ok(answer)
+}
+
+/// A path of the console, and nothing else: nobody is led to another place by a link to our sign-in page.
+fn local(path: &str) -> &str {
+    let is_ours = path.strip_prefix(super::PATH).is_some_and(|rest| rest.starts_with(['/', '?']));
+    let is_plain =
+        path.bytes().all(|b| b.is_ascii_graphic() && b != b'\\') && !path.contains("..") && !path.contains("//");
+    if is_ours && is_plain { path } else { super::PATH }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::local;
+
+    #[test]
+    fn nobody_is_led_away() {
+        for good in ["/console/keys", "/console/keys?cursor=abc", "/console?x=1"] {
+            assert_eq!(local(good), good);
+        }
+        for bad in [
+            "",
+            "/",
+            "//evil.example",
+            "/consolex",
+            "https://evil.example/console/",
+            "/console\\evil",
+            "/console//evil.example",
+            "/console/../docs",
+            "/console/\r\nSet-Cookie: a=b",
+            "/console/\t/evil.example",
+            "/api/v1/auth/me",
+        ] {
+            assert_eq!(local(bad), "/console", "{bad:?}");
+        }
+    }
+}

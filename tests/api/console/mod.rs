@@ -1,0 +1,7 @@
+//! The console over HTTP: sessions, forms, and what it never does.
+
+mod browser;
+mod forms;
+mod sessions;
+
+pub use browser::{Browser, form_token};

@@ -1,0 +1,236 @@
+//! Who is signed in to the console, by the refresh cookie and its rules (contract section 3).
+
+use std::time::Duration;
+
+use jeton_test_macros::both_databases;
+
+use super::Browser;
+use crate::harness::{Jeton, create_user};
+
+const SIGN_IN: &str = "/console/sign-in";
+
+#[both_databases]
+fn signing_in_leads_to_where_one_was_going(jeton: Jeton) {
+    let user = jeton.tenant().admin().clone();
+    let mut browser = Browser::new(&jeton);
+    let asked = browser.get("/console/keys?limit=5").expect_status(303);
+    let sign_in = asked.header("location").unwrap().to_owned();
+    assert_eq!(sign_in, "/console/sign-in?return_to=%2Fconsole%2Fkeys%3Flimit%3D5");
+
+    browser.get(&sign_in).expect_status(200);
+    let fields = [("email", user.email.as_str()), ("password", &user.password), ("return_to", "/console/keys?limit=5")];
+    let answer = browser.submit_on(&sign_in, SIGN_IN, &fields).expect_status(303);
+    assert_eq!(answer.header("location"), Some("/console/keys?limit=5"));
+    let cookie = answer.header("set-cookie").unwrap();
+    for attribute in ["Path=/", "HttpOnly", "Secure", "SameSite=Strict"] {
+        assert!(cookie.contains(attribute), "{attribute} in {cookie}");
+    }
+    let page = browser.get("/console/keys?limit=5").expect_status(200);
+    assert!(page.told().contains(&user.email));
+
+    for foreign in ["https://evil.example/", "//evil.example", "/console/../docs", "/docs"] {
+        let mut browser = Browser::new(&jeton);
+        let fields = [("email", user.email.as_str()), ("password", &user.password), ("return_to", foreign)];
+        let answer = browser.submit_on(SIGN_IN, SIGN_IN, &fields).expect_status(303);
+        assert_eq!(answer.header("location"), Some("/console"), "{foreign}");
+    }
+}
+
+#[both_databases]
+fn what_is_wrong_is_said_and_the_address_kept(jeton: Jeton) {
+    let user = jeton.tenant().user("member");
+    let mut browser = Browser::new(&jeton);
+    for (email, password, status, said) in [
+        (user.email.as_str(), "wrong", 401, "Invalid e-mail address or password"),
+        ("nobody@example.com", "wrong", 401, "Invalid e-mail address or password"),
+        ("no address", "wrong", 422, "must be an e-mail address"),
+        (&user.email, "", 422, "is required"),
+    ] {
+        let shown = browser.submit_on(SIGN_IN, SIGN_IN, &[("email", email), ("password", password)]);
+        assert_eq!(shown.status, status, "{}", shown.told());
+        assert!(shown.told().contains(said), "{}", shown.told());
+        assert!(shown.told().contains(&format!("value=\"{email}\"")), "{}", shown.told());
+        assert!(!shown.told().contains("value=\"wrong\""), "{}", shown.told());
+    }
+}
+
+#[both_databases]
+fn pages_may_do_nothing_but_what_is_ours(jeton: Jeton) {
+    let mut browser = Browser::of(&jeton, jeton.tenant().admin());
+    for path in ["/console/keys", "/console/account", "/console/organisations", "/console/nowhere", "/console"] {
+        let page = browser.get(path);
+        let policy = page.header("content-security-policy").unwrap_or_default();
+        for part in ["default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'self'"] {
+            assert!(policy.contains(part), "{path}: {policy}");
+        }
+        assert!(!policy.contains("unsafe-"), "{path}: {policy}");
+        assert_eq!(page.header("cache-control"), Some("no-store"), "{path}");
+        assert_eq!(page.header("x-content-type-options"), Some("nosniff"), "{path}");
+        assert_eq!(page.header("referrer-policy"), Some("same-origin"), "{path}");
+        assert!(page.body.len() < 100_000, "{path}: {} bytes", page.body.len());
+        let html = page.told();
+        assert!(!html.contains(" style=") && !html.contains("<style") && !html.contains(" onclick="), "{path}: {html}");
+    }
+    assert_eq!(browser.get("/console/nowhere").status, 404);
+    let styles = browser.get("/console/assets/console.css").expect_status(200);
+    assert!(styles.header("cache-control").unwrap().contains("immutable"));
+    assert!(styles.body.len() < 50_000);
+}
+
+/// A page view reads; the cookie is renewed where an access token would be, and the rules of a refresh hold.
+#[both_databases]
+fn a_page_view_renews_the_cookie_only_when_it_is_old(jeton: Jeton) {
+    let mut browser = Browser::of(&jeton, jeton.tenant().admin());
+    let first = browser.session();
+    for _ in 0..3 {
+        jeton.advance(Duration::from_mins(9));
+        assert_eq!(browser.get("/console/keys").expect_status(200).header("set-cookie"), None);
+    }
+    jeton.advance(Duration::from_mins(4));
+    browser.get("/console/keys").expect_status(200);
+    let second = browser.session();
+    assert_ne!(first, second);
+
+    // Another tab, whose request was on its way: it gets the same successor.
+    let mut tab = Browser::new(&jeton);
+    tab.cookies.insert("__Host-jeton_refresh".to_owned(), first.clone());
+    tab.get("/console/keys").expect_status(200);
+    assert_eq!(tab.session(), second);
+
+    // A copy that comes back later is reuse: nobody has the session any more.
+    jeton.advance(Duration::from_mins(2));
+    let mut thief = Browser::new(&jeton);
+    thief.cookies.insert("__Host-jeton_refresh".to_owned(), first);
+    let answer = thief.get("/console/keys").expect_status(303);
+    assert!(answer.header("location").unwrap().contains("why=reused"));
+    assert_eq!(answer.header("set-cookie"), None, "a losing answer clears nothing");
+    browser.get("/console/keys").expect_status(303);
+}
+
+#[both_databases]
+fn what_ends_a_session_ends_it_here_at_once(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    let user = tenant.user("admin");
+    let mut browser = Browser::of(&jeton, &user);
+    browser.get("/console/keys").expect_status(200);
+    jeton.cli(["user", "disable", &user.email]).expect_code(0);
+    let answer = browser.get("/console/keys").expect_status(303);
+    assert_eq!(answer.header("location"), Some("/console/sign-in?return_to=%2Fconsole%2Fkeys&why=ended"));
+
+    let mut browser = Browser::of(&jeton, tenant.admin());
+    tenant.suspend();
+    browser.get("/console/keys").expect_status(303);
+    let refused = browser.sign_in(tenant.admin()).expect_status(403);
+    assert!(refused.told().contains("This tenant is suspended"), "{}", refused.told());
+
+    let mut forged = Browser::new(&jeton);
+    for cookie in ["jrt_AAAA", "x", tenant.admin().email.as_str()] {
+        forged.cookies.insert("__Host-jeton_refresh".to_owned(), cookie.to_owned());
+        forged.get("/console/keys").expect_status(303);
+    }
+}
+
+#[both_databases]
+fn signing_out_ends_this_session_or_all(jeton: Jeton) {
+    let user = jeton.tenant().admin().clone();
+    let [mut first, mut second, mut third] = [(); 3].map(|()| Browser::of(&jeton, &user));
+    let old = first.session();
+    first.submit_on("/console/account", "/console/sign-out", &[]).expect_status(303);
+    assert!(!first.cookies.contains_key("__Host-jeton_refresh"), "the cookie is gone");
+    first.cookies.insert("__Host-jeton_refresh".to_owned(), old);
+    first.get("/console/account").expect_status(303);
+
+    second.submit_on("/console/account", "/console/account/sign-out-everywhere", &[]).expect_status(303);
+    second.get("/console/account").expect_status(303);
+    third.get("/console/account").expect_status(303);
+}
+
+#[both_databases]
+fn a_new_password_ends_every_other_session(jeton: Jeton) {
+    let user = jeton.tenant().admin().clone();
+    let (mut browser, mut other) = (Browser::of(&jeton, &user), Browser::of(&jeton, &user));
+    let mut change = |current: &str, new: &str| {
+        let fields = [("current_password", current), ("new_password", new)];
+        browser.submit_on("/console/account", "/console/account/password", &fields)
+    };
+    let wrong = change("not my password", "Harbour-violet-9921-kettle").expect_status(422);
+    assert!(wrong.told().contains("id=\"current_password-fault\""), "{}", wrong.told());
+    let weak = change(&user.password, "short").expect_status(422);
+    assert!(weak.told().contains("id=\"new_password-fault\""), "{}", weak.told());
+    other.get("/console/account").expect_status(200);
+
+    change(&user.password, "Harbour-violet-9921-kettle").expect_status(303);
+    browser.get("/console/account?done=password").expect_status(200);
+    other.get("/console/account").expect_status(303);
+}
+
+#[both_databases]
+fn one_of_several_organisations_is_open(jeton: Jeton) {
+    let (first, second, foreign) = (jeton.tenant(), jeton.tenant(), jeton.tenant());
+    let user = first.user("admin");
+    second
+        .admin()
+        .post(second.path("users"), serde_json::json!({"email": user.email, "role": "member"}))
+        .expect_status(201);
+
+    let mut browser = Browser::new(&jeton);
+    let choice = browser.sign_in(&user).expect_status(200).told();
+    for tenant in [&first, &second] {
+        assert!(choice.contains(&tenant.name) && choice.contains(&tenant.id), "{choice}");
+    }
+    assert!(!choice.contains(&foreign.name));
+    let fields = [("email", user.email.as_str()), ("password", &user.password), ("tenant_id", &first.id)];
+    browser.submit_on(SIGN_IN, SIGN_IN, &fields).expect_status(303);
+    browser.get("/console/keys").expect_status(200);
+    let before = browser.session();
+
+    let mut switch =
+        |tenant: &str| browser.submit_on("/console/organisations", "/console/organisations", &[("tenant_id", tenant)]);
+    switch(&foreign.id).expect_status(404);
+    switch("nonsense").expect_status(422);
+    switch(&second.id).expect_status(303);
+
+    let denied = browser.get("/console/keys").expect_status(403);
+    assert!(denied.told().contains("api-keys:read"), "a member there: {}", denied.told());
+    let mut old = Browser::new(&jeton);
+    old.cookies.insert("__Host-jeton_refresh".to_owned(), before);
+    old.get("/console/account").expect_status(303);
+
+    let events = second.admin().get(second.path("audit-events?action=session.switched"));
+    assert_eq!(events.items().len(), 1, "{}", events.told());
+    assert_eq!(events.items()[0]["actor"], format!("user:{}", user.id));
+    let ended = first.admin().get(first.path("audit-events?action=session.revoked"));
+    assert_eq!(ended.items()[0]["details"], "switched to another tenant", "{}", ended.told());
+}
+
+/// What is switched lasts no longer than the login that it goes back to.
+#[both_databases]
+fn switching_does_not_prolong_a_login(jeton: Jeton) {
+    let (first, second) = (jeton.tenant(), jeton.tenant());
+    let user = create_user(&jeton, &first.id, "admin", &[]);
+    second
+        .admin()
+        .post(second.path("users"), serde_json::json!({"email": user.email, "role": "admin"}))
+        .expect_status(201);
+    let mut browser = Browser::new(&jeton);
+    let fields = [("email", user.email.as_str()), ("password", &user.password), ("tenant_id", &first.id)];
+    browser.submit_on(SIGN_IN, SIGN_IN, &fields).expect_status(303);
+
+    for (tenant, days) in [(&second, 29), (&first, 29), (&second, 29)] {
+        jeton.advance(Duration::from_hours(days * 24));
+        browser
+            .submit_on("/console/organisations", "/console/organisations", &[("tenant_id", &tenant.id)])
+            .expect_status(303);
+    }
+    jeton.advance(Duration::from_hours(2 * 24));
+    browser.get("/console/account").expect_status(200);
+    jeton.advance(Duration::from_hours(2 * 24));
+    browser.get("/console/account").expect_status(303);
+}
+
+#[both_databases]
+fn a_link_from_another_site_finds_the_session(jeton: Jeton) {
+    let answer = jeton.get("/console/keys").header("Sec-Fetch-Site", "cross-site").send().expect_status(200);
+    assert!(answer.told().contains("http-equiv=\"refresh\""), "asked again from here: {}", answer.told());
+    Browser::new(&jeton).get("/console/keys").expect_status(303);
+}
