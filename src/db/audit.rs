@@ -1,5 +1,6 @@
 //! Table `audit_events`.
 
+use chrono::TimeDelta;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
@@ -66,11 +67,13 @@ pub fn list(
     if let Some(actor) = &filter.actor {
         lines = lines.filter(audit_events::actor.eq(actor));
     }
+    // Their ids sort by time: those that are wanted need not be looked for among all.
     if let Some(since) = filter.since {
-        lines = lines.filter(audit_events::at.ge(since));
+        lines = lines.filter(audit_events::at.ge(since).and(audit_events::id.ge(AuditEventId::first_of(since))));
     }
     if let Some(until) = filter.until {
-        lines = lines.filter(audit_events::at.lt(until));
+        let after = AuditEventId::first_of(until.plus(TimeDelta::milliseconds(1)));
+        lines = lines.filter(audit_events::at.lt(until).and(audit_events::id.lt(after)));
     }
     lines.load(connection)
 }

@@ -49,6 +49,8 @@ impl Manager {
     /// # Errors
     /// The file cannot be made.
     pub fn new(url: DatabaseUrl) -> Result<Self, DbError> {
+        #[cfg(debug_assertions)]
+        super::statements::write_down();
         if let DatabaseUrl::Sqlite(path) = &url {
             make_private_file(path)?;
             turn_on_wal(path)?;

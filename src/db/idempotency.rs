@@ -103,10 +103,11 @@ pub fn delete(connection: &mut DbConnection, tenant: TenantId, key_hash: &[u8]) 
     diesel::delete(idempotency_records::table.find((tenant, key_hash))).execute(connection).map(drop)
 }
 
-/// Forgets up to `most` answers that nobody may ask for any more; answers how many.
+/// Forgets up to `most` answers that nobody may ask for any more, the oldest first; answers how many.
 pub fn sweep(connection: &mut DbConnection, now: Timestamp, most: i64) -> QueryResult<usize> {
     let keys = idempotency_records::table
         .filter(idempotency_records::expires_at.le(now))
+        .order(idempotency_records::expires_at.asc())
         .select((idempotency_records::tenant_id, idempotency_records::key_hash))
         .limit(most)
         .load::<(TenantId, Vec<u8>)>(connection)?;

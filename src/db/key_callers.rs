@@ -97,6 +97,7 @@ pub fn of_key(connection: &mut DbConnection, key: ApiKeyId) -> QueryResult<Vec<C
 pub fn sweep(connection: &mut DbConnection, before: Timestamp, most: i64) -> QueryResult<usize> {
     let old = api_key_callers::table
         .filter(api_key_callers::last_seen_at.lt(before))
+        .order(api_key_callers::last_seen_at.asc())
         .select((
             api_key_callers::api_key_id,
             api_key_callers::secret,

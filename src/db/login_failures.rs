@@ -71,10 +71,11 @@ pub fn forget_all(connection: &mut DbConnection, subject: &[u8]) -> QueryResult<
     diesel::delete(login_failures::table.filter(login_failures::subject.eq(subject))).execute(connection).map(drop)
 }
 
-/// Forgets up to `most` counters whose last failure was before `before`; answers how many.
+/// Forgets up to `most` counters whose last failure was before `before`, the oldest first; answers how many.
 pub fn sweep(connection: &mut DbConnection, before: Timestamp, most: i64) -> QueryResult<usize> {
     let old = login_failures::table
         .filter(login_failures::last_at.lt(before))
+        .order(login_failures::last_at.asc())
         .select((login_failures::subject, login_failures::device))
         .limit(most)
         .load::<(Vec<u8>, Vec<u8>)>(connection)?;

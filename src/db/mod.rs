@@ -53,6 +53,8 @@ mod schema;
 pub mod secrets;
 pub mod sessions;
 pub mod signing_keys;
+#[cfg(debug_assertions)]
+mod statements;
 pub mod statuses;
 pub mod tenants;
 pub mod trusted_issuers;

@@ -177,9 +177,12 @@ fn revoke_all(connection: &mut DbConnection, which: Condition, now: Timestamp, r
         .execute(connection)
 }
 
-/// Forgets up to `most` sessions that ended before `before`; answers how many.
+/// Forgets up to `most` sessions that ended before `before`, the oldest first; answers how many.
 pub fn sweep(connection: &mut DbConnection, before: Timestamp, most: i64) -> QueryResult<usize> {
-    let dead = sessions::table.filter(sessions::ends_at.lt(before)).select(sessions::id).limit(most);
-    let dead: Vec<SessionId> = dead.load(connection)?;
+    let dead = sessions::table.filter(sessions::ends_at.lt(before)).order(sessions::ends_at.asc()).limit(most);
+    let dead: Vec<SessionId> = dead.select(sessions::id).load(connection)?;
+    if dead.is_empty() {
+        return Ok(0);
+    }
     diesel::delete(sessions::table.filter(sessions::id.eq_any(dead))).execute(connection)
 }

@@ -18,6 +18,9 @@ const CLOCK_STEPS: TimeDelta = TimeDelta::hours(2);
 /// What has no row is remembered for so much longer than it is listed: it cannot be had back when the clock was wrong.
 const KEPT_UNLISTED: TimeDelta = TimeDelta::days(1);
 
+/// Tenants whose keys are read by one statement.
+const TENANTS_AT_ONCE: usize = 500;
+
 /// Takes `count` places for good; answers the one after them.
 pub fn reserve(connection: &mut DbConnection, count: i64) -> QueryResult<StatusIndex> {
     diesel::update(status_counter::table)
@@ -53,10 +56,15 @@ pub fn ended(connection: &mut DbConnection, since: Timestamp, now: Timestamp) ->
         api_keys::table.filter(api_keys::revoked_at.gt(since)).select(places).load(connection)?;
     let over = api_keys::expires_at.gt(since).and(api_keys::expires_at.le(now));
     keys.extend(api_keys::table.filter(over).select(places).load::<(StatusIndex, Option<StatusIndex>)>(connection)?);
-    let suspended = api_keys::table.inner_join(tenants::table).filter(tenants::suspended_at.gt(since)).select(places);
-    keys.extend(suspended.load::<(StatusIndex, Option<StatusIndex>)>(connection)?);
-    let trusted = trusted_issuers::table.inner_join(tenants::table).filter(tenants::suspended_at.gt(since));
-    ended.extend(trusted.select(trusted_issuers::status_index).load::<StatusIndex>(connection)?);
+    // Not by a join: for one PostgreSQL would rather read all keys than look up those of some tenants.
+    let suspended: Vec<TenantId> =
+        tenants::table.filter(tenants::suspended_at.gt(since)).select(tenants::id).load(connection)?;
+    for tenants in suspended.chunks(TENANTS_AT_ONCE) {
+        let theirs = api_keys::table.filter(api_keys::tenant_id.eq_any(tenants)).select(places);
+        keys.extend(theirs.load::<(StatusIndex, Option<StatusIndex>)>(connection)?);
+        let theirs = trusted_issuers::table.filter(trusted_issuers::tenant_id.eq_any(tenants));
+        ended.extend(theirs.select(trusted_issuers::status_index).load::<StatusIndex>(connection)?);
+    }
     ended.extend(keys.into_iter().flat_map(|(current, previous)| [Some(current), previous]).flatten());
     ended.extend(secrets_that_ended(connection, since, now)?);
     let gone = ended_statuses::table.filter(ended_statuses::ended_at.gt(since)).select(ended_statuses::status_index);
@@ -122,6 +130,10 @@ pub fn end_tenant(connection: &mut DbConnection, tenant: TenantId, now: Timestam
 /// Forgets up to `most` places that ended long before `listed`, since when all are; answers how many.
 pub fn sweep(connection: &mut DbConnection, listed: Timestamp, most: i64) -> QueryResult<usize> {
     let old = ended_statuses::table.filter(ended_statuses::ended_at.lt(listed.plus(-KEPT_UNLISTED)));
-    let old: Vec<StatusIndex> = old.select(ended_statuses::status_index).limit(most).load(connection)?;
+    let old = old.order(ended_statuses::ended_at.asc()).limit(most);
+    let old: Vec<StatusIndex> = old.select(ended_statuses::status_index).load(connection)?;
+    if old.is_empty() {
+        return Ok(0);
+    }
     diesel::delete(ended_statuses::table.filter(ended_statuses::status_index.eq_any(old))).execute(connection)
 }

@@ -87,10 +87,11 @@ pub fn scopes(connection: &mut DbConnection, key: ApiKeyId, from: Day, to: Day) 
         .load(connection)
 }
 
-/// Forgets up to `most` rows of outcomes from before a day; answers how many.
+/// Forgets up to `most` rows of outcomes from before a day, the oldest first; answers how many.
 pub fn sweep_outcomes(connection: &mut DbConnection, before: Day, most: i64) -> QueryResult<usize> {
     let rows = api_key_usage::table
         .filter(api_key_usage::day.lt(before))
+        .order(api_key_usage::day.asc())
         .select((api_key_usage::api_key_id, api_key_usage::day, api_key_usage::outcome))
         .limit(most)
         .load::<(ApiKeyId, Day, String)>(connection)?;
@@ -100,10 +101,11 @@ pub fn sweep_outcomes(connection: &mut DbConnection, before: Day, most: i64) -> 
     Ok(rows.len())
 }
 
-/// Forgets up to `most` rows of scopes from before a day; answers how many.
+/// Forgets up to `most` rows of scopes from before a day, the oldest first; answers how many.
 pub fn sweep_scopes(connection: &mut DbConnection, before: Day, most: i64) -> QueryResult<usize> {
     let rows = api_key_scope_usage::table
         .filter(api_key_scope_usage::day.lt(before))
+        .order(api_key_scope_usage::day.asc())
         .select((api_key_scope_usage::api_key_id, api_key_scope_usage::day, api_key_scope_usage::scope))
         .limit(most)
         .load::<(ApiKeyId, Day, String)>(connection)?;

@@ -46,6 +46,14 @@ pub struct AuditFilter {
     pub until: Option<Timestamp>,
 }
 
+impl AuditEventId {
+    /// The lowest id of a line that is not older than this: ids of version 7 begin with their time (RFC 9562, 5.7).
+    #[must_use]
+    pub fn first_of(at: Timestamp) -> Self {
+        uuid::Builder::from_unix_timestamp_millis(at.millis(), &[0; 10]).into_uuid().into()
+    }
+}
+
 impl AuditEvent {
     /// `actor` did `action`.
     #[must_use]

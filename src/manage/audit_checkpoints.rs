@@ -5,7 +5,7 @@ use crate::app::{App, StartError};
 use crate::db::locks::{self, Lock};
 use crate::db::{DbError, audit, audit_chains, audit_checkpoints, signing_keys};
 use crate::domain::audit_chain::{ChainEnd, Checkpoint, Link, SignedPlace, Walk};
-use crate::domain::{AuditChainId, AuditEventId, Timestamp};
+use crate::domain::{AuditChainId, AuditEventId};
 use crate::tokens::checkpoint::{self, Checkpoints};
 use crate::tokens::signing_key::SigningKey;
 
@@ -77,7 +77,7 @@ async fn sign_ends(app: &App, known: &mut Checkpoints) -> Result<(), StartError>
 async fn forget_old(app: &App, known: &mut Checkpoints) -> Result<(), StartError> {
     let Some(keep) = app.config.audit.keep else { return Ok(()) };
     let oldest = app.now().plus(-keep);
-    let before = oldest_id(oldest);
+    let before = AuditEventId::first_of(oldest);
     app.db.write(move |connection| audit::forget_unchained(connection, before).map_err(DbError::from)).await?;
     loop {
         let chains = app
@@ -165,9 +165,4 @@ async fn add_checkpoint(
     tracing::info!(number, ?hash, "checkpoint of the audit log");
     read_on(app, known, |_, _| {}).await?;
     Ok(true)
-}
-
-/// The lowest id of a line that is not older than this: ids of version 7 begin with their time (RFC 9562 section 5.7).
-fn oldest_id(at: Timestamp) -> AuditEventId {
-    uuid::Builder::from_unix_timestamp_millis(at.millis(), &[0; 10]).into_uuid().into()
 }

@@ -39,6 +39,7 @@ mod oauth;
 mod oauth_revoke;
 mod one_time_passwords;
 mod profiles;
+mod query_plans;
 mod races;
 mod refresh;
 mod resets;

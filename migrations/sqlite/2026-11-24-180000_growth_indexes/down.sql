@@ -1,0 +1,4 @@
+DROP INDEX api_keys_replaces;
+DROP INDEX api_keys_live;
+DROP INDEX audit_events_actor;
+DROP INDEX audit_events_action;
