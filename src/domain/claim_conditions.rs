@@ -184,7 +184,11 @@ impl Serialize for ClaimConditions {
 
 impl utoipa::PartialSchema for ClaimConditions {
     fn schema() -> RefOr<Schema> {
-        <Values as utoipa::PartialSchema>::schema()
+        let mut schema = <Values as utoipa::PartialSchema>::schema();
+        if let RefOr::T(Schema::Object(object)) = &mut schema {
+            object.min_properties = Some(1);
+        }
+        schema
     }
 }
 

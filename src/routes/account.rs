@@ -87,7 +87,7 @@ pub async fn me(app: Data<App>, signed_in: SignedIn) -> Result<impl Responder, R
 /// Lists one's own living sessions.
 #[utoipa::path(
     get, path = "/api/v1/auth/sessions", tag = "account", security(("bearer" = [])),
-    params(("limit" = Option<u8>, Query, minimum = 1, maximum = 100), ("cursor" = Option<String>, Query)),
+    params(("limit" = Option<u8>, Query, minimum = 1, maximum = 100), ("cursor" = Option<String>, Query, min_length = 1)),
     responses((status = 200, description = "Sessions, newest first", body = Paged<SessionAnswer>))
 )]
 pub async fn sessions(

@@ -128,7 +128,11 @@ pub struct CreatedAnswer {
 /// Creates an API key.
 #[utoipa::path(
     post, path = "/api/v1/tenants/{tenant_id}/api-keys", operation_id = "create_api_key", tag = "api keys", security(("bearer" = [])),
-    params(("tenant_id" = TenantId, Path), ("Idempotency-Key" = Option<String>, Header)), request_body = CreateBody,
+    params(
+        ("tenant_id" = TenantId, Path),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$")
+    ),
+    request_body = CreateBody,
     responses((status = 201, description = "Created; `key` is shown only here", body = CreatedAnswer))
 )]
 pub async fn create(
@@ -147,7 +151,7 @@ pub async fn create(
     get, path = "/api/v1/tenants/{tenant_id}/api-keys", operation_id = "list_api_keys", tag = "api keys", security(("bearer" = [])),
     params(
         ("tenant_id" = TenantId, Path),
-        ("limit" = Option<u8>, Query, minimum = 1, maximum = 100), ("cursor" = Option<String>, Query)
+        ("limit" = Option<u8>, Query, minimum = 1, maximum = 100), ("cursor" = Option<String>, Query, min_length = 1)
     ),
     responses((status = 200, description = "API keys, newest first", body = Paged<ApiKeyAnswer>))
 )]
@@ -210,9 +214,10 @@ pub async fn revoke(
 #[utoipa::path(
     post, path = "/api/v1/tenants/{tenant_id}/api-keys/{id}/rotate", operation_id = "rotate_api_key", tag = "api keys", security(("bearer" = [])),
     params(
-        ("tenant_id" = TenantId, Path), ("id" = ApiKeyId, Path), ("Idempotency-Key" = Option<String>, Header)
+        ("tenant_id" = TenantId, Path), ("id" = ApiKeyId, Path),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$")
     ),
-    request_body = RotateBody,
+    request_body(content = RotateBody, description = "May be absent"),
     responses((status = 201, description = "The new key; `key` is shown only here", body = CreatedAnswer))
 )]
 pub async fn rotate(

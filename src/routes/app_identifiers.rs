@@ -61,7 +61,7 @@ pub async fn create(
     get, path = "/api/v1/tenants/{tenant_id}/app-identifiers", operation_id = "list_app_identifiers", tag = "app identifiers", security(("bearer" = [])),
     params(
         ("tenant_id" = TenantId, Path),
-        ("limit" = Option<u8>, Query, minimum = 1, maximum = 100), ("cursor" = Option<String>, Query)
+        ("limit" = Option<u8>, Query, minimum = 1, maximum = 100), ("cursor" = Option<String>, Query, min_length = 1)
     ),
     responses((status = 200, description = "App identifiers, newest first", body = Paged<AppIdentifierAnswer>))
 )]

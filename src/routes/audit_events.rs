@@ -20,7 +20,7 @@ use crate::manage;
         ("tenant_id" = TenantId, Path),
         ("action" = Option<String>, Query), ("actor" = Option<String>, Query),
         ("since" = Option<Timestamp>, Query), ("until" = Option<Timestamp>, Query),
-        ("limit" = Option<u8>, Query, minimum = 1, maximum = 100), ("cursor" = Option<String>, Query)
+        ("limit" = Option<u8>, Query, minimum = 1, maximum = 100), ("cursor" = Option<String>, Query, min_length = 1)
     ),
     responses((status = 200, description = "Events, newest first", body = Paged<AuditEvent>))
 )]

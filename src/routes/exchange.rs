@@ -31,6 +31,7 @@ pub struct ExchangeBody {
     #[schema(value_type = Option<String>)]
     scope: Option<Scopes>,
     /// One of `tokens.audience`; the first where it is absent.
+    #[schema(min_length = 1, max_length = 255)]
     #[validate(length(min = 1, max = 255, message = "must be 1 to 255 characters"))]
     audience: Option<String>,
     /// Seconds; refused over `tokens.exchange_ttl_max`.
@@ -56,7 +57,7 @@ pub struct ExchangeAnswer {
 /// Exchanges an API key for a short-lived access token.
 #[utoipa::path(
     post, path = "/api/v1/auth/exchange", tag = "exchange", security(("api_key" = [])),
-    params(("X-Tenant-ID" = TenantId, Header)), request_body = ExchangeBody,
+    params(("X-Tenant-ID" = TenantId, Header)), request_body(content = ExchangeBody, description = "May be absent"),
     responses((status = 200, description = "A scoped access token", body = ExchangeAnswer))
 )]
 pub async fn exchange(

@@ -65,7 +65,7 @@ pub async fn create(
     get, path = "/api/v1/tenants/{tenant_id}/key-groups", operation_id = "list_key_groups", tag = "key groups", security(("bearer" = [])),
     params(
         ("tenant_id" = TenantId, Path),
-        ("limit" = Option<u8>, Query, minimum = 1, maximum = 100), ("cursor" = Option<String>, Query)
+        ("limit" = Option<u8>, Query, minimum = 1, maximum = 100), ("cursor" = Option<String>, Query, min_length = 1)
     ),
     responses((status = 200, description = "Key groups, newest first", body = Paged<KeyGroupAnswer>))
 )]

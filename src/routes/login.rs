@@ -94,7 +94,7 @@ pub async fn login(
 
 /// Exchanges a refresh token for its successor.
 #[utoipa::path(
-    post, path = "/api/v1/auth/refresh", tag = "auth", request_body = RefreshBody,
+    post, path = "/api/v1/auth/refresh", tag = "auth", request_body(content = RefreshBody, description = "May be absent"),
     responses((status = 200, description = "Refreshed", body = TokenAnswer))
 )]
 pub async fn refresh(
@@ -111,7 +111,7 @@ pub async fn refresh(
 
 /// Ends the session of a refresh token.
 #[utoipa::path(
-    post, path = "/api/v1/auth/logout", tag = "auth", request_body = RefreshBody,
+    post, path = "/api/v1/auth/logout", tag = "auth", request_body(content = RefreshBody, description = "May be absent"),
     responses((status = 204, description = "The session, if there was one, is over"))
 )]
 pub async fn logout(

@@ -216,6 +216,7 @@ fn scopes(form: &mut Form) -> Result<Option<Scopes>, OAuthError> {
 #[expect(dead_code, reason = "the form is read parameter by parameter; this describes it")]
 pub struct TokenForm {
     /// `client_credentials`, `refresh_token` or `urn:ietf:params:oauth:grant-type:token-exchange`.
+    #[schema(min_length = 1)]
     grant_type: String,
     client_id: Option<String>,
     client_secret: Option<String>,
@@ -232,6 +233,7 @@ pub struct TokenForm {
 #[expect(dead_code, reason = "the form is read parameter by parameter; this describes it")]
 pub struct SingleTokenForm {
     /// The token.
+    #[schema(min_length = 1)]
     token: String,
     /// Not needed, and not looked at.
     token_type_hint: Option<String>,

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use actix_web::HttpResponse;
 use actix_web::web::Bytes;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
-use utoipa::openapi::{Components, ContentBuilder, OpenApi as Document, Ref, ResponseBuilder};
+use utoipa::openapi::{Components, ContentBuilder, OpenApi as Document, Ref, RefOr, Required, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 use super::{
@@ -38,7 +38,7 @@ use crate::error::Problem;
         health::healthz, health::readyz,
     ),
     components(schemas(Problem)),
-    modifiers(&Problems, &Credentials)
+    modifiers(&Problems, &OptionalBodies, &Credentials)
 )]
 struct Api;
 
@@ -54,21 +54,39 @@ pub async fn serve() -> HttpResponse {
     HttpResponse::Ok().content_type("application/json").body(DOCUMENT.clone())
 }
 
-/// Every operation may answer with a problem document.
+/// Every operation may answer with a problem document, or with what OAuth has in its place.
 struct Problems;
 
 impl Modify for Problems {
     fn modify(&self, document: &mut Document) {
-        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
-        let problem = ResponseBuilder::new()
-            .description("Refused (RFC 9457)")
-            .content("application/problem+json", content)
-            .build();
-        for item in document.paths.paths.values_mut() {
+        let refused = |description: &str, media_type: &str, schema: &str| {
+            let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).build();
+            ResponseBuilder::new().description(description).content(media_type, content).build()
+        };
+        let problem = refused("Refused (RFC 9457)", "application/problem+json", "Problem");
+        let oauth = refused("Refused (RFC 6749 section 5.2)", "application/json", "OAuthProblem");
+        for (path, item) in &mut document.paths.paths {
+            let refusal = if path.starts_with("/oauth2/") { &oauth } else { &problem };
             let operations = [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete].into_iter().flatten();
             for operation in operations {
                 let responses = &mut operation.responses.responses;
-                responses.entry("default".to_owned()).or_insert_with(|| problem.clone().into());
+                responses.entry("default".to_owned()).or_insert_with(|| refusal.clone().into());
+            }
+        }
+    }
+}
+
+/// A body of which it is said that it may be absent is not required: the macro has no word for that.
+struct OptionalBodies;
+
+impl Modify for OptionalBodies {
+    fn modify(&self, document: &mut Document) {
+        let operations = document.paths.paths.values_mut().filter_map(|item| item.post.as_mut());
+        for body in operations.filter_map(|operation| operation.request_body.as_mut()) {
+            if let RefOr::T(body) = body
+                && body.description.as_deref() == Some("May be absent")
+            {
+                body.required = Some(Required::False);
             }
         }
     }

@@ -19,7 +19,7 @@ use crate::manage::signing_keys::{Revocation, Rotation};
 /// How to rotate.
 #[derive(Deserialize, Default, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RotateBody {
+pub struct RotateSigningKeysBody {
     /// Let the new keys sign at once, though verifiers may not know them yet.
     #[serde(default)]
     emergency: bool,
@@ -38,12 +38,12 @@ pub async fn list(app: Data<App>, _: Operator) -> Result<impl Responder, Refusal
 /// Begins a rotation of the signing keys, unless one is under way.
 #[utoipa::path(
     post, path = "/api/v1/signing-keys/rotate", operation_id = "rotate_signing_keys", tag = "signing keys",
-    security(("bearer" = [])), request_body = RotateBody,
+    security(("bearer" = [])), request_body(content = RotateSigningKeysBody, description = "May be absent"),
     responses((status = 200, description = "The keys that sign next, begun now or before", body = Rotation))
 )]
 pub async fn rotate(
     app: Data<App>,
-    Then(caller, OptionalJson(body)): Then<Operator, OptionalJson<RotateBody>>,
+    Then(caller, OptionalJson(body)): Then<Operator, OptionalJson<RotateSigningKeysBody>>,
 ) -> Result<impl Responder, Refusal> {
     Ok(Answer(manage::signing_keys::rotate(&app, &caller.actor, body.emergency).await?))
 }

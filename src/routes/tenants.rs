@@ -26,6 +26,7 @@ pub struct CreateTenantBody {
     name: Name,
     /// Where the id is known elsewhere already.
     id: Option<TenantId>,
+    #[schema(min_length = 1, max_length = 64)]
     #[validate(length(min = 1, max = 64, message = "must be 1 to 64 characters"))]
     plan: Option<String>,
 }
@@ -35,6 +36,7 @@ pub struct CreateTenantBody {
 #[serde(deny_unknown_fields)]
 pub struct ChangeTenantBody {
     name: Option<Name>,
+    #[schema(min_length = 1, max_length = 64)]
     #[validate(length(min = 1, max = 64, message = "must be 1 to 64 characters"))]
     plan: Option<String>,
 }
@@ -70,7 +72,7 @@ pub async fn create(
 /// Lists all tenants.
 #[utoipa::path(
     get, path = "/api/v1/tenants", operation_id = "list_tenants", tag = "tenants", security(("bearer" = [])),
-    params(("limit" = Option<u8>, Query, minimum = 1, maximum = 100), ("cursor" = Option<String>, Query)),
+    params(("limit" = Option<u8>, Query, minimum = 1, maximum = 100), ("cursor" = Option<String>, Query, min_length = 1)),
     responses((status = 200, description = "Tenants, newest first", body = Paged<TenantAnswer>))
 )]
 pub async fn list(app: Data<App>, Then(_operator, page): Then<Operator, PageQuery>) -> Result<impl Responder, Refusal> {

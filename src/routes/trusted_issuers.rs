@@ -76,7 +76,7 @@ pub async fn create(
     get, path = "/api/v1/tenants/{tenant_id}/trusted-issuers", operation_id = "list_trusted_issuers", tag = "trusted issuers", security(("bearer" = [])),
     params(
         ("tenant_id" = TenantId, Path),
-        ("limit" = Option<u8>, Query, minimum = 1, maximum = 100), ("cursor" = Option<String>, Query)
+        ("limit" = Option<u8>, Query, minimum = 1, maximum = 100), ("cursor" = Option<String>, Query, min_length = 1)
     ),
     responses((status = 200, description = "Trusted issuers, newest first", body = Paged<TrustedIssuerAnswer>))
 )]

@@ -101,7 +101,7 @@ pub async fn add(
     get, path = "/api/v1/tenants/{tenant_id}/users", operation_id = "list_users", tag = "users", security(("bearer" = [])),
     params(
         ("tenant_id" = TenantId, Path),
-        ("limit" = Option<u8>, Query, minimum = 1, maximum = 100), ("cursor" = Option<String>, Query)
+        ("limit" = Option<u8>, Query, minimum = 1, maximum = 100), ("cursor" = Option<String>, Query, min_length = 1)
     ),
     responses((status = 200, description = "Members, newest first", body = Paged<UserAnswer>))
 )]
