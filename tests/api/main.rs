@@ -15,6 +15,7 @@ mod audit;
 mod audit_chain;
 mod backup;
 mod bad_input;
+mod broken_tables;
 mod callers;
 mod cli;
 mod configuration;
