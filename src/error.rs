@@ -43,6 +43,7 @@ impl Refusal {
             Self::TenantSuspended => (StatusCode::FORBIDDEN, "tenant_suspended"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Self::LastAdmin => (StatusCode::CONFLICT, "last_admin"),
             Self::ApiKeyLimitReached(_) => (StatusCode::CONFLICT, "api_key_limit_reached"),
             Self::TrustedIssuerLimitReached(_) => (StatusCode::CONFLICT, "trusted_issuer_limit_reached"),
             Self::ApiKeyNotActive => (StatusCode::CONFLICT, "api_key_not_active"),

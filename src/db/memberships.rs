@@ -81,6 +81,17 @@ pub fn of_tenant(connection: &mut DbConnection, tenant: TenantId, page: Page) ->
         .map(|rows| rows.into_iter().map(member).collect())
 }
 
+/// Which roles the other members have who can log in.
+pub fn roles_beside(connection: &mut DbConnection, tenant: TenantId, user: UserId) -> QueryResult<Vec<Role>> {
+    memberships::table
+        .inner_join(users::table)
+        .filter(memberships::tenant_id.eq(tenant).and(memberships::user_id.ne(user)))
+        .filter(users::disabled_at.is_null())
+        .select(memberships::role)
+        .distinct()
+        .load(connection)
+}
+
 /// Gives a member another role; false where there is no such member.
 pub fn set_role(connection: &mut DbConnection, tenant: TenantId, user: UserId, role: &Role) -> QueryResult<bool> {
     diesel::update(memberships::table.find((tenant, user)))

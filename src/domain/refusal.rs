@@ -91,6 +91,9 @@ pub enum Refusal {
     /// The path exists, the method does not.
     #[error("Method not allowed")]
     MethodNotAllowed,
+    /// A tenant keeps somebody who may manage its users.
+    #[error("Nobody else in this tenant may manage its users; make somebody else an administrator first")]
+    LastAdmin,
     /// The tenant has as many live keys as it may.
     #[error("This tenant already has {0} API keys")]
     ApiKeyLimitReached(i64),

@@ -104,14 +104,18 @@ fn find_or_insert(connection: &mut DbConnection, fresh: User, hash: &str) -> Res
 ///
 /// # Errors
 /// [`Refusal::NotFound`]; a role that the profile has not; [`Refusal::InsufficientScope`] for one that may more than who
-/// gives it.
+/// gives it; [`Refusal::LastAdmin`].
 pub async fn change_role(app: &App, by: &Actor, tenant: TenantId, user: UserId, role: Role) -> Result<Member, Refusal> {
     ensure_role(app, by, &role)?;
     let event = app.event(by, "user.role_changed", app.now())?.tenant(tenant).target("user", user);
     let (by, profile) = (by.clone(), Arc::clone(&app.profile));
     app.db
         .write(move |connection| {
-            ensure_not_above(connection, &by, &profile, tenant, user)?;
+            tenants::hold(connection, tenant)?.ok_or(Refusal::NotFound)?;
+            let member = ensure_not_above(connection, &by, &profile, tenant, user)?;
+            if !manages_users(&profile, &role) {
+                ensure_not_last(connection, &profile, &member)?;
+            }
             if !memberships::set_role(connection, tenant, user, &role)? {
                 return Err(Refusal::NotFound);
             }
@@ -124,14 +128,16 @@ pub async fn change_role(app: &App, by: &Actor, tenant: TenantId, user: UserId, 
 /// Ends a membership, and the user's sessions in that tenant with it.
 ///
 /// # Errors
-/// [`Refusal::NotFound`]; [`Refusal::InsufficientScope`] for a member who may more than who asks.
+/// [`Refusal::NotFound`]; [`Refusal::InsufficientScope`] for a member who may more than who asks; [`Refusal::LastAdmin`].
 pub async fn remove(app: &App, by: &Actor, tenant: TenantId, user: UserId) -> Result<(), Refusal> {
     let now = app.now();
     let event = app.event(by, "user.removed", now)?.tenant(tenant).target("user", user);
     let (by, profile) = (by.clone(), Arc::clone(&app.profile));
     app.db
         .write(move |connection| {
-            ensure_not_above(connection, &by, &profile, tenant, user)?;
+            tenants::hold(connection, tenant)?.ok_or(Refusal::NotFound)?;
+            let member = ensure_not_above(connection, &by, &profile, tenant, user)?;
+            ensure_not_last(connection, &profile, &member)?;
             if !memberships::delete(connection, tenant, user)? {
                 return Err(Refusal::NotFound);
             }
@@ -234,9 +240,24 @@ fn ensure_not_above(
     profile: &Profile,
     tenant: TenantId,
     user: UserId,
-) -> Result<(), Refusal> {
+) -> Result<Member, Refusal> {
     let member = memberships::find(connection, tenant, user)?.ok_or(Refusal::NotFound)?;
-    by.ensure_may_give(&management_in(&profile.roles.scopes(&member.role, false)))
+    by.ensure_may_give(&management_in(&profile.roles.scopes(&member.role, false)))?;
+    Ok(member)
+}
+
+/// Refuses to take the last one away who may manage the tenant's users, and could give others back what they need. The tenant is
+/// held: of two who unseat each other at once, one stays.
+fn ensure_not_last(connection: &mut DbConnection, profile: &Profile, member: &Member) -> Result<(), Refusal> {
+    if member.user.disabled_at.is_some() || !manages_users(profile, &member.role) {
+        return Ok(());
+    }
+    let others = memberships::roles_beside(connection, member.tenant.id, member.user.id)?;
+    if others.iter().any(|role| manages_users(profile, role)) { Ok(()) } else { Err(Refusal::LastAdmin) }
+}
+
+fn manages_users(profile: &Profile, role: &Role) -> bool {
+    profile.roles.scopes(role, false).contains("users:write")
 }
 
 fn ensure_role(app: &App, by: &Actor, role: &Role) -> Result<(), Refusal> {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jeton_test_macros::both_databases;
 use serde_json::{Value, json};
 
-use crate::harness::{Jeton, unique};
+use crate::harness::{Jeton, User, at_once, unique};
 
 const NOBODY: &str = "0199b0a0-0000-7000-8000-000000000000";
 const PASSWORD: &str = "another-Meadow-2209-kettle";
@@ -196,4 +196,36 @@ fn path_and_header_must_name_the_same_tenant(jeton: Jeton) {
     let call = || tenant.admin().call("GET", tenant.path("users"));
     call().tenant(&other.id).send().expect_problem(403, "tenant_mismatch");
     call().tenant(&tenant.id).send().expect_status(200);
+}
+
+/// A tenant keeps somebody who may manage its users, whoever asks and how many at once.
+#[both_databases]
+fn the_last_administrator_stays(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    let (first, member) = (tenant.admin(), tenant.user("member"));
+    let path = |user: &User| tenant.path(&format!("users/{}", user.id));
+    let member_role = || json!({"role": "member"});
+    first.delete(path(first)).expect_problem(409, "last_admin");
+    first.patch(path(first), member_role()).expect_problem(409, "last_admin");
+    first.patch(path(first), json!({"role": "admin"})).expect_status(200);
+    first.patch(path(&member), json!({"role": "member"})).expect_status(200);
+
+    // Whoever is disabled can give nobody anything back.
+    let disabled = tenant.user("admin");
+    jeton.cli(["user", "disable", &disabled.email]).expect_code(0);
+    first.delete(path(first)).expect_problem(409, "last_admin");
+    first.delete(path(&disabled)).expect_status(204);
+
+    // Of two who unseat each other at once, one stays.
+    let (_server, elsewhere) = jeton.second();
+    let second = tenant.user("admin");
+    let tokens = [first.token(), second.token()];
+    let answers = at_once(2, |number| {
+        let (client, other) = if number == 0 { (jeton.client(), &second) } else { (elsewhere.clone(), first) };
+        client.call("DELETE", path(other)).bearer(tokens[number]).send()
+    });
+    let admins = "memberships WHERE role = 'admin'";
+    let left = jeton.rows(admins);
+    let removed = answers.iter().filter(|answer| answer.status == 204).count();
+    assert_eq!((removed, left), (1, 1), "{answers:?}");
 }
