@@ -31,6 +31,7 @@ macro_rules! per_backend {
 pub mod api_keys;
 pub mod app_identifiers;
 pub mod audit;
+mod audit_behind;
 pub mod audit_chains;
 pub mod audit_checkpoints;
 pub mod backup;
@@ -70,6 +71,7 @@ use diesel::RunQueryDsl;
 use diesel::r2d2::Pool;
 
 use crate::config::DatabaseUrl;
+use audit_behind::Behind;
 use changes::Changes;
 pub use connection::DbConnection;
 use connection::Manager;
@@ -93,6 +95,8 @@ struct Inner {
     pool: Pool<Manager>,
     /// Where writes run, and on PostgreSQL reads too: both wait, for a disk, a lock or the network.
     executor: Executor,
+    /// Lines of the audit log that nobody waits for.
+    behind: Behind,
     /// The file of an SQLite database, whose reads take microseconds and wait for no one (WAL): they run where they are asked
     /// for.
     file: Option<PathBuf>,
@@ -130,7 +134,7 @@ impl Db {
         } else {
             Executor::parallel(&pool, POSTGRES_CONNECTIONS)?
         };
-        Ok(Self(Arc::new(Inner { pool, executor, file })))
+        Ok(Self(Arc::new(Inner { pool, executor, behind: Behind::default(), file })))
     }
 
     /// Runs queries that change nothing, each on what is committed when it begins.
@@ -188,9 +192,13 @@ impl Db {
     /// Starts a [`Db::write`] that nobody waits for. While much else waits it is dropped: what a stranger's bad
     /// requests cause never takes the place of what somebody waits for.
     pub fn write_behind(&self, queries: impl FnOnce(&mut DbConnection) -> Result<(), DbError> + Send + 'static) {
-        if self.0.executor.queued() < executor::QUEUE / 4 {
+        if self.has_room() {
             drop(self.0.executor.run(executor::Kind::Write, PATIENCE, queries));
         }
+    }
+
+    fn has_room(&self) -> bool {
+        self.0.executor.queued() < executor::QUEUE / 4
     }
 
     /// Watches for commits, where they can be seen without a query: on SQLite.
@@ -210,7 +218,7 @@ impl Db {
     /// Waits, for a few seconds at most, until what was begun is finished: before the process ends.
     pub async fn drain(&self) {
         let begun = Instant::now();
-        while self.0.executor.unfinished() > 0 && begun.elapsed() < PATIENCE {
+        while (self.0.executor.unfinished() > 0 || self.0.behind.is_writing()) && begun.elapsed() < PATIENCE {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::app::App;
 use crate::db::api_keys::StoredKey;
-use crate::db::{DbConnection, api_keys, audit};
+use crate::db::{DbConnection, api_keys};
 use crate::domain::actor::Who;
 use crate::domain::api_key::ApiKey;
 use crate::domain::key_format::ApiKeySecret;
@@ -134,7 +134,7 @@ fn note_refusal(
         }
         event = event.by(Who::ApiKey(id)).tenant(tenant).target("api-key", id);
     }
-    app.db.write_behind(move |connection| Ok(audit::record(connection, &event)?));
+    app.db.record_behind(event);
     Ok(())
 }
 

@@ -87,8 +87,6 @@ async fn exchange_by_the_rules(app: &App, request: WorkloadRequest, trail: &mut 
     trail.trusted = Some(trusted.clone());
     let rate = admit(app, &trusted, &tenant, None, now)?;
     let scopes = trusted.scopes.narrow(scopes.as_ref()).map_err(|lacking| Holder::Workload.lacks(lacking))?;
-    note_use(app, &client, &trusted, &trail.details, now).await?;
-
     let token = app.issuer.access_token(Grant {
         audience,
         scopes,
@@ -97,6 +95,8 @@ async fn exchange_by_the_rules(app: &App, request: WorkloadRequest, trail: &mut 
         lifetime: app.config.tokens.exchange_ttl.min(claims.expires_at.since(now)),
         subject: Subject::workload(&trusted, Some(claims.subject)),
     })?;
+    // Behind the last refusal: what gave nothing was no use.
+    note_use(app, &client, &trusted, &trail.details, now).await?;
     Ok(Exchanged { token, rate })
 }
 
@@ -222,6 +222,6 @@ fn note_refusal(app: &App, client: &Actor, trail: Trail, refusal: &Refusal, now:
             event = event.tenant(trusted.tenant_id).target("trusted-issuer", trusted.id);
         }
     }
-    app.db.write_behind(move |connection| Ok(audit::record(connection, &event)?));
+    app.db.record_behind(event);
     Ok(())
 }

@@ -171,6 +171,34 @@ fn exchange(client: &Client, key: &ApiKey) -> Answer {
     client.post("/api/v1/auth/exchange").bearer(&key.key).tenant(&key.tenant_id).send()
 }
 
+/// What strangers are refused leaves lines in one chain of the audit log, which one transaction has at a time. Somebody has it
+/// here, and for longer than anybody waits: nobody else is held up.
+#[test]
+fn refused_keys_hold_up_nobody() {
+    let Some(jeton) = Jeton::on_postgres() else { return };
+    let tenant = jeton.tenant();
+    let (mut session, key) = (tenant.user("member").session(), tenant.api_key(["a:b"]));
+    let strange = |number: usize| key.forged(format!("jtn_live_{number:032x}")).exchange();
+    strange(0).expect_status(401);
+    until("it is recorded", || jeton.audited("api_key.refused") == 1);
+
+    let mut holder = jeton.postgres();
+    holder
+        .batch_execute("BEGIN; LOCK TABLE audit_chains IN ROW SHARE MODE; SELECT * FROM audit_chains FOR UPDATE")
+        .unwrap();
+    for answer in at_once(64, |number| strange(number + 1)) {
+        answer.expect_status(401);
+    }
+    // More than there are connections, one after the other: none waits for a line.
+    for _ in 0..20 {
+        session = session.refreshed();
+        key.exchange().expect_scope("a:b");
+    }
+    holder.batch_execute("ROLLBACK").unwrap();
+    strange(99).expect_status(401);
+    until("lines are recorded again", || jeton.audited("api_key.refused") > 1);
+}
+
 const SECOND: i64 = 1_000_000;
 const HOUR: i64 = 3_600 * SECOND;
 
