@@ -131,7 +131,13 @@ async fn master_key(config: &Config, db: &Result<Db, String>) -> Result<(SecretB
         ),
         Some(_) => format!("{here} is still read; `jeton master-key install` puts {current} in its place"),
     };
-    Ok((secrets, detail))
+    let left: Vec<_> =
+        master_key_file::drafts(&config.keys.dir).iter().map(|file| file.display().to_string()).collect();
+    let note = match left.as_slice() {
+        [] => String::new(),
+        files => format!("; {} was left by a command that was killed: remove it", files.join(", ")),
+    };
+    Ok((secrets, detail + &note))
 }
 
 /// A clock that is behind what it said before makes tokens that are not valid yet, or never end.

@@ -121,6 +121,7 @@ pub async fn rotate(app: &App, actor: &Actor, given: Option<MasterKey>) -> Resul
     replace(app, actor, &new).await?;
     if let Some(draft) = draft {
         draft.replace().map_err(MasterKeyChangeError::NotInstalled)?;
+        master_key_file::forget_drafts(&app.config.keys.dir);
     }
     status(app).await
 }
@@ -151,6 +152,10 @@ pub async fn finish(app: &App, actor: &Actor, force: bool) -> Result<MasterKeys,
         match try_to_finish(app, actor, force).await {
             // Something was sealed under the old key at this very moment.
             Err(MasterKeyChangeError::Other(Refusal::NotFound)) => {}
+            Ok(keys) => {
+                master_key_file::forget_drafts(&app.config.keys.dir);
+                return Ok(keys);
+            }
             other => return other,
         }
     }

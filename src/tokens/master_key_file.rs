@@ -126,6 +126,29 @@ impl Draft {
     }
 }
 
+/// The keys in `folder` that never got their place, for whoever was to put them there was killed: nothing is sealed under one, or
+/// the database has it too. None where the folder cannot be read.
+#[must_use]
+pub fn drafts(folder: &Path) -> Vec<PathBuf> {
+    let is_draft = |file: &fs::DirEntry| {
+        file.file_name()
+            .to_string_lossy()
+            .strip_prefix('.')
+            .is_some_and(|name| name.strip_prefix(MASTER_KEY_FILE).is_some_and(|end| end.starts_with('.')))
+    };
+    let files = fs::read_dir(folder).into_iter().flatten().flatten();
+    files.filter(is_draft).map(|file| file.path()).collect()
+}
+
+/// Takes away what [`drafts`] finds, once a change is done.
+pub fn forget_drafts(folder: &Path) {
+    for draft in drafts(folder) {
+        if let Err(error) = fs::remove_file(&draft) {
+            tracing::warn!(%error, file = %draft.display(), "a master key that nobody uses cannot be removed");
+        }
+    }
+}
+
 impl Drop for Draft {
     fn drop(&mut self) {
         // Where it got its place by a rename there is nothing left.

@@ -1,6 +1,6 @@
 //! What is encrypted under the master key (AES-256-GCM), and how one master key is followed by another.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::hmac;
@@ -24,6 +24,8 @@ const FINGERPRINT: usize = 8;
 pub struct SecretBox {
     /// The last one seals.
     keys: RwLock<Arc<Vec<Key>>>,
+    /// One learns at a time: what another one has learnt meanwhile would be lost.
+    learning: Mutex<()>,
     random: Random,
 }
 
@@ -59,7 +61,7 @@ impl SecretBox {
     /// # Errors
     /// [`Refusal::Internal`]: never, for a key of the right length.
     pub fn new(key: &MasterKey, random: Random) -> Result<Self, Refusal> {
-        Ok(Self { keys: RwLock::new(Arc::new(vec![Key::new(key)?])), random })
+        Ok(Self { keys: RwLock::new(Arc::new(vec![Key::new(key)?])), learning: Mutex::default(), random })
     }
 
     /// A box that knows the same keys, and seals under a new one.
@@ -68,7 +70,7 @@ impl SecretBox {
     /// As [`SecretBox::new`].
     pub fn followed_by(&self, next: &MasterKey) -> Result<Self, Refusal> {
         let keys = self.keys().iter().cloned().chain([Key::new(next)?]).collect();
-        Ok(Self { keys: RwLock::new(Arc::new(keys)), random: self.random.clone() })
+        Ok(Self { keys: RwLock::new(Arc::new(keys)), learning: Mutex::default(), random: self.random.clone() })
     }
 
     /// The fingerprint of the key that seals.
@@ -90,6 +92,7 @@ impl SecretBox {
     /// [`CannotOpen`]: the keys of this box are not in use any more; or somebody has altered the table.
     pub fn learn(&self, rows: &[MasterKeyRow]) -> Result<(), CannotOpen> {
         let Some(current) = rows.iter().find(|row| row.successor.is_none()) else { return Ok(()) };
+        let _one_at_a_time = self.learning.lock().unwrap_or_else(PoisonError::into_inner);
         let known = self.keys();
         let holds = |keys: &[Key], fingerprint: &str| keys.iter().any(|key| key.fingerprint == fingerprint);
         let is_in_use = |key: &Key| rows.iter().any(|row| row.id == key.fingerprint);

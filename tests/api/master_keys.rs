@@ -295,6 +295,23 @@ fn what_fails_changes_nothing(jeton: Jeton) {
     held.works();
 }
 
+/// A command that was killed leaves a key behind that nobody uses: it is told, and gone with the next change.
+#[test]
+fn what_a_killed_command_has_left_is_told_and_taken_away() {
+    let jeton = Jeton::on_sqlite();
+    jeton.cli(["tenant", "create", "--name", "Acme"]).expect_code(0);
+    let left = keys(&jeton).join(".master.key.0123456789abcdef");
+    let leave = || fs::write(&left, master_key(&jeton)).unwrap();
+    for change in [ROTATE, FINISH] {
+        leave();
+        let told = jeton.cli(["doctor"]);
+        assert!(told.stdout.contains(".master.key.0123456789abcdef"), "{told:#?}");
+        jeton.cli(change).expect_code(0);
+        assert!(!left.exists(), "gone after {change:?}");
+        assert!(!jeton.cli(["doctor"]).stdout.contains(".master.key."), "nothing is left");
+    }
+}
+
 #[both_databases]
 fn a_kill_at_any_moment_leaves_a_pair_that_works(jeton: Jeton) {
     let mut held = Held::new(&jeton);
