@@ -203,8 +203,8 @@ impl<'a> Stage<'a> {
         let make = |path: &str, body: Value| ask(&admin, "POST", self.path(path), body).expect_status(201);
         let group = make("key-groups", json!({"name": "Group", "scopes": ["a:b"]})).text("id");
         let key = || {
-            let made = make("api-keys", json!({"name": "Key", "group_id": group}));
-            (made.text("id"), made.text("key"))
+            let answer = make("api-keys", json!({"name": "Key", "group_id": group}));
+            (answer.text("id"), answer.text("key"))
         };
         let email = unique("person") + "@example.com";
         let person_id = make("users", json!({"email": email, "password": self.user.password})).text("id");
