@@ -43,6 +43,9 @@ class Server:
         self.port = free_port()
         self.process = None
         self.started_in = None
+        """Seconds."""
+        self.idle = None
+        """MiB of all its processes before any load."""
 
     def start(self):
         """Starts it, and waits until it answers."""
