@@ -88,8 +88,9 @@ fn a_renewed_certificate_is_shown_after_sighup_and_a_bad_one_is_not() {
     assert!(log.contains("server.key"), "it names the file: {log}");
 
     fs::write(place.file("server.key"), good).unwrap();
+    place.make_pair("third");
     place.hang_up();
-    place.curl(&[&place.url("/healthz")]);
+    crate::exhaustion::until("the next good one is shown", || is_shown(&place.s_client(&[]), "third"));
 }
 
 #[test]
