@@ -23,3 +23,16 @@ for (const form of document.forms) {
 addEventListener('pageshow', () => {
   for (const form of document.forms) delete form.dataset.sent
 })
+
+// Scopes that the chosen kind of key cannot have are out of the way; the server refuses them anyway.
+const kinds = document.querySelectorAll('[name=access_type]')
+const choose = () => {
+  const chosen = document.querySelector('[name=access_type]:checked')?.value
+  for (const tick of document.querySelectorAll('[data-only-for]')) {
+    const fits = !chosen || tick.dataset.onlyFor.split(' ').includes(chosen)
+    tick.hidden = !fits
+    tick.querySelector('input').disabled = !fits
+  }
+}
+for (const kind of kinds) kind.addEventListener('change', choose)
+if (kinds.length) choose()

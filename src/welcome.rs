@@ -22,7 +22,8 @@ Jeton is at {url}. It has made a first tenant and an administrator; the password
     e-mail    {email}
     password  {password}
 
-Log in, refresh, create an API key, exchange it, see the keys that verify the result. Paste this into a shell:
+Sign in with a browser at {url}/console. Or log in, refresh, create an API key, exchange it, and see the keys that verify
+the result: paste this into a shell.
 
 field() {{ sed -E 's/.*"'$1'":"([^"]*)".*/\1/'; }}
 TOKENS=$(curl -sS {url}/api/v1/auth/login -H 'Content-Type: application/json' -d '{{"email":"{email}","password":"{password}"}}') && echo "$TOKENS"

@@ -24,7 +24,7 @@ use crate::manage;
 #[derive(Default, Deserialize)]
 pub struct Done {
     #[serde(default)]
-    done: String,
+    pub done: String,
 }
 
 #[derive(Template)]

@@ -96,7 +96,16 @@ async fn read(request: &HttpRequest, payload: Payload, whose: &str) -> Result<Fi
 }
 
 impl Fields {
-    fn parse(body: &[u8]) -> Result<Self, Refusal> {
+    /// Fields as if somebody had filled them in.
+    pub fn of<const N: usize>(fields: [(&str, String); N]) -> Self {
+        Self { left: fields.map(|(name, value)| (name.to_owned(), value)).into(), ..Self::default() }
+    }
+
+    /// Reads a query, or a form's body.
+    ///
+    /// # Errors
+    /// [`Refusal::MalformedRequest`].
+    pub fn parse(body: &[u8]) -> Result<Self, Refusal> {
         let malformed = |what: &str| Refusal::MalformedRequest(what.to_owned());
         std::str::from_utf8(body).map_err(|_| malformed("The form is not UTF-8"))?;
         let left: Vec<_> = form_urlencoded::parse(body).into_owned().take(MOST_FIELDS + 1).collect();
@@ -125,6 +134,23 @@ impl Fields {
     pub fn take(&mut self, name: &str) -> Option<String> {
         let index = self.left.iter().position(|(known, _)| known == name)?;
         Some(self.left.remove(index).1).filter(|text| !text.is_empty())
+    }
+
+    /// Takes every value of a field that may be there more than once: of boxes that are ticked.
+    pub fn take_all(&mut self, name: &str) -> Vec<String> {
+        let (taken, left) = std::mem::take(&mut self.left).into_iter().partition(|(known, _)| known == name);
+        self.left = left;
+        taken.into_iter().map(|(_, value): (String, String)| value).collect()
+    }
+
+    /// Each value of a field.
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.left.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether a field has this value among others: the box is ticked.
+    pub fn has(&self, name: &str, value: impl AsRef<str>) -> bool {
+        self.all(name).any(|known| known == value.as_ref())
     }
 
     /// Reads a field that may be empty.

@@ -38,7 +38,11 @@ pub fn table(config: &mut ServiceConfig) {
         "/sign-out"     => post sign_in::sign_out;
         "/assets/{file}" => get assets::file;
 
-        "/keys" => get keys::list::page;
+        "/keys"             => get keys::list::page;
+        "/keys/new"         => get keys::create::page, post keys::create::create;
+        "/keys/{id}"        => get keys::show::page, post keys::show::change;
+        "/keys/{id}/rotate" => get keys::rotate::page, post keys::rotate::rotate;
+        "/keys/{id}/revoke" => get keys::revoke::page, post keys::revoke::revoke;
 
         "/organisations" => get organisations::page, post organisations::switch;
 

@@ -58,7 +58,7 @@ impl Refused {
 
 /// A field's name for people: `contact_email` is `Contact email`.
 pub fn spoken(field: &str) -> String {
-    let words = field.replace(['_', '-'], " ");
+    let words = field.replace(['_', '-', '.'], " ");
     let mut letters = words.chars();
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }

@@ -1,17 +1,11 @@
 //! The client for browsers, in Debian's Chromium, on the page of `examples/browser`: another origin than Jeton's.
 
-use std::{
-    fs,
-    io::{BufRead, BufReader, Lines, Write},
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-    sync::Mutex,
-    time::Duration,
-};
+use std::{sync::Mutex, time::Duration};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Jeton, User, leave_out};
-use crate::verifier::libraries;
+use crate::driver::Driver;
+use crate::harness::{Jeton, User};
 
 #[test]
 fn the_module_is_small_and_has_types() {
@@ -247,16 +241,12 @@ struct Page {
 /// The number of a tab.
 type Tab = u64;
 
-struct Driver {
-    process: Child,
-    commands: Option<ChildStdin>,
-    answers: Lines<BufReader<ChildStdout>>,
-}
-
 impl Page {
     /// None where the browser or what drives it is missing.
     fn open(settings: &[(&str, &str)]) -> Option<Self> {
-        let mut driver = Driver::start()?;
+        let application = format!("{}/examples/browser", env!("CARGO_MANIFEST_DIR"));
+        let mut driver =
+            Driver::start("the client for browsers", "browser/drive.mjs", &["playwright-core"], &[&application])?;
         let origins = driver.answer();
         let text = |name: &str| origins[name].as_str().expect("an origin").to_owned();
 
@@ -313,7 +303,8 @@ impl Page {
         self.run(tab, "answer.catch((error) => error.status ?? String(error))")
     }
 
-    /// So much time passes that a call of this tab needs a new token, which Jeton gives or refuses, and nobody hears of yet.
+    /// So much time passes that a call of this tab needs a new token, which Jeton gives or refuses, and nobody hears of
+    /// yet.
     fn refresh_that_is_held(&self, tab: Tab, passed: Duration) {
         self.jeton.advance(passed);
         self.tell(json!(["hold", REFRESH]));
@@ -333,55 +324,7 @@ impl Page {
     }
 
     #[track_caller]
-    #[expect(clippy::needless_pass_by_value, reason = "a command is written where it is given")]
     fn tell(&self, command: Value) -> Value {
-        let mut driver = self.driver.lock().expect("nobody panics with it");
-        let commands = driver.commands.as_mut().expect("it is there until the end");
-        writeln!(commands, "{command}").expect("the driver runs");
-        let mut answer = driver.answer();
-        drop(driver);
-        assert!(answer.get("done").is_some(), "{command}: {answer}");
-        answer["done"].take()
-    }
-}
-
-impl Driver {
-    fn start() -> Option<Self> {
-        let root = env!("CARGO_MANIFEST_DIR");
-        let found = libraries().join("node_modules/playwright-core").exists();
-        let browser = Command::new("chromium").arg("--version").stdout(Stdio::null()).status().is_ok();
-        if !(found && browser) {
-            let at = libraries().display().to_string();
-            leave_out(
-                "the client for browsers",
-                &format!("apt-get install chromium && npm install --no-save --prefix {at} playwright-core"),
-            );
-            return None;
-        }
-        // Copied beside its library, where Node.js looks for it.
-        let script = libraries().join(format!("drive-{}.mjs", std::process::id()));
-        fs::copy(format!("{root}/tests/verifiers/browser/drive.mjs"), &script).expect("the folder is writable");
-        let mut process = Command::new("node")
-            .arg(script)
-            .arg(format!("{root}/examples/browser"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("node is there");
-        let answers = BufReader::new(process.stdout.take().expect("it is piped")).lines();
-        Some(Self { commands: process.stdin.take(), answers, process })
-    }
-
-    fn answer(&mut self) -> Value {
-        let line = self.answers.next().expect("the driver answers").expect("as text");
-        serde_json::from_str(&line).expect("as JSON")
-    }
-}
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        // The end of its input is the end of the driver, and of the browser.
-        self.commands = None;
-        drop(self.process.wait());
+        self.driver.lock().expect("nobody panics with it").tell(command)
     }
 }

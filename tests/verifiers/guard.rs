@@ -29,7 +29,8 @@ pub struct Node {
 }
 
 impl Guard {
-    /// One of each kind that can run here, for the tokens of this issuer. Loud where a library is missing, and a failure in CI.
+    /// One of each kind that can run here, for the tokens of this issuer. Loud where a library is missing, and a
+    /// failure in CI.
     pub fn all(issuer: &str) -> Vec<Self> {
         let rust = RustGuard::start(issuer.to_owned(), "api".to_owned()).expect("the keys are there");
         [Some(Self::Rust(Box::new(rust))), Node::start(issuer).map(Self::Node)].into_iter().flatten().collect()

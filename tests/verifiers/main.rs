@@ -3,7 +3,9 @@
 #![expect(clippy::panic, clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod browser;
+mod console;
 mod docs_page;
+mod driver;
 mod guard;
 #[expect(
     dead_code,
@@ -13,12 +15,21 @@ mod guard;
 )]
 #[path = "../api/harness/mod.rs"]
 mod harness;
+#[expect(dead_code, reason = "it is made for `tests/profiles`, as are the proxies and their upstream")]
+#[path = "../profiles/http.rs"]
+mod http;
 mod issuer;
+#[expect(dead_code, reason = "as above")]
+#[path = "../profiles/proxy.rs"]
+mod proxy;
 mod readme;
 mod revocations;
 mod stand_in;
 mod tampering;
 mod threat_model;
+#[expect(dead_code, reason = "as above")]
+#[path = "../profiles/upstream.rs"]
+mod upstream;
 mod verifier;
 
 use issuer::Issuer;

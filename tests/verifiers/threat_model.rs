@@ -29,7 +29,8 @@ fn the_threat_model_names_tests_that_are_there() {
     }
 }
 
-/// Every test by the name that `cargo test` gives it; what stands in a binary's `main.rs` has the binary's name before it.
+/// Every test by the name that `cargo test` gives it; what stands in a binary's `main.rs` has the binary's name before
+/// it.
 fn names_of_tests() -> HashSet<String> {
     let mut names = HashSet::new();
     for folder in ["src", "tests/api", "tests/profiles", "tests/verifiers", "tests/model"] {

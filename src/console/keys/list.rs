@@ -4,15 +4,16 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use askama::Template;
+use chrono::TimeDelta;
 
 use crate::app::App;
 use crate::console::date::Moment;
-use crate::console::page::{Page, Place, render};
+use crate::console::page::{Page, Place, may, render};
 use crate::console::session::Visitor;
 use crate::console::texts::{self, Gap as _};
 use crate::domain::api_key::{ApiKey, ApiKeyState};
 use crate::domain::{ApiKeyId, Refusal, Tenant, Timestamp};
-use crate::extract::principal::ReadApiKeys;
+use crate::extract::principal::{ReadApiKeys, WriteApiKeys};
 use crate::extract::query::PageQuery;
 use crate::manage;
 use crate::profile::TenantLocator;
@@ -26,7 +27,12 @@ struct List<'a> {
     names_tenant: Option<TenantLocator>,
     rows: Vec<Row>,
     next: Option<String>,
+    /// Where the pages of the list are.
+    pages: String,
     is_first: bool,
+    may_write: bool,
+    /// Why there can be no keys, where the tenant's plan has none.
+    no_plan: Option<String>,
 }
 
 /// A key in a list.
@@ -49,6 +55,9 @@ pub struct Row {
     pub expires: Option<Moment>,
 }
 
+/// A key that ends within this is shown as one that does.
+const SOON: TimeDelta = TimeDelta::days(14);
+
 /// A state, as a page shows it.
 pub struct State {
     /// In a word.
@@ -61,13 +70,17 @@ pub struct State {
 pub async fn page(app: Data<App>, visitor: Visitor<ReadApiKeys>, query: PageQuery) -> Result<HttpResponse, Refusal> {
     let now = app.now();
     let keys = manage::api_keys::list(&app, visitor.tenant(), query.0).await?;
+    let tenant = &visitor.member.tenant;
     let list = List {
         page: Page::of(&app, &visitor, Place::Keys, texts::EN.keys.title),
-        tenant: &visitor.member.tenant,
+        tenant,
         names_tenant: Some(app.profile.locator).filter(|locator| *locator != TenantLocator::Key),
         rows: keys.items.into_iter().map(|key| Row::of(&app, &key, now)).collect(),
         next: keys.next_cursor,
+        pages: format!("/console/keys?limit={}&", query.0.limit),
         is_first: query.0.after.is_none(),
+        may_write: may::<WriteApiKeys>(&visitor),
+        no_plan: app.profile.plans.ensure_api_keys(tenant.plan.as_deref()).err().map(|refusal| refusal.to_string()),
     };
     render(StatusCode::OK, &list)
 }
@@ -99,7 +112,7 @@ impl State {
     pub fn of(key: &ApiKey, now: Timestamp) -> Self {
         let t = &texts::EN.keys;
         match key.state(now) {
-            ApiKeyState::Active if key.expires_at.is_some() => Self { text: t.active, tone: "warn" },
+            ApiKeyState::Active if key.time_left(now) < SOON => Self { text: t.ending, tone: "warn" },
             ApiKeyState::Active => Self { text: t.active, tone: "good" },
             ApiKeyState::Expired => Self { text: t.expired, tone: "quiet" },
             ApiKeyState::Revoked => Self { text: t.revoked, tone: "quiet" },

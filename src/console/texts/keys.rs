@@ -8,6 +8,7 @@ texts! {
         title = "API keys",
         intro = "Keys let your own programs call the API without a person signing in. Give each program a key of its own, with \
                  no more permissions than it needs.",
+        create = "Create a key",
         ids = "Who you are to the API",
         tenant_id = "Tenant ID",
         project_token = "Project token",
@@ -26,6 +27,7 @@ texts! {
         more = "and {} more",
         no_scopes = "None",
         active = "Active",
+        ending = "Ends soon",
         expired = "Expired",
         revoked = "Revoked",
     }

@@ -24,6 +24,7 @@ texts! {
         optional = "optional",
         copy = "Copy",
         copied = "Copied",
+        cancel = "Cancel",
         problems = "Please check what you entered",
     }
 

@@ -2,11 +2,13 @@
 //! [`Texts`], and the compiler says what is missing in it.
 
 mod account;
+mod key_pages;
 mod keys;
 mod layout;
 mod sign_in;
 
 pub use self::account::{Account, Organisations};
+pub use self::key_pages::{CreateKey, CreatedKey, RevokeKey, RotateKey, ShowKey};
 pub use self::keys::Keys;
 pub use self::layout::{Errors, Form, Layout, Nav, Table, Time};
 pub use self::sign_in::SignIn;
@@ -41,6 +43,11 @@ pub struct Texts {
     pub account: Account,
     pub organisations: Organisations,
     pub keys: Keys,
+    pub create_key: CreateKey,
+    pub created_key: CreatedKey,
+    pub show_key: ShowKey,
+    pub rotate_key: RotateKey,
+    pub revoke_key: RevokeKey,
 }
 
 /// English.
@@ -56,6 +63,11 @@ pub static EN: Texts = Texts {
     account: Account::EN,
     organisations: Organisations::EN,
     keys: Keys::EN,
+    create_key: CreateKey::EN,
+    created_key: CreatedKey::EN,
+    show_key: ShowKey::EN,
+    rotate_key: RotateKey::EN,
+    revoke_key: RevokeKey::EN,
 };
 
 /// A text with a gap, `{}`.

@@ -2,6 +2,7 @@
 
 mod browser;
 mod forms;
+mod keys;
 mod sessions;
 
 pub use browser::{Browser, form_token};

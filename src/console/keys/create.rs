@@ -1,0 +1,144 @@
+//! `/console/keys/new`: a key in one form. What the profile does not offer is not asked for.
+
+use std::collections::BTreeMap;
+
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use askama::Template;
+
+use super::created;
+use super::offer::{Expiry, Offer};
+use crate::app::App;
+use crate::console::form::{Fields, Form};
+use crate::console::page::{Page, Place, render};
+use crate::console::refused::Refused;
+use crate::console::session::Visitor;
+use crate::console::texts::{self, Gap as _};
+use crate::domain::constraints::Constraints;
+use crate::domain::ip_allow_list::IpAllowList;
+use crate::domain::{Refusal, Scope, Scopes, Timestamp};
+use crate::extract::principal::WriteApiKeys;
+use crate::manage;
+use crate::manage::api_keys::NewApiKey;
+use crate::manage::idempotency::IdempotencyKey;
+
+#[derive(Template)]
+#[template(path = "keys/create.html")]
+struct Create<'a> {
+    page: Page<'a>,
+    refused: Refused,
+    filled: Fields,
+    offer: Offer,
+    expiry: Vec<Expiry>,
+    idempotency_key: String,
+}
+
+/// The form; a link may fill in its name and scopes.
+pub async fn page(
+    app: Data<App>,
+    request: HttpRequest,
+    visitor: Visitor<WriteApiKeys>,
+) -> Result<HttpResponse, Refusal> {
+    let filled = Fields::parse(request.query_string().as_bytes())?;
+    show(&app, &visitor, filled, Refused::default()).await
+}
+
+/// Creates the key, and shows it this once. The same form sent twice makes one key.
+pub async fn create(app: Data<App>, Form { visitor, mut fields }: Form<WriteApiKeys>) -> Result<HttpResponse, Refusal> {
+    let filled = fields.clone();
+    let idempotency = fields.required("idempotency_key");
+    let created = match new_key(&app, fields, idempotency) {
+        Ok((new, idempotency)) => {
+            manage::api_keys::create(&app, &visitor.actor, visitor.tenant(), new, Some(idempotency)).await
+        }
+        Err(refusal) => Err(refusal),
+    };
+    match created {
+        Ok(created) => created::show(&app, &visitor, &created, None),
+        Err(Refusal::IdempotencyConflict) => {
+            let refused = Refused::of(Refusal::IdempotencyConflict)?.in_words(texts::EN.create_key.created_already);
+            show(&app, &visitor, filled, refused).await
+        }
+        Err(refusal) => show(&app, &visitor, filled, Refused::of(refusal)?).await,
+    }
+}
+
+async fn show(
+    app: &App,
+    visitor: &Visitor<WriteApiKeys>,
+    filled: Fields,
+    refused: Refused,
+) -> Result<HttpResponse, Refusal> {
+    let offer = Offer::of(app, visitor.tenant()).await?;
+    let page = Page::of(app, visitor, Place::Keys, texts::EN.create_key.title);
+    let expiry = Expiry::presets(app.now(), offer.requires("expires_at"));
+    let (status, idempotency_key) = (refused.status(), app.new_id::<uuid::Uuid>(app.now())?.to_string());
+    render(status, &Create { page, refused, filled, offer, expiry, idempotency_key })
+}
+
+/// What the form asks for. In a group a key has its group's rights, whatever else was ticked before it was chosen.
+fn new_key(
+    app: &App,
+    mut fields: Fields,
+    idempotency: Option<IdempotencyKey>,
+) -> Result<(NewApiKey, IdempotencyKey), Refusal> {
+    let name = fields.required("name");
+    let group_id = fields.optional("group_id");
+    let own_rights = (fields.optional("access_type"), scopes(&mut fields));
+    let (access_type, scopes) = if group_id.is_some() { (None, None) } else { own_rights };
+    let environment = fields.take("environment");
+    let expires_at = expires_at(&mut fields);
+    let allowed_ips = allowed_ips(&mut fields);
+    let contact_email = fields.optional("contact_email");
+    let constraints = constraints(app, &mut fields);
+    let new = name.map(|name| NewApiKey {
+        name,
+        scopes,
+        environment,
+        expires_at,
+        allowed_ips,
+        contact_email,
+        access_type,
+        group_id,
+        constraints,
+    });
+    fields.finish(new.zip(idempotency))
+}
+
+/// Those that are ticked, and those that are written.
+fn scopes(fields: &mut Fields) -> Option<Scopes> {
+    let written = fields.take("scopes_text").unwrap_or_default();
+    let ticked = fields.take_all("scopes");
+    let words = written.split_whitespace().map(str::to_owned).chain(ticked);
+    let scopes: Result<Vec<Scope>, _> = words.map(|word| word.parse()).collect();
+    let scopes = scopes.and_then(|scopes| Scopes::new(&scopes));
+    scopes.map_err(|error| fields.fault("scopes", error)).ok()
+}
+
+/// The end of the day that was chosen (UTC).
+fn expires_at(fields: &mut Fields) -> Option<Timestamp> {
+    let (preset, day) = (fields.take("expires_at"), fields.take("expires_on"));
+    let day = if preset.as_deref() == Some(Expiry::OTHER_DAY) { day.or(Some(String::new())) } else { preset }?;
+    format!("{day}T23:59:59Z").parse().map_err(|_| fields.fault("expires_at", texts::EN.create_key.no_day)).ok()
+}
+
+fn allowed_ips(fields: &mut Fields) -> IpAllowList {
+    let text = fields.take("allowed_ips").unwrap_or_default();
+    let words = text.split([',', ' ', '\t', '\r', '\n']).filter(|word| !word.is_empty()).map(str::to_owned);
+    let list = IpAllowList::try_from(words.collect::<Vec<_>>());
+    list.map_err(|error| fields.fault("allowed_ips", error)).unwrap_or_default()
+}
+
+/// Of each name that some access type offers: a list, separated by commas.
+fn constraints(app: &App, fields: &mut Fields) -> Option<Constraints> {
+    let names = app.profile.access_types().flat_map(|known| known.constraints.iter());
+    let values: BTreeMap<String, Vec<String>> = names
+        .filter_map(|name| {
+            let text = fields.take(&format!("constraints.{name}"))?;
+            let values = text.split([',', '\r', '\n']).map(str::trim).filter(|value| !value.is_empty());
+            Some((name.clone(), values.map(str::to_owned).collect()))
+        })
+        .collect();
+    let constraints = Constraints::try_from(values).map_err(|error| fields.fault("constraints", error)).ok()?;
+    constraints.or_none()
+}

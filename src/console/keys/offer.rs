@@ -1,0 +1,152 @@
+//! What a new key may be: what the profile, and the tenant's groups, leave to choose from.
+
+use std::collections::BTreeMap;
+
+use chrono::TimeDelta;
+
+use crate::app::App;
+use crate::console::texts::{self, Gap as _};
+use crate::domain::key_group::KeyGroup;
+use crate::domain::page::Page;
+use crate::domain::{Day, Refusal, TenantId, Timestamp};
+use crate::manage;
+use crate::profile::access_type::AccessType;
+use crate::profile::roles::{INTROSPECT, MANAGEMENT};
+
+/// What there is to choose from.
+pub struct Offer {
+    /// The presets.
+    pub access_types: Vec<AccessType>,
+    /// The groups of the tenant.
+    pub groups: Vec<KeyGroup>,
+    /// The environments, where there is more than one.
+    pub environments: Vec<String>,
+    /// The scopes by what they are about; none where any may be written.
+    pub resources: Option<Vec<Resource>>,
+    /// What a key may be limited to.
+    pub constraints: Vec<OfferedConstraint>,
+    required: Vec<&'static str>,
+}
+
+/// The scopes of one resource.
+pub struct Resource {
+    /// What people call it.
+    pub name: String,
+    /// Its scopes.
+    pub scopes: Vec<OfferedScope>,
+}
+
+/// A scope to tick.
+pub struct OfferedScope {
+    /// The scope.
+    pub scope: String,
+    /// What it grants.
+    pub description: String,
+    /// The access types that it is for, where it is not for all.
+    pub only_for: Vec<String>,
+}
+
+/// Something that a key may be limited in.
+pub struct OfferedConstraint {
+    /// Its name.
+    pub name: String,
+    /// The access types that have it.
+    pub only_for: Vec<String>,
+}
+
+/// An end to choose.
+pub struct Expiry {
+    /// What is sent.
+    pub value: String,
+    /// What is read.
+    pub text: String,
+}
+
+impl Offer {
+    /// What keys of a tenant may be.
+    pub async fn of(app: &App, tenant: TenantId) -> Result<Self, Refusal> {
+        let profile = &app.profile;
+        let groups = manage::key_groups::list(app, tenant, Page { limit: Page::MOST, after: None }).await?.items;
+        let environments = &profile.key_format.environments;
+        Ok(Self {
+            access_types: profile.access_types().cloned().collect(),
+            groups,
+            environments: environments.iter().filter(|_| environments.len() > 1).map(ToString::to_string).collect(),
+            resources: resources(app),
+            constraints: constraints(app),
+            required: profile.required.iter().map(|member| member.as_str()).collect(),
+        })
+    }
+
+    /// Whether a key must have this.
+    pub fn requires(&self, member: &str) -> bool {
+        self.required.contains(&member)
+    }
+}
+
+/// The names that some access type offers.
+fn constraints(app: &App) -> Vec<OfferedConstraint> {
+    let mut by_name = BTreeMap::<&str, Vec<String>>::new();
+    for known in app.profile.access_types() {
+        for name in &known.constraints {
+            by_name.entry(name).or_default().push(known.name.to_string());
+        }
+    }
+    by_name.into_iter().map(|(name, only_for)| OfferedConstraint { name: name.to_owned(), only_for }).collect()
+}
+
+/// The catalogue by resource, then what every key may hold, then what keys may that manage.
+fn resources(app: &App) -> Option<Vec<Resource>> {
+    let t = &texts::EN.create_key;
+    let mut by_name = BTreeMap::<&str, Vec<OfferedScope>>::new();
+    for (scope, info) in app.profile.catalogue()? {
+        let only_for = info.access_types.iter().flatten().map(ToString::to_string).collect();
+        let description = if info.description.is_empty() { &info.name } else { &info.description };
+        let offered = OfferedScope { scope: scope.clone(), description: description.clone(), only_for };
+        by_name.entry(&info.resource).or_default().push(offered);
+    }
+    let mut resources: Vec<_> =
+        by_name.into_iter().map(|(name, scopes)| Resource { name: name.to_owned(), scopes }).collect();
+    let managing: Vec<String> =
+        app.profile.access_types().filter(|known| known.management).map(|known| known.name.to_string()).collect();
+    let ours = MANAGEMENT.iter().filter(|scope| **scope == INTROSPECT || !managing.is_empty());
+    let scopes = ours.map(|scope| OfferedScope {
+        scope: (*scope).to_owned(),
+        description: meaning(scope).to_owned(),
+        only_for: if *scope == INTROSPECT { Vec::new() } else { managing.clone() },
+    });
+    resources.push(Resource { name: t.management.to_owned(), scopes: scopes.collect() });
+    Some(resources)
+}
+
+/// What a scope of our own management grants.
+fn meaning(scope: &str) -> &'static str {
+    let t = &texts::EN.create_key;
+    match scope {
+        "api-keys:read" => t.may_read_keys,
+        "api-keys:write" => t.may_write_keys,
+        "audit:read" => t.may_read_audit,
+        "trusted-issuers:read" => t.may_read_issuers,
+        "trusted-issuers:write" => t.may_write_issuers,
+        "users:read" => t.may_read_users,
+        "users:write" => t.may_write_users,
+        _ => t.may_introspect,
+    }
+}
+
+impl Expiry {
+    /// What is sent where another day is chosen.
+    pub const OTHER_DAY: &str = "day";
+
+    /// Ends to choose from: whole days, so that a form that is sent twice asks for the same twice.
+    pub fn presets(now: Timestamp, is_required: bool) -> Vec<Self> {
+        let t = &texts::EN.create_key;
+        let never = Self { value: String::new(), text: t.never.to_owned() };
+        let in_days = [7, 30, 90, 180, 365].map(|days| {
+            let day = Day::from(now.plus(TimeDelta::days(days))).to_string();
+            Self { text: t.in_days.with(days).as_str().with(&day), value: day }
+        });
+        let other = Self { value: Self::OTHER_DAY.to_owned(), text: t.other_day.to_owned() };
+        Some(never).filter(|_| !is_required).into_iter().chain(in_days).chain([other]).collect()
+    }
+}

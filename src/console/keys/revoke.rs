@@ -1,0 +1,51 @@
+//! `/console/keys/{id}/revoke`: asks once, then ends a key for good.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::web::{Data, Path};
+use askama::Template;
+
+use super::chart::DAYS;
+use super::list::Row;
+use super::usage::{CallerRow, callers};
+use crate::app::App;
+use crate::console::form::Form;
+use crate::console::page::{Page, Place, render, see_other};
+use crate::console::session::Visitor;
+use crate::console::texts::{self, Gap as _};
+use crate::domain::{ApiKeyId, Refusal, Timestamp};
+use crate::extract::path_id;
+use crate::extract::principal::WriteApiKeys;
+use crate::manage;
+
+#[derive(Template)]
+#[template(path = "keys/revoke.html")]
+struct Revoke<'a> {
+    page: Page<'a>,
+    row: Row,
+    callers: Vec<CallerRow>,
+}
+
+/// The question.
+pub async fn page(app: Data<App>, visitor: Visitor<WriteApiKeys>, path: Path<String>) -> Result<HttpResponse, Refusal> {
+    let now = app.now();
+    let usage = manage::usage::of(&app, visitor.tenant(), path_id(&path)?, DAYS).await?;
+    let revoke = Revoke {
+        page: Page::of(&app, &visitor, Place::Keys, texts::EN.revoke_key.title.with(&usage.key.name)),
+        row: Row::of(&app, &usage.key, now),
+        callers: callers(&usage, None, Timestamp::of_seconds(0), now),
+    };
+    render(StatusCode::OK, &revoke)
+}
+
+/// Revokes the key.
+pub async fn revoke(
+    app: Data<App>,
+    path: Path<String>,
+    Form { visitor, fields }: Form<WriteApiKeys>,
+) -> Result<HttpResponse, Refusal> {
+    fields.finish(Some(()))?;
+    let id: ApiKeyId = path_id(&path)?;
+    manage::api_keys::revoke(&app, &visitor.actor, visitor.tenant(), id).await?;
+    Ok(see_other(&format!("/console/keys/{id}?done=revoked")))
+}

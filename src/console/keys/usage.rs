@@ -1,0 +1,85 @@
+//! Who uses a key, and what of it nobody uses.
+
+use chrono::TimeDelta;
+
+use super::chart::DAYS;
+use crate::app::App;
+use crate::console::date::Moment;
+use crate::console::texts;
+use crate::domain::api_key::{ApiKey, ApiKeyState, WhichSecret};
+use crate::domain::usage::Caller;
+use crate::domain::{ApiKeyId, Refusal, Timestamp};
+use crate::manage;
+use crate::manage::usage::KeyUsage;
+
+/// A program somewhere that presented a key.
+pub struct CallerRow {
+    /// Its address.
+    pub ip: String,
+    /// What it says of itself.
+    pub agent: String,
+    /// How often.
+    pub times: i64,
+    /// When last.
+    pub seen: Moment,
+}
+
+/// What was replaced and still works.
+pub struct Old {
+    /// The key, where it is one of its own and not a secret of the same key.
+    pub key: Option<ApiKeyId>,
+    /// Until when it works.
+    pub until: Option<Moment>,
+    /// Who has used it since it was replaced.
+    pub callers: Vec<CallerRow>,
+}
+
+/// Who used a key, or one of its secrets, after `since`.
+pub fn callers(usage: &KeyUsage, which: Option<WhichSecret>, since: Timestamp, now: Timestamp) -> Vec<CallerRow> {
+    let rows = usage.callers.iter().filter(|(secret, _)| which.is_none_or(|wanted| wanted == *secret));
+    let rows = rows.map(|(_, caller)| caller).filter(|caller| caller.last_seen_at > since);
+    rows.map(|caller| CallerRow::of(caller, now)).collect()
+}
+
+/// What a key has replaced that is still alive.
+pub async fn old(app: &App, usage: &KeyUsage, now: Timestamp) -> Result<Option<Old>, Refusal> {
+    let key = &usage.key;
+    let moment = |at| Moment::of(at, now, &texts::EN.time);
+    if let Some(until) = key.previous_until.filter(|until| now < *until) {
+        let since = key.secret_changed_at.unwrap_or(key.created_at);
+        let callers = callers(usage, Some(WhichSecret::Previous), since, now);
+        return Ok(Some(Old { key: None, until: Some(moment(until)), callers }));
+    }
+    let Some(id) = key.replaces else { return Ok(None) };
+    let old = match manage::usage::of(app, key.tenant_id, id, DAYS).await {
+        Ok(old) if old.key.state(now) == ApiKeyState::Active => old,
+        Ok(_) | Err(Refusal::NotFound) => return Ok(None),
+        Err(refusal) => return Err(refusal),
+    };
+    let callers = callers(&old, None, key.created_at, now);
+    Ok(Some(Old { key: Some(id), until: old.key.expires_at.map(moment), callers }))
+}
+
+/// The scopes that a key did not use in [`DAYS`] days, if it is that old and used for anything at all.
+pub fn unused_scopes(usage: &KeyUsage, now: Timestamp) -> Vec<String> {
+    let is_old = now.since(usage.key.created_at) >= TimeDelta::days(DAYS.into());
+    let is_used = |scope: &&str| usage.scopes.iter().any(|(used, ..)| used == scope);
+    let unused = usage.key.scopes.iter().filter(|scope| !is_used(scope)).map(str::to_owned);
+    if is_old && !usage.scopes.is_empty() && is_alive(&usage.key, now) { unused.collect() } else { Vec::new() }
+}
+
+fn is_alive(key: &ApiKey, now: Timestamp) -> bool {
+    key.state(now) == ApiKeyState::Active
+}
+
+impl CallerRow {
+    fn of(caller: &Caller, now: Timestamp) -> Self {
+        let others = || texts::EN.show_key.others.to_owned();
+        Self {
+            ip: caller.ip.map_or_else(others, |ip| ip.to_string()),
+            agent: caller.user_agent.clone(),
+            times: caller.times,
+            seen: Moment::of(caller.last_seen_at, now, &texts::EN.time),
+        }
+    }
+}
