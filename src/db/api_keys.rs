@@ -6,6 +6,7 @@ use std::sync::Arc;
 use diesel::prelude::*;
 
 use super::DbConnection;
+use super::prepared::{self, Piece};
 use super::schema::{api_keys, tenants};
 use crate::domain::api_key::ApiKey;
 use crate::domain::change::Change;
@@ -256,9 +257,14 @@ pub fn expire(connection: &mut DbConnection, tenant: TenantId, id: ApiKeyId, end
 
 /// Notes when a key was last used.
 pub fn note_use(connection: &mut DbConnection, id: ApiKeyId, at: Timestamp) -> QueryResult<()> {
-    diesel::update(api_keys::table.find(id))
-        .filter(api_keys::last_used_at.is_null().or(api_keys::last_used_at.lt(at)))
-        .set(api_keys::last_used_at.eq(at))
-        .execute(connection)
-        .map(drop)
+    let pieces = [
+        Piece::Sql("UPDATE api_keys SET last_used_at = "),
+        Piece::Number(at.0),
+        Piece::Sql(" WHERE id = "),
+        Piece::Bytes(id.as_bytes()),
+        Piece::Sql(" AND (last_used_at IS NULL OR last_used_at < "),
+        Piece::Number(at.0),
+        Piece::Sql(")"),
+    ];
+    prepared::execute(connection, &pieces).map(drop)
 }

@@ -1,9 +1,9 @@
 //! Table `api_key_callers`: who presented which secret of an API key.
 
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Binary, Text};
 
 use super::DbConnection;
+use super::prepared::{self, Piece};
 use super::schema::api_key_callers;
 use crate::domain::status_list::StatusIndex;
 use crate::domain::usage::{Caller, MOST_CALLERS, OTHERS, Origin};
@@ -32,19 +32,25 @@ pub fn add(connection: &mut DbConnection, key: ApiKeyId, callers: &[Caller]) -> 
 /// Adds what was counted of a caller; answers whether that is a new one.
 fn add_one(connection: &mut DbConnection, key: ApiKeyId, caller: &Caller) -> QueryResult<bool> {
     let (ip, user_agent) = stored(caller.origin());
-    // As text, for diesel cannot say which of two values is the larger.
-    let known = diesel::sql_query(
-        "UPDATE api_key_callers
-         SET times = times + $1, last_seen_at = CASE WHEN last_seen_at < $2 THEN $2 ELSE last_seen_at END
-         WHERE api_key_id = $3 AND secret = $4 AND ip = $5 AND user_agent = $6",
-    )
-    .bind::<BigInt, _>(caller.times)
-    .bind::<BigInt, _>(caller.last_seen_at)
-    .bind::<Binary, _>(key)
-    .bind::<BigInt, _>(caller.secret)
-    .bind::<Text, _>(&ip)
-    .bind::<Text, _>(user_agent)
-    .execute(connection)?;
+    let (times, last_seen_at) = (Piece::Number(caller.times), || Piece::Number(caller.last_seen_at.0));
+    let pieces = [
+        Piece::Sql("UPDATE api_key_callers SET times = times + "),
+        times,
+        // As text, for diesel cannot say which of two values is the larger.
+        Piece::Sql(", last_seen_at = CASE WHEN last_seen_at < "),
+        last_seen_at(),
+        Piece::Sql(" THEN "),
+        last_seen_at(),
+        Piece::Sql(" ELSE last_seen_at END WHERE api_key_id = "),
+        Piece::Bytes(key.as_bytes()),
+        Piece::Sql(" AND secret = "),
+        Piece::Number(caller.secret.0),
+        Piece::Sql(" AND ip = "),
+        Piece::Words(&ip),
+        Piece::Sql(" AND user_agent = "),
+        Piece::Words(user_agent),
+    ];
+    let known = prepared::execute(connection, &pieces)?;
     if known == 0 {
         diesel::insert_into(api_key_callers::table)
             .values((

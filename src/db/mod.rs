@@ -50,6 +50,7 @@ pub mod master_keys;
 pub mod memberships;
 pub mod migrations;
 pub mod notices;
+mod prepared;
 mod schema;
 pub mod secrets;
 pub mod sessions;

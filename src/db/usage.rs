@@ -2,8 +2,9 @@
 
 use diesel::dsl::{max, sql};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Binary, Text};
+use diesel::sql_types::BigInt;
 
+use super::prepared::{self, Piece};
 use super::schema::{api_key_scope_usage, api_key_usage};
 use super::{DbConnection, DbError, api_keys, key_callers};
 use crate::domain::usage::UsageCounts;
@@ -26,11 +27,11 @@ pub fn add(connection: &mut DbConnection, key: ApiKeyId, usage: &UsageCounts) ->
 
 fn add_rows(connection: &mut DbConnection, key: ApiKeyId, usage: &UsageCounts) -> QueryResult<()> {
     for ((day, outcome), times) in &usage.outcomes {
-        upsert(connection, ADD_OUTCOME, key, *day, outcome, *times)?;
+        upsert(connection, &ADD_OUTCOME, key, *day, outcome, *times)?;
     }
     for (day, scopes) in &usage.scopes {
         for (scope, times) in scopes {
-            upsert(connection, ADD_SCOPE, key, *day, scope, *times)?;
+            upsert(connection, &ADD_SCOPE, key, *day, scope, *times)?;
         }
     }
     key_callers::add(connection, key, &usage.callers)?;
@@ -40,29 +41,41 @@ fn add_rows(connection: &mut DbConnection, key: ApiKeyId, usage: &UsageCounts) -
     }
 }
 
-const ADD_OUTCOME: &str = "INSERT INTO api_key_usage (api_key_id, day, outcome, times) VALUES ($1, $2, $3, $4)
-    ON CONFLICT (api_key_id, day, outcome) DO UPDATE SET times = api_key_usage.times + excluded.times";
+/// The text of an [`upsert`] before its values, and behind them.
+type Upsert = [&'static str; 2];
 
-const ADD_SCOPE: &str = "INSERT INTO api_key_scope_usage (api_key_id, day, scope, times) VALUES ($1, $2, $3, $4)
-    ON CONFLICT (api_key_id, day, scope) DO UPDATE SET times = api_key_scope_usage.times + excluded.times";
+const ADD_OUTCOME: Upsert = [
+    "INSERT INTO api_key_usage (api_key_id, day, outcome, times) VALUES (",
+    ") ON CONFLICT (api_key_id, day, outcome) DO UPDATE SET times = api_key_usage.times + excluded.times",
+];
+
+const ADD_SCOPE: Upsert = [
+    "INSERT INTO api_key_scope_usage (api_key_id, day, scope, times) VALUES (",
+    ") ON CONFLICT (api_key_id, day, scope) DO UPDATE SET times = api_key_scope_usage.times + excluded.times",
+];
 
 /// As text, for diesel has no `ON CONFLICT` for both databases at once, which both of them understand: one round trip for
 /// a row, and nothing to do anew where another server inserts it at the same time.
 fn upsert(
     connection: &mut DbConnection,
-    statement: &str,
+    [insert, or_add]: &Upsert,
     key: ApiKeyId,
     day: Day,
     what: &str,
     times: i64,
 ) -> QueryResult<()> {
-    diesel::sql_query(statement)
-        .bind::<Binary, _>(key)
-        .bind::<BigInt, _>(day)
-        .bind::<Text, _>(what)
-        .bind::<BigInt, _>(times)
-        .execute(connection)
-        .map(drop)
+    let pieces = [
+        Piece::Sql(insert),
+        Piece::Bytes(key.as_bytes()),
+        Piece::Sql(", "),
+        Piece::Number(day.0),
+        Piece::Sql(", "),
+        Piece::Words(what),
+        Piece::Sql(", "),
+        Piece::Number(times),
+        Piece::Sql(or_add),
+    ];
+    prepared::execute(connection, &pieces).map(drop)
 }
 
 /// How the days of a key ended, from one day to another, both included.

@@ -1,0 +1,58 @@
+//! Statements as text that run often: prepared once a connection, where diesel prepares `sql_query` and each update anew
+//! every time. To PostgreSQL that is a journey less, on SQLite no SQL is parsed.
+
+use diesel::backend::Backend;
+use diesel::prelude::*;
+use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::serialize::ToSql;
+use diesel::sql_types::{BigInt, Binary, Text};
+
+use super::DbConnection;
+
+/// A piece of a statement.
+pub enum Piece<'a> {
+    /// Its text.
+    Sql(&'static str),
+    /// A value.
+    Number(i64),
+    /// A value.
+    Bytes(&'a [u8]),
+    /// A value.
+    Words(&'a str),
+}
+
+/// Runs a statement that is made of these pieces; answers how many rows it wrote.
+pub fn execute(connection: &mut DbConnection, pieces: &[Piece<'_>]) -> QueryResult<usize> {
+    let statement = Statement(pieces);
+    per_backend!(connection, inner => statement.execute(inner))
+}
+
+struct Statement<'a>(&'a [Piece<'a>]);
+
+/// It is known again by its text.
+impl QueryId for Statement<'_> {
+    type QueryId = ();
+
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<DB: Backend> QueryFragment<DB> for Statement<'_>
+where
+    i64: ToSql<BigInt, DB>,
+    [u8]: ToSql<Binary, DB>,
+    str: ToSql<Text, DB>,
+{
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        for piece in self.0 {
+            match piece {
+                Piece::Sql(text) => out.push_sql(text),
+                Piece::Number(number) => out.push_bind_param::<BigInt, _>(number)?,
+                Piece::Bytes(bytes) => out.push_bind_param::<Binary, [u8]>(bytes)?,
+                Piece::Words(words) => out.push_bind_param::<Text, str>(words)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<Conn> RunQueryDsl<Conn> for Statement<'_> {}
