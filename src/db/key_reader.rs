@@ -82,8 +82,7 @@ impl KeyReader {
             return Ok(Some(key));
         }
         let found = self.read(hash).await?;
-        // A dead key takes the way of an unknown one each time: else the time would tell that there was such a key.
-        if let (Some(now), Some(key)) = (now, found.as_ref().filter(|key| key.0.revoked_at.is_none())) {
+        if let (Some(now), Some(key)) = (now, &found) {
             locked(kept).keep(now, hash, Arc::clone(key));
         }
         Ok(found)

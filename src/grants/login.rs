@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use uuid::Uuid;
-
 use super::SessionTokens;
 use crate::app::App;
 use crate::db::{audit, memberships, sessions, users};
@@ -65,12 +63,8 @@ async fn authenticate(
     guess: Guess,
     now: Timestamp,
 ) -> Result<SessionTokens, Refusal> {
-    // Whoever is refused for the one has cost the work of the other, too: else the time would tell who has an account.
-    let of = account.user.as_ref().map_or_else(|| Uuid::nil().into(), |(user, _)| user.id);
-    let verified = verify_password(app, request, account).await;
-    let members = app.db.read(move |connection| memberships::of_user(connection, of).map_err(Refusal::from)).await;
-    let (user, hash) = verified?;
-    let member = choose_tenant(members?, request.tenant)?;
+    let (user, hash) = verify_password(app, request, account).await?;
+    let member = choose_tenant(app, &user, request.tenant).await?;
     let own = own_password(app, &user, &request.password, request.new_password.clone(), now).await?;
 
     let status_index = app.status_indexes.take(&app.db).await?;
@@ -166,7 +160,10 @@ async fn verify_password(app: &App, request: &LoginRequest, account: Account) ->
     Ok((user, Hash { verified, renewed }))
 }
 
-fn choose_tenant(mut members: Vec<Member>, named: Option<TenantId>) -> Result<Member, Refusal> {
+async fn choose_tenant(app: &App, user: &User, named: Option<TenantId>) -> Result<Member, Refusal> {
+    let id = user.id;
+    let mut members: Vec<Member> =
+        app.db.read(move |connection| memberships::of_user(connection, id).map_err(Refusal::from)).await?;
     if let Some(tenant) = named {
         members.retain(|member| member.tenant.id == tenant);
     }
