@@ -1,7 +1,13 @@
 -- What wrk sends. `wrk -s load.lua URL -- METHOD BODY_FILE TOKENS_FILE`: the method, a file with the body or `-`, a file with one
--- refresh token a line or `-`. With tokens each is sent once, and the one that is answered takes its place.
+-- refresh token a line or `-`. With tokens each is sent once, and the one that is answered takes its place; those that are left at
+-- the end are in the file then.
 
-local tokens, unexpected = {}, 0
+file, tokens, first, last = "", {}, 1, 0
+local threads = {}
+
+function setup(thread)
+    table.insert(threads, thread)
+end
 
 function init(args)
     wrk.method = args[1]
@@ -9,8 +15,9 @@ function init(args)
         wrk.body = io.open(args[2]):read("*a")
     end
     if args[3] ~= "-" then
-        for line in io.lines(args[3]) do
-            table.insert(tokens, 1, line)
+        file = args[3]
+        for line in io.lines(file) do
+            put(line)
         end
         request = refresh
         response = keep
@@ -18,20 +25,37 @@ function init(args)
     prepared = wrk.format()
 end
 
+function put(token)
+    last = last + 1
+    tokens[last] = token
+end
+
 function refresh()
-    local token = table.remove(tokens)
+    local token = tokens[first]
+    tokens[first] = nil
+    first = first + 1
     return wrk.format("POST", nil, nil, '{"refresh_token":"' .. token .. '"}')
 end
 
--- The oldest first: the one that is taken next was answered long ago.
+-- Behind all others: the one that is taken next was answered long ago.
 function keep(status, headers, body)
     local token = body:match('"refresh_token":"([^"]+)"')
     if token then
-        table.insert(tokens, 1, token)
+        put(token)
     end
 end
 
 function done(summary, latency)
+    for _, thread in ipairs(threads) do
+        local file, tokens = thread:get("file"), thread:get("tokens")
+        if file ~= "" then
+            local left = io.open(file, "w")
+            for at = thread:get("first"), thread:get("last") do
+                left:write(tokens[at], "\n")
+            end
+            left:close()
+        end
+    end
     local e = summary.errors
     io.write(string.format(
         '\nMEASURED {"requests": %d, "microseconds": %d, "p50": %.0f, "p99": %.0f, "failed": %d}\n',
