@@ -33,7 +33,7 @@ fn a_key_lives_and_dies_in_the_browser_while_its_caller_goes_on() {
     assert_eq!(through_nginx(&first), "200");
 
     console.click("text=Go to this key");
-    console.wait_for("svg.chart .uses");
+    console.wait_for(".chart .uses");
     console.judge("used");
     assert_eq!(console.text(".dot.uses strong"), "1");
     assert!(console.text("section[aria-labelledby=callers]").contains("curl/"));
@@ -46,7 +46,7 @@ fn a_key_lives_and_dies_in_the_browser_while_its_caller_goes_on() {
     }
     console.click("text=Go to this key");
     console.wait_for("section[aria-labelledby=old] td[data-label='Last seen']");
-    console.wait_for("svg.chart .uses");
+    console.wait_for(".chart .uses");
     console.judge("still-used");
 
     console.click("text=Revoke the old key");
