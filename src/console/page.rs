@@ -7,11 +7,12 @@ use actix_web::http::header::LOCATION;
 use askama::Template;
 
 use super::assets;
-use super::session::Visitor;
+use super::session::{Access as _, Visitor};
+use super::tenants::Operators;
 use super::texts::{self, Texts};
 use crate::app::App;
 use crate::domain::Refusal;
-use crate::extract::principal::{ReadApiKeys, RequiredScope, SignedIn};
+use crate::extract::principal::{ReadApiKeys, ReadAudit, ReadTrustedIssuers, ReadUsers, RequiredScope, SignedIn};
 
 /// The frame of a page, for `templates/base.html`.
 pub struct Page<'a> {
@@ -58,6 +59,22 @@ pub struct Link {
 pub enum Place {
     /// API keys.
     Keys,
+    /// Key groups.
+    Groups,
+    /// App identifiers.
+    Apps,
+    /// Trusted issuers.
+    Issuers,
+    /// Members.
+    Users,
+    /// The audit log.
+    Audit,
+    /// Plan and limits.
+    Plan,
+    /// Every tenant.
+    Tenants,
+    /// Signing keys.
+    SigningKeys,
     /// One's own account.
     Account,
     /// Nothing that the navigation leads to.
@@ -82,6 +99,62 @@ const NAV: &[Row] = &[
         icon: "key",
         text: |t| t.nav.keys,
         offered: |_, who| may::<ReadApiKeys>(who),
+    },
+    Row {
+        place: Place::Groups,
+        path: "/console/groups",
+        icon: "group",
+        text: |t| t.nav.groups,
+        offered: |app, who| app.profile.console.key_groups && may::<ReadApiKeys>(who),
+    },
+    Row {
+        place: Place::Apps,
+        path: "/console/app-identifiers",
+        icon: "tag",
+        text: |t| t.nav.apps,
+        offered: |app, who| app.profile.console.app_identifiers && may::<ReadApiKeys>(who),
+    },
+    Row {
+        place: Place::Issuers,
+        path: "/console/trusted-issuers",
+        icon: "shield",
+        text: |t| t.nav.issuers,
+        offered: |_, who| may::<ReadTrustedIssuers>(who),
+    },
+    Row {
+        place: Place::Users,
+        path: "/console/users",
+        icon: "people",
+        text: |t| t.nav.users,
+        offered: |_, who| may::<ReadUsers>(who),
+    },
+    Row {
+        place: Place::Audit,
+        path: "/console/audit",
+        icon: "list",
+        text: |t| t.nav.audit,
+        offered: |_, who| may::<ReadAudit>(who),
+    },
+    Row {
+        place: Place::Plan,
+        path: "/console/plan",
+        icon: "plan",
+        text: |t| t.nav.plan,
+        offered: |app, who| app.profile.plans.all().next().is_some() && may::<ReadApiKeys>(who),
+    },
+    Row {
+        place: Place::Tenants,
+        path: "/console/tenants",
+        icon: "building",
+        text: |t| t.nav.tenants,
+        offered: |_, who| Operators::ensure(who).is_ok(),
+    },
+    Row {
+        place: Place::SigningKeys,
+        path: "/console/signing-keys",
+        icon: "signature",
+        text: |t| t.nav.signing_keys,
+        offered: |_, who| Operators::ensure(who).is_ok(),
     },
     Row {
         place: Place::Account,

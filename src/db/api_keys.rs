@@ -187,6 +187,22 @@ pub fn list(connection: &mut DbConnection, tenant: TenantId, page: Page) -> Quer
         .load(connection)
 }
 
+/// Lists the keys of a group, dead ones too.
+pub fn list_of_group(
+    connection: &mut DbConnection,
+    tenant: TenantId,
+    group: KeyGroupId,
+    page: Page,
+) -> QueryResult<Vec<ApiKey>> {
+    api_keys::table
+        .filter(api_keys::tenant_id.eq(tenant).and(api_keys::group_id.eq(group)))
+        .filter(api_keys::id.lt(page.before::<ApiKeyId>()))
+        .order(api_keys::id.desc())
+        .limit(page.fetch())
+        .select(API_KEY)
+        .load(connection)
+}
+
 /// Whether a key was rotated already: what is left of it is an overlap.
 pub fn is_replaced(connection: &mut DbConnection, tenant: TenantId, id: ApiKeyId) -> QueryResult<bool> {
     api_keys::table

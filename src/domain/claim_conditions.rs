@@ -105,6 +105,11 @@ impl ClaimConditions {
         Ok(Self { values, json })
     }
 
+    /// Each claim with the values that are allowed for it.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[String])> {
+        self.values.iter().map(|(claim, values)| (claim.as_str(), values.as_slice()))
+    }
+
     /// The JSON that is stored.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -204,6 +204,31 @@ pub async fn list(app: &App, tenant: TenantId, page: Page) -> Result<Paged<ApiKe
     Ok(page.of(keys, |key| key.id.uuid()))
 }
 
+/// Lists the keys of a group, dead ones too.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn list_of_group(
+    app: &App,
+    tenant: TenantId,
+    group: KeyGroupId,
+    page: Page,
+) -> Result<Paged<ApiKey>, Refusal> {
+    let list = move |connection: &mut DbConnection| {
+        api_keys::list_of_group(connection, tenant, group, page).map_err(Refusal::from)
+    };
+    Ok(page.of(app.db.read(list).await?, |key| key.id.uuid()))
+}
+
+/// How many keys of a tenant live.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn count_live(app: &App, tenant: TenantId) -> Result<i64, Refusal> {
+    let now = app.now();
+    app.db.read(move |connection| api_keys::count_live(connection, tenant, now).map_err(Refusal::from)).await
+}
+
 impl NewApiKey {
     /// A key with the rights of another.
     fn like(old: &ApiKey) -> Self {

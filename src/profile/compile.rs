@@ -58,7 +58,8 @@ fn key_of(path: &serde_path_to_error::Path) -> Key {
 }
 
 fn profile(file: ProfileFile) -> Result<Profile, Fault> {
-    let ProfileFile { name, description, key, tenant, scopes, roles, access_types, limits, plans, endpoints } = file;
+    let ProfileFile { name, description, key, tenant, scopes, roles, access_types, limits, plans, endpoints, console } =
+        file;
     if key.environments.is_empty() {
         return Err(Key::of("key").name("environments").fault("must name one environment at least"));
     }
@@ -85,6 +86,7 @@ fn profile(file: ProfileFile) -> Result<Profile, Fault> {
         read_from: key.read_from,
         name,
         description,
+        console,
         access_types,
         catalogue,
     })

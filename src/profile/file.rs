@@ -31,6 +31,24 @@ pub(super) struct ProfileFile {
     pub plans: Vec<PlanRow>,
     #[serde(default)]
     pub endpoints: Vec<EndpointRow>,
+    #[serde(default)]
+    pub console: ConsoleTable,
+}
+
+/// What the console offers of what not every product has.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ConsoleTable {
+    /// Key groups.
+    pub key_groups: bool,
+    /// App identifiers.
+    pub app_identifiers: bool,
+}
+
+impl Default for ConsoleTable {
+    fn default() -> Self {
+        Self { key_groups: true, app_identifiers: true }
+    }
 }
 
 #[derive(Deserialize)]

@@ -24,7 +24,7 @@ use crate::domain::{Email, Refusal, Scopes, Timestamp};
 use self::access_type::AccessType;
 use self::endpoints::EndpointTable;
 pub use self::error::ProfileError;
-pub use self::file::{RequiredMember, TenantLocator};
+pub use self::file::{ConsoleTable, RequiredMember, TenantLocator};
 use self::key_location::{DeprecatedLocation, KeyForm, KeyHeader, KeyLocation};
 use self::plans::Plans;
 use self::roles::{INTROSPECT, MANAGEMENT, Roles};
@@ -58,6 +58,8 @@ pub struct Profile {
     pub endpoints: EndpointTable,
     /// What a new key must have besides its name.
     pub required: Vec<RequiredMember>,
+    /// What the console offers.
+    pub console: ConsoleTable,
     deprecated: Vec<DeprecatedLocation>,
     form: KeyForm,
     read_from: Vec<KeyLocation>,

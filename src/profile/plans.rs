@@ -45,14 +45,15 @@ impl Limits {
 impl Plans {
     /// The plan of this name. A tenant without one is on the first; one whose plan is gone from the profile too, so that
     /// a plan that was taken away gives nothing.
-    fn plan(&self, name: Option<&str>) -> Option<&Plan> {
+    #[must_use]
+    pub fn of_tenant(&self, name: Option<&str>) -> Option<&Plan> {
         self.plans.iter().find(|plan| name == Some(&plan.name)).or(self.plans.first())
     }
 
     /// The limits of a tenant on this plan.
     #[must_use]
     pub fn limits(&self, plan: Option<&str>) -> Limits {
-        self.plan(plan).map_or(self.without, |plan| plan.limits)
+        self.of_tenant(plan).map_or(self.without, |plan| plan.limits)
     }
 
     /// Refuses API keys to tenants whose plan has none.
@@ -60,7 +61,7 @@ impl Plans {
     /// # Errors
     /// [`Refusal::PlanRequired`] with the lowest plan that has them.
     pub fn ensure_api_keys(&self, plan: Option<&str>) -> Result<(), Refusal> {
-        match self.plan(plan) {
+        match self.of_tenant(plan) {
             Some(plan) if !plan.api_keys => Err(Refusal::PlanRequired(
                 self.lowest_with_api_keys().map_or_else(String::new, |plan| plan.title.clone()),
             )),
@@ -72,6 +73,11 @@ impl Plans {
     #[must_use]
     pub fn lowest_with_api_keys(&self) -> Option<&Plan> {
         self.plans.iter().find(|plan| plan.api_keys)
+    }
+
+    /// The plans, in rising order.
+    pub fn all(&self) -> impl Iterator<Item = &Plan> {
+        self.plans.iter()
     }
 
     /// The names of the plans, in rising order.

@@ -43,6 +43,11 @@ impl Roles {
         if operator { scopes.and_also(OPERATOR_SCOPE) } else { scopes }
     }
 
+    /// Every role, by name, with its scopes.
+    pub fn all(&self) -> impl Iterator<Item = (&Role, &Scopes)> {
+        self.0.iter()
+    }
+
     /// Refuses a role that the profile has not.
     ///
     /// # Errors

@@ -16,6 +16,14 @@ texts! {
     /// Where one can go.
     Nav {
         keys = "API keys",
+        groups = "Key groups",
+        apps = "App identifiers",
+        issuers = "Trusted issuers",
+        users = "People",
+        audit = "Audit log",
+        plan = "Plan and limits",
+        tenants = "Organisations",
+        signing_keys = "Signing keys",
         account = "Your account",
     }
 

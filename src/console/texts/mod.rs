@@ -3,14 +3,20 @@
 
 mod account;
 mod key_pages;
+mod groups;
 mod keys;
 mod layout;
+mod operating;
+mod people;
 mod sign_in;
 
 pub use self::account::{Account, Organisations};
 pub use self::key_pages::{CreateKey, CreatedKey, RevokeKey, RotateKey, ShowKey};
+pub use self::groups::{Apps, Groups, Issuers, Plan};
 pub use self::keys::Keys;
 pub use self::layout::{Errors, Form, Layout, Nav, Table, Time};
+pub use self::operating::{SigningKeys, Tenants};
+pub use self::people::{Audit, Choices, Users};
 pub use self::sign_in::SignIn;
 
 /// Declares the texts of one page: a struct of them, and what they are in English.
@@ -48,6 +54,15 @@ pub struct Texts {
     pub show_key: ShowKey,
     pub rotate_key: RotateKey,
     pub revoke_key: RevokeKey,
+    pub groups: Groups,
+    pub apps: Apps,
+    pub issuers: Issuers,
+    pub users: Users,
+    pub audit: Audit,
+    pub plan: Plan,
+    pub choices: Choices,
+    pub tenants: Tenants,
+    pub signing_keys: SigningKeys,
 }
 
 /// English.
@@ -68,6 +83,15 @@ pub static EN: Texts = Texts {
     show_key: ShowKey::EN,
     rotate_key: RotateKey::EN,
     revoke_key: RevokeKey::EN,
+    groups: Groups::EN,
+    apps: Apps::EN,
+    issuers: Issuers::EN,
+    users: Users::EN,
+    audit: Audit::EN,
+    plan: Plan::EN,
+    choices: Choices::EN,
+    tenants: Tenants::EN,
+    signing_keys: SigningKeys::EN,
 };
 
 /// A text with a gap, `{}`.

@@ -3,6 +3,8 @@
 mod browser;
 mod forms;
 mod keys;
+mod people;
+mod rights;
 mod sessions;
 
 pub use browser::{Browser, form_token};

@@ -1,0 +1,158 @@
+//! `/console/audit`: what was done in the organisation.
+
+use actix_web::HttpResponse;
+use actix_web::web::{Data, Query};
+use askama::Template;
+use serde::Deserialize;
+use url::form_urlencoded;
+
+use super::date::Moment;
+use super::list::{self, moment};
+use super::page::{Page, Place, render};
+use super::refused::Refused;
+use super::session::Visitor;
+use super::texts;
+use crate::app::App;
+use crate::domain::audit::{AuditEvent, AuditFilter};
+use crate::domain::refusal::FieldError;
+use crate::domain::{Refusal, Timestamp};
+use crate::extract::principal::{ReadAudit, SignedIn};
+use crate::manage;
+
+/// What somebody looks for. A form sends what is empty too.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub struct Asked {
+    action: String,
+    actor: String,
+    since: String,
+    until: String,
+    cursor: String,
+}
+
+#[derive(Template)]
+#[template(path = "audit.html")]
+struct Log<'a> {
+    page: Page<'a>,
+    asked: &'a Asked,
+    refused: Refused,
+    rows: Vec<Row>,
+    next: Option<String>,
+    is_first: bool,
+    is_filtered: bool,
+    /// The address of this list, for its further pages.
+    here: String,
+}
+
+/// A line of the log.
+struct Row {
+    at: Moment,
+    event: AuditEvent,
+    is_success: bool,
+    is_me: bool,
+    /// The log with this actor alone.
+    by_same: String,
+}
+
+/// The page.
+pub async fn page(app: Data<App>, visitor: Visitor<ReadAudit>, asked: Query<Asked>) -> Result<HttpResponse, Refusal> {
+    let now = app.now();
+    let (filter, refused) = asked.filter()?;
+    let found = if refused.any() {
+        None
+    } else {
+        Some(manage::audit::list(&app, visitor.tenant(), filter, list::page(&asked.cursor)?).await?)
+    };
+    let (events, next) = found.map_or((Vec::new(), None), |found| (found.items, found.next_cursor));
+    let log = Log {
+        page: Page::of(&app, &visitor, Place::Audit, texts::EN.audit.title),
+        rows: events.into_iter().map(|event| Row::of(event, &visitor, now)).collect(),
+        next,
+        is_first: asked.cursor.is_empty(),
+        is_filtered: asked.is_filtered(),
+        here: asked.address(),
+        asked: &asked,
+        refused,
+    };
+    render(log.refused.status(), &log)
+}
+
+impl Asked {
+    fn filter(&self) -> Result<(AuditFilter, Refused), Refusal> {
+        let mut faults = Vec::new();
+        let mut time = |name: &str, text: &str| {
+            let read = read_time(text);
+            if read.is_none() && !text.is_empty() {
+                let message = texts::EN.audit.bad_time.to_owned();
+                faults.push(FieldError { field: name.to_owned(), message });
+            }
+            read
+        };
+        let (since, until) = (time("since", &self.since), time("until", &self.until));
+        let given = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+        let filter = AuditFilter { action: given(&self.action), actor: given(&self.actor), since, until };
+        let refused =
+            if faults.is_empty() { Refused::default() } else { Refused::of(Refusal::ValidationFailed(faults))? };
+        Ok((filter, refused))
+    }
+
+    fn fields(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let all = [("action", &self.action), ("actor", &self.actor), ("since", &self.since), ("until", &self.until)];
+        all.into_iter().map(|(name, value)| (name, value.as_str())).filter(|(_, value)| !value.is_empty())
+    }
+
+    fn is_filtered(&self) -> bool {
+        self.fields().next().is_some()
+    }
+
+    fn address(&self) -> String {
+        address(self.fields())
+    }
+}
+
+/// The address of the list with these fields, to which one more can be added.
+fn address<'a>(fields: impl Iterator<Item = (&'static str, &'a str)>) -> String {
+    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+    if query.is_empty() { "/console/audit?".to_owned() } else { format!("/console/audit?{query}&") }
+}
+
+/// What a browser sends for a date with a time, in UTC, or a whole RFC 3339 time.
+fn read_time(text: &str) -> Option<Timestamp> {
+    let whole = || text.parse().ok();
+    whole().or_else(|| format!("{text}:00Z").parse().ok()).or_else(|| format!("{text}Z").parse().ok())
+}
+
+impl Row {
+    fn of(event: AuditEvent, visitor: &SignedIn, now: Timestamp) -> Self {
+        Self {
+            at: moment(event.at, now),
+            is_success: event.outcome == "success",
+            is_me: event.actor == visitor.actor.who.to_string(),
+            by_same: address([("actor", event.actor.as_str())].into_iter()).trim_end_matches('&').to_owned(),
+            event,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_browsers_send_them() {
+        let noon: Timestamp = "2026-11-24T12:00:00Z".parse().unwrap();
+        for text in ["2026-11-24T12:00", "2026-11-24T12:00:00", "2026-11-24T12:00:00Z"] {
+            assert_eq!(read_time(text), Some(noon), "{text}");
+        }
+        for text in ["", "yesterday", "2026-11-24", "2026-13-01T00:00"] {
+            assert_eq!(read_time(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_was_asked_stays_in_the_address() {
+        let asked = Asked { action: "a&b=c".to_owned(), ..Asked::default() };
+        assert_eq!(asked.address(), "/console/audit?action=a%26b%3Dc&");
+        assert_eq!(Asked::default().address(), "/console/audit?");
+    }
+}

@@ -1,0 +1,243 @@
+//! `/console/tenants`, for operators: every organisation of the server.
+
+use actix_web::HttpResponse;
+use actix_web::web::{Data, Path, Query};
+use askama::Template;
+
+use super::date::Moment;
+use super::form::Form;
+use super::list::{Choice, ListQuery, moment};
+use super::page::{Page, Place, render, see_other};
+use super::refused::Refused;
+use super::session::{Access, Visitor};
+use super::texts::{self, Gap as _};
+use crate::app::App;
+use crate::domain::tenant::TenantState;
+use crate::domain::{Refusal, Tenant, TenantId, Timestamp};
+use crate::extract::path_id;
+use crate::extract::principal::SignedIn;
+use crate::manage::tenants::{self, NewTenant, TenantChange};
+use crate::profile::roles::OPERATOR_SCOPE;
+
+/// What operators alone may open.
+pub struct Operators;
+
+impl Access for Operators {
+    fn ensure(signed_in: &SignedIn) -> Result<(), Refusal> {
+        signed_in.ensure_scope(OPERATOR_SCOPE)
+    }
+}
+
+#[derive(Template)]
+#[template(path = "tenants/list.html")]
+struct List<'a> {
+    page: Page<'a>,
+    rows: Vec<Row>,
+    next: Option<String>,
+    is_first: bool,
+    typed_name: String,
+    plans: Vec<Choice>,
+    refused: Refused,
+}
+
+#[derive(Template)]
+#[template(path = "tenants/detail.html")]
+struct Detail<'a> {
+    page: Page<'a>,
+    row: Row,
+    plans: Vec<Choice>,
+    refused: Refused,
+}
+
+/// A tenant.
+struct Row {
+    id: TenantId,
+    name: String,
+    project_token: String,
+    plan: Option<String>,
+    is_suspended: bool,
+    created: Moment,
+    is_here: bool,
+}
+
+/// The list.
+pub async fn list(
+    app: Data<App>,
+    visitor: Visitor<Operators>,
+    query: Query<ListQuery>,
+) -> Result<HttpResponse, Refusal> {
+    let notice = (query.done == "deleted").then_some(texts::EN.tenants.deleted);
+    show_list(&app, &visitor, &query, notice, Refused::default(), (String::new(), None)).await
+}
+
+/// Makes one.
+pub async fn create(app: Data<App>, Form { visitor, mut fields }: Form<Operators>) -> Result<HttpResponse, Refusal> {
+    let typed = (fields.value("name").unwrap_or_default().to_owned(), fields.value("plan").map(str::to_owned));
+    let (name, plan) = (fields.required("name"), fields.take("plan"));
+    let created = match fields.finish(name) {
+        Ok(name) => tenants::create(&app, &visitor.actor, NewTenant { id: None, name, plan }).await,
+        Err(refusal) => Err(refusal),
+    };
+    match created {
+        Ok(tenant) => Ok(see_other(&format!("/console/tenants/{}?done=created", tenant.id))),
+        Err(refusal) => show_list(&app, &visitor, &ListQuery::default(), None, Refused::of(refusal)?, typed).await,
+    }
+}
+
+/// One tenant.
+pub async fn detail(
+    app: Data<App>,
+    visitor: Visitor<Operators>,
+    id: Path<String>,
+    query: Query<ListQuery>,
+) -> Result<HttpResponse, Refusal> {
+    let t = &texts::EN.tenants;
+    let notice = match query.done.as_str() {
+        "created" => Some(t.created),
+        "plan" => Some(t.plan_changed),
+        "suspended" => Some(t.suspended),
+        "resumed" => Some(t.resumed),
+        _ => None,
+    };
+    show_detail(&app, &visitor, path_id(&id)?, notice, Refused::default()).await
+}
+
+/// Puts one on another plan.
+pub async fn set_plan(
+    app: Data<App>,
+    id: Path<String>,
+    Form { visitor, mut fields }: Form<Operators>,
+) -> Result<HttpResponse, Refusal> {
+    let id = path_id(&id)?;
+    let plan = fields.required("plan");
+    let changed = match fields.finish(plan) {
+        Ok(plan) => tenants::change(&app, &visitor.actor, id, TenantChange { name: None, plan: Some(plan) }).await,
+        Err(refusal) => Err(refusal),
+    };
+    after(&app, &visitor, id, changed, "plan").await
+}
+
+/// Suspends one.
+pub async fn suspend(
+    app: Data<App>,
+    id: Path<String>,
+    Form { visitor, fields }: Form<Operators>,
+) -> Result<HttpResponse, Refusal> {
+    fields.finish(Some(()))?;
+    let id = path_id(&id)?;
+    let suspended = tenants::suspend(&app, &visitor.actor, id).await;
+    after(&app, &visitor, id, suspended, "suspended").await
+}
+
+/// Resumes one.
+pub async fn resume(
+    app: Data<App>,
+    id: Path<String>,
+    Form { visitor, fields }: Form<Operators>,
+) -> Result<HttpResponse, Refusal> {
+    fields.finish(Some(()))?;
+    let id = path_id(&id)?;
+    let resumed = tenants::resume(&app, &visitor.actor, id).await;
+    after(&app, &visitor, id, resumed, "resumed").await
+}
+
+/// Deletes one whose name was typed: nothing brings it back.
+pub async fn delete(
+    app: Data<App>,
+    id: Path<String>,
+    Form { visitor, mut fields }: Form<Operators>,
+) -> Result<HttpResponse, Refusal> {
+    let id = path_id(&id)?;
+    let tenant = tenants::find(&app, id).await?;
+    if fields.take("name").is_none_or(|typed| typed.trim() != tenant.name.as_str()) {
+        fields.fault("name", texts::EN.tenants.name_differs);
+    }
+    let deleted = match fields.finish(Some(())) {
+        Ok(()) => tenants::delete(&app, &visitor.actor, id).await,
+        Err(refusal) => Err(refusal),
+    };
+    match deleted {
+        Ok(()) => Ok(see_other("/console/tenants?done=deleted")),
+        Err(refusal) => show_detail(&app, &visitor, id, None, Refused::of(refusal)?).await,
+    }
+}
+
+async fn after(
+    app: &App,
+    visitor: &Visitor<Operators>,
+    id: TenantId,
+    done: Result<Tenant, Refusal>,
+    what: &str,
+) -> Result<HttpResponse, Refusal> {
+    match done {
+        Ok(_) => Ok(see_other(&format!("/console/tenants/{id}?done={what}"))),
+        Err(refusal) => show_detail(app, visitor, id, None, Refused::of(refusal)?).await,
+    }
+}
+
+async fn show_list(
+    app: &App,
+    visitor: &Visitor<Operators>,
+    query: &ListQuery,
+    notice: Option<&str>,
+    refused: Refused,
+    (typed_name, plan): (String, Option<String>),
+) -> Result<HttpResponse, Refusal> {
+    let now = app.now();
+    let found = tenants::list(app, query.page()?).await?;
+    let list = List {
+        page: Page::of(app, visitor, Place::Tenants, texts::EN.tenants.title).with_notice(notice),
+        rows: found.items.into_iter().map(|tenant| Row::of(tenant, visitor, now)).collect(),
+        next: found.next_cursor,
+        is_first: query.is_first(),
+        plans: plans(app, plan.as_deref()),
+        typed_name,
+        refused,
+    };
+    render(list.refused.status(), &list)
+}
+
+async fn show_detail(
+    app: &App,
+    visitor: &Visitor<Operators>,
+    id: TenantId,
+    notice: Option<&str>,
+    refused: Refused,
+) -> Result<HttpResponse, Refusal> {
+    let tenant = tenants::find(app, id).await?;
+    let detail = Detail {
+        page: Page::of(app, visitor, Place::Tenants, tenant.name.to_string()).with_notice(notice),
+        plans: plans(app, tenant.plan.as_deref()),
+        row: Row::of(tenant, visitor, app.now()),
+        refused,
+    };
+    render(detail.refused.status(), &detail)
+}
+
+fn plans(app: &App, chosen: Option<&str>) -> Vec<Choice> {
+    let plans = &app.profile.plans;
+    let here = plans.of_tenant(chosen).map(|plan| plan.name.clone());
+    plans
+        .all()
+        .map(|plan| Choice {
+            value: plan.name.clone(),
+            text: plan.title.clone(),
+            hint: String::new(),
+            is_chosen: here.as_ref() == Some(&plan.name),
+        })
+        .collect()
+}
+
+impl Row {
+    fn of(tenant: Tenant, visitor: &SignedIn, now: Timestamp) -> Self {
+        Self {
+            is_suspended: tenant.state() == TenantState::Suspended,
+            is_here: tenant.id == visitor.member.tenant.id,
+            created: moment(tenant.created_at, now),
+            id: tenant.id,
+            name: tenant.name.to_string(),
+            project_token: tenant.project_token,
+            plan: tenant.plan,
+        }
+    }
+}

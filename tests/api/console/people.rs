@@ -1,0 +1,179 @@
+//! People and the audit log in the console.
+
+use jeton_test_macros::both_databases;
+use serde_json::json;
+
+use super::Browser;
+use super::browser::value_of;
+use crate::harness::{Jeton, Tenant, User};
+
+const OWN: &str = "Harbour-violet-2207-anvil";
+
+/// The text of an element of the page with this id.
+fn text_of(page: &str, id: &str) -> String {
+    let behind = page.split_once(&format!("id=\"{id}\"")).unwrap_or_else(|| panic!("{id} in {page}")).1;
+    behind.split_once('>').unwrap().1.split('<').next().unwrap().to_owned()
+}
+
+/// The id in the path of a link of the page that leads below `path`.
+fn id_behind(page: &str, path: &str, text: &str) -> String {
+    let mark = format!("href=\"{path}");
+    let links = page.split(&mark).skip(1);
+    let named = links.filter(|link| link.split_once("</a>").is_some_and(|(link, _)| link.contains(text)));
+    let link = named.last().unwrap_or_else(|| panic!("a link to {text} in {page}"));
+    link.split('"').next().unwrap().to_owned()
+}
+
+#[both_databases]
+fn an_administrator_adds_changes_and_removes_people(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    let mut browser = Browser::of(&jeton, tenant.admin());
+    let add = [("email", "ada@example.com"), ("role", "member")];
+    let given = browser.submit_on("/console/users", "/console/users", &add).expect_status(200);
+    assert_eq!(given.header("cache-control"), Some("no-store"));
+    let password = text_of(&given.told(), "password");
+    assert_eq!(password.len(), 32);
+    let list = browser.get("/console/users").expect_status(200).told();
+    assert!(list.contains("ada@example.com") && list.contains("Invited") && !list.contains(&password), "{list}");
+
+    // She chooses her own in the console.
+    let mut hers = Browser::new(&jeton);
+    let first = [("email", "ada@example.com"), ("password", &*password)];
+    let asked = hers.submit_on("/console/sign-in", "/console/sign-in", &first);
+    assert!(asked.told().contains("name=\"new_password\""), "{}", asked.told());
+    assert!(!hers.cookies.contains_key("__Host-jeton_refresh"));
+    let chosen = [&first[..], &[("new_password", OWN)]].concat();
+    hers.submit_on("/console/sign-in", "/console/sign-in", &chosen).expect_status(303);
+    hers.get("/console/users").expect_status(403);
+
+    let id = id_behind(&list, "/console/users/", "ada@example.com");
+    let path = format!("/console/users/{id}");
+    let role = browser.submit_on(&path, &format!("{path}/role"), &[("role", "admin")]).expect_status(303);
+    let shown = browser.get(role.header("location").unwrap()).expect_status(200).told();
+    assert!(shown.contains("The role is changed"), "{shown}");
+    hers.get("/console/users").expect_status(200);
+    let again = browser.submit_on(&path, &format!("{path}/one-time-password"), &[]);
+    assert_eq!(again.status, 409, "she has a password of her own");
+
+    browser.submit_on(&path, &format!("{path}/remove"), &[]).expect_status(303);
+    browser.get(&path).expect_status(404);
+    let left = hers.get("/console/users");
+    assert_eq!((left.status, left.header("location").unwrap().contains("/console/sign-in")), (303, true));
+    for action in ["user.added", "user.role_changed", "user.removed"] {
+        let by_admin = format!("audit_events WHERE action = '{action}' AND actor = 'user:{}'", tenant.admin().id);
+        assert_eq!(jeton.rows(&by_admin), 1, "{action}");
+    }
+}
+
+#[both_databases]
+fn another_one_time_password_is_given_while_none_was_used(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    let mut browser = Browser::of(&jeton, tenant.admin());
+    let add = [("email", "bob@example.com"), ("role", "member")];
+    let first = browser.submit_on("/console/users", "/console/users", &add).expect_status(200).told();
+    let id = id_behind(&browser.get("/console/users").told(), "/console/users/", "bob@example.com");
+    let path = format!("/console/users/{id}");
+    let second = browser.submit_on(&path, &format!("{path}/one-time-password"), &[]).expect_status(200).told();
+    let (first, second) = (text_of(&first, "password"), text_of(&second, "password"));
+    let login = |password: &str| {
+        let body = json!({"email": "bob@example.com", "password": password, "new_password": OWN});
+        jeton.post("/api/v1/auth/login").json(body)
+    };
+    login(&first).expect_problem(401, "invalid_credentials");
+    login(&second).expect_tokens();
+}
+
+#[both_databases]
+fn refusals_stand_beside_their_fields(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    let mut browser = Browser::of(&jeton, tenant.admin());
+    let mut add = |email: &str, role: &str| {
+        browser.submit_on("/console/users", "/console/users", &[("email", email), ("role", role)])
+    };
+    let wrong = add("nobody", "owner").expect_status(422);
+    assert!(wrong.told().contains("id=\"email-fault\""), "{}", wrong.told());
+    assert_eq!(value_of(&wrong, "email"), "nobody", "what was typed stays");
+    let wrong = add("a@example.com", "owner").expect_status(422).told();
+    assert!(wrong.contains("must be one of"), "{wrong}");
+    let taken = add(&tenant.admin().email, "member").expect_status(409).told();
+    assert!(taken.contains("This e-mail address is taken"), "{taken}");
+    let mass = browser.submit_on(
+        "/console/users",
+        "/console/users",
+        &[("email", "a@example.com"), ("role", "member"), ("operator", "true")],
+    );
+    mass.expect_status(422);
+    assert_eq!(jeton.rows("users WHERE email = 'a@example.com'"), 0);
+
+    let known = jeton.tenant().user("member");
+    let mut browser = Browser::of(&jeton, tenant.admin());
+    let joined = browser.submit_on("/console/users", "/console/users", &[("email", &known.email), ("role", "member")]);
+    assert_eq!(joined.expect_status(303).header("location"), Some("/console/users?done=joined"));
+}
+
+#[both_databases]
+fn a_tenant_shows_nothing_of_another(jeton: Jeton) {
+    let (mine, other) = (jeton.tenant(), jeton.tenant());
+    let stranger = other.user("member");
+    let mut browser = Browser::of(&jeton, mine.admin());
+    let path = format!("/console/users/{}", stranger.id);
+    browser.get(&path).expect_status(404);
+    for what in ["role", "remove", "one-time-password"] {
+        let fields: &[(&str, &str)] = if what == "role" { &[("role", "admin")] } else { &[] };
+        browser.submit_on("/console/users", &format!("{path}/{what}"), fields).expect_status(404);
+    }
+    stranger.login().expect_tokens();
+    browser.get("/console/users/nonsense").expect_status(404);
+}
+
+#[both_databases]
+fn what_somebody_may_not_is_not_offered(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    let places = ["users", "audit", "trusted-issuers", "groups", "app-identifiers", "tenants", "signing-keys", "keys"];
+    let offered = |user: &User| -> Vec<&str> {
+        let page = Browser::of(&jeton, user).get("/console/account").expect_status(200).told();
+        places.into_iter().filter(|place| page.contains(&format!("href=\"/console/{place}\""))).collect()
+    };
+    assert_eq!(offered(&tenant.user("member")), [""; 0]);
+    assert_eq!(offered(tenant.admin()), ["users", "audit", "trusted-issuers", "groups", "app-identifiers", "keys"]);
+    assert_eq!(offered(&jeton.operator()), places);
+    let mut member = Browser::of(&jeton, &tenant.user("member"));
+    for place in places {
+        member.get(&format!("/console/{place}")).expect_status(403);
+        let token = super::form_token(&member.get("/console/account"));
+        if !["audit", "signing-keys", "keys"].contains(&place) {
+            member.submit(&format!("/console/{place}"), &[("form_token", &token)]).expect_status(403);
+        }
+    }
+}
+
+#[both_databases]
+fn the_audit_log_is_filtered_and_paged(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    for _ in 0..60 {
+        tenant.api_key(["a:b"]);
+    }
+    let mut browser = Browser::of(&jeton, tenant.admin());
+    let first = browser.get("/console/audit").expect_status(200);
+    assert!(first.body.len() < 100_000, "{} bytes", first.body.len());
+    let first = first.told();
+    assert_eq!(first.matches("class=\"event\"").count(), 50);
+    let cursor = first.split_once("/console/audit?cursor=").expect("a further page").1.split('"').next().unwrap();
+    let second = browser.get(&format!("/console/audit?cursor={cursor}")).expect_status(200).told();
+    assert!(second.contains("api_key.created") && second.contains("Back to the first page"), "{second}");
+
+    let mut ask = |query: &str| browser.get(&format!("/console/audit?{query}")).told();
+    let filtered = ask("action=session.created&actor=&since=&until=");
+    assert!(filtered.contains("session.created") && !filtered.contains("<code>api_key.created"), "{filtered}");
+    let of_key = ask("action=api_key.created");
+    assert!(of_key.contains("/console/audit?action=api_key.created&#38;cursor="), "{of_key}");
+    assert!(ask("actor=user:nobody").contains("No events"));
+    assert!(ask("until=2020-01-01T00:00").contains("No events"));
+    assert!(ask("since=2020-01-01T00:00").contains("api_key.created"));
+    let wrong = ask("since=soon");
+    assert!(wrong.contains("must be a date and time") && !wrong.contains("class=\"event\""), "{wrong}");
+    browser.get("/console/audit?cursor=nonsense").expect_status(404);
+    let other: Tenant = jeton.tenant();
+    let theirs = Browser::of(&jeton, other.admin()).get("/console/audit").told();
+    assert!(!theirs.contains("<code>api_key.created"), "{theirs}");
+}
