@@ -169,6 +169,40 @@ fn every_page_is_sound(profile: &str, scopes: &[&str]) {
     }
 }
 
+/// What only some see: people, rights, the log, plans; for operators tenants and signing keys.
+#[test]
+fn pages_for_administrators_and_operators_are_sound() {
+    for profile in ["default", "engagetrack"] {
+        let Some(mut console) = Console::open(profile, "script") else { return };
+        let tenant = console.tenant.clone();
+        let operator =
+            ["user", "create", "--email", "admin@example.com", "--operator", "--generate-password", "--tenant"];
+        console.command(&[&operator[..], &[tenant.as_str()]].concat());
+        console.sign_in();
+        console.open_page("/console/users");
+        console.fill("#email", "grace@example.com");
+        console.click("button:has-text('Add person')");
+        console.judge("one-time-password");
+        let tenant = format!("tenants/{tenant}");
+        for path in [
+            "users",
+            "audit",
+            "groups",
+            "groups/new",
+            "app-identifiers",
+            "trusted-issuers",
+            "trusted-issuers/new",
+            "plan",
+        ]
+        .into_iter()
+        .chain(["tenants", &tenant, "signing-keys"])
+        {
+            console.open_page(&format!("/console/{path}"));
+            console.judge(&path.replace('/', "-"));
+        }
+    }
+}
+
 /// A first start, and a browser in front of it.
 struct Console {
     driver: Driver,

@@ -2,8 +2,8 @@
 //! [`Texts`], and the compiler says what is missing in it.
 
 mod account;
-mod key_pages;
 mod groups;
+mod key_pages;
 mod keys;
 mod layout;
 mod operating;
@@ -11,8 +11,8 @@ mod people;
 mod sign_in;
 
 pub use self::account::{Account, Organisations};
-pub use self::key_pages::{CreateKey, CreatedKey, RevokeKey, RotateKey, ShowKey};
 pub use self::groups::{Apps, Groups, Issuers, Plan};
+pub use self::key_pages::{CreateKey, CreatedKey, RevokeKey, RotateKey, ShowKey};
 pub use self::keys::Keys;
 pub use self::layout::{Errors, Form, Layout, Nav, Table, Time};
 pub use self::operating::{SigningKeys, Tenants};
