@@ -250,7 +250,7 @@ impl App {
 }
 
 fn new_id<Id: From<uuid::Uuid>>(random: &Random, now: Timestamp) -> Result<Id, Refusal> {
-    let random = random.bytes()?;
+    let random = random.name()?;
     Ok(uuid::Builder::from_unix_timestamp_millis(now.millis(), &random).into_uuid().into())
 }
 

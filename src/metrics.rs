@@ -1,5 +1,6 @@
 //! What operators can measure: counters kept here, and gauges read when somebody asks.
 
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -47,6 +48,15 @@ struct Families {
     /// Held while the gauges are set and written, so that two scrapes do not mix.
     registry: Mutex<Registry>,
     routes: RwLock<HashSet<&'static str>>,
+}
+
+/// What is counted of the requests of one route by one worker. It keeps the series that it found once, so that counting looks
+/// none up by its labels.
+#[derive(Default)]
+pub struct RouteCounts {
+    route: OnceCell<&'static str>,
+    answered: RefCell<Vec<(&'static str, u16, Counter)>>,
+    durations: OnceCell<Histogram>,
 }
 
 /// How a refresh ended.
@@ -196,14 +206,6 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Counts an answered request. The `route` is the pattern that matched, never the path itself.
-    pub fn count_request(&self, method: &str, route: Option<&str>, status: u16, duration: Duration) {
-        let route = route.map_or(UNMATCHED, |route| self.0.interned(route));
-        let labels = [("method", known_method(method)), ("route", route), ("status", known_status(status))];
-        self.0.requests.get_or_create(&labels).inc();
-        self.0.durations.get_or_create(&[("route", route)]).observe(duration.as_secs_f64());
-    }
-
     /// Counts a refusal by its code (contract section 5).
     pub fn count_refusal(&self, code: &'static str) {
         self.0.refusals.get_or_create(&[("code", code)]).inc();
@@ -228,6 +230,33 @@ impl Metrics {
         // Writing to a `String` does not fail.
         let _ = encode(&mut text, &registry);
         text
+    }
+}
+
+impl RouteCounts {
+    /// Counts an answered request, and tells its route: once, by the `pattern` that matched.
+    pub fn count(
+        &self,
+        metrics: &Metrics,
+        method: &str,
+        status: u16,
+        duration: Duration,
+        pattern: impl FnOnce() -> Option<String>,
+    ) -> &'static str {
+        let route = *self.route.get_or_init(|| pattern().map_or(UNMATCHED, |route| metrics.0.interned(&route)));
+        let method = known_method(method);
+        let mut answered = self.answered.borrow_mut();
+        if let Some((.., counter)) = answered.iter().find(|(of, with, _)| *of == method && *with == status) {
+            counter.inc();
+        } else {
+            let labels = [("method", method), ("route", route), ("status", known_status(status))];
+            let counter = metrics.0.requests.get_or_create_owned(&labels);
+            counter.inc();
+            answered.push((method, status, counter));
+        }
+        let durations = || metrics.0.durations.get_or_create_owned(&[("route", route)]);
+        self.durations.get_or_init(durations).observe(duration.as_secs_f64());
+        route
     }
 }
 
@@ -311,9 +340,10 @@ mod tests {
     fn every_family_is_rendered() {
         let metrics = Metrics::default();
         for _ in 0..2 {
-            metrics.count_request("GET", Some("/api/v1/auth/me"), 200, Duration::from_millis(3));
+            let pattern = || Some("/api/v1/auth/me".to_owned());
+            RouteCounts::default().count(&metrics, "GET", 200, Duration::from_millis(3), pattern);
         }
-        metrics.count_request("BREW", None, 404, Duration::ZERO);
+        RouteCounts::default().count(&metrics, "BREW", 404, Duration::ZERO, || None);
         metrics.count_refusal("not_found");
         metrics.count_refresh(RefreshOutcome::Grace);
         metrics.count_login(LoginOutcome::Throttled(FailureLimit::Account(10)));

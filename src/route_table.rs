@@ -6,7 +6,7 @@ use actix_web::http::header::ALLOW;
 /// Registers each path with its methods; every other method of a known path is answered 405 with `Allow`.
 macro_rules! routes {
     ($config:ident, $($path:literal => $($method:ident $handler:path),+;)+) => {$(
-        let resource = actix_web::web::resource($path);
+        let resource = actix_web::web::resource($path).app_data($crate::metrics::RouteCounts::default());
         $(let resource = $crate::route_table::routes!(@ resource, $method, $handler);)+
         $config.service(resource.default_service(
             actix_web::web::to(|| async { $crate::route_table::method_not_allowed(&[$(stringify!($method)),+]) }),

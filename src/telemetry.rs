@@ -6,7 +6,7 @@ use std::io::{IsTerminal as _, Write as _};
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber, span};
-use tracing_subscriber::filter::{FilterExt as _, ParseError, filter_fn};
+use tracing_subscriber::filter::{FilterExt as _, LevelFilter, ParseError, filter_fn};
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::registry::{LookupSpan, Scope};
@@ -43,7 +43,8 @@ pub enum TelemetryError {
 pub fn init(default: &str) -> Result<(), TelemetryError> {
     let filter = std::env::var("JETON_LOG").unwrap_or_default();
     let filter = EnvFilter::builder().parse(if filter.is_empty() { default } else { &filter })?;
-    let filter = filter.and(filter_fn(may_be_logged));
+    // Without a hint of its own this one would have everything put together that is then not logged.
+    let filter = filter.and(filter_fn(may_be_logged).with_max_level_hint(LevelFilter::TRACE));
 
     let output: Box<dyn Layer<_> + Send + Sync> = if std::io::stderr().is_terminal() {
         text::layer().with_writer(std::io::stderr).boxed()

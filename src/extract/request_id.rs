@@ -2,6 +2,7 @@
 
 use actix_web::http::header::HeaderMap;
 use actix_web::{HttpMessage, HttpRequest};
+use uuid::Uuid;
 
 /// The header.
 pub const X_REQUEST_ID: &str = "x-request-id";
@@ -11,6 +12,12 @@ pub const X_REQUEST_ID: &str = "x-request-id";
 pub struct RequestId(pub String);
 
 impl RequestId {
+    /// A new one.
+    #[must_use]
+    pub fn new(id: Uuid) -> Self {
+        Self((*id.hyphenated().encode_lower(&mut Uuid::encode_buffer())).to_owned())
+    }
+
     /// The client's id, if it is 1 to 128 characters of `[A-Za-z0-9._-]`: nothing that could break a log.
     #[must_use]
     pub fn of_client(headers: &HeaderMap) -> Option<Self> {

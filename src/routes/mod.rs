@@ -40,6 +40,7 @@ use crate::domain::Refusal;
 use crate::extract::path_id;
 use crate::extract::request_id::X_REQUEST_ID;
 use crate::extract::tenant::X_TENANT_ID;
+use crate::metrics::RouteCounts;
 use crate::route_table::routes;
 
 /// What is asked most stands first: actix compares a path with one row after the other, and a row with a `{name}` costs most.
@@ -124,8 +125,9 @@ pub fn application(
 > {
     let cors = cors(&app.config);
     // Outside CORS: a preflight that is forwarded here is a request like any other, and not answered before it is judged.
+    let counts = RouteCounts::default();
     let forward = web::scope(forward_auth::PATH)
-        .service(web::resource(["", "/{original:.*}"]).to(forward_auth::authorize))
+        .service(web::resource(["", "/{original:.*}"]).app_data(counts).to(forward_auth::authorize))
         .wrap(from_fn(problems::render));
     // The last one wrapped is the outermost: it sees every request first and every answer last.
     let console = web::scope(console::PATH).configure(console::table).wrap(from_fn(console::frame));

@@ -13,6 +13,7 @@ use tracing::Instrument;
 use crate::app::App;
 use crate::domain::Refusal;
 use crate::extract::request_id::{RequestId, X_REQUEST_ID};
+use crate::metrics::RouteCounts;
 
 pub async fn observe(
     request: ServiceRequest,
@@ -21,7 +22,7 @@ pub async fn observe(
     let app = request.app_data::<Data<App>>().cloned().ok_or(Refusal::Internal)?;
     let id = match RequestId::of_client(request.headers()) {
         Some(id) => id,
-        None => RequestId(app.new_id::<uuid::Uuid>(app.now())?.to_string()),
+        None => RequestId::new(app.new_id(app.now())?),
     };
     request.extensions_mut().insert(id.clone());
     let span = tracing::info_span!("request", request_id = %id.0);
@@ -32,10 +33,13 @@ pub async fn observe(
     let took = began.elapsed();
     let status = response.status().as_u16();
     let method = response.request().method().as_str();
-    let route = response.request().match_pattern();
-    app.metrics.count_request(method, route.as_deref(), status, took);
+    let pattern = || response.request().match_pattern();
+    // A preflight is answered before its route is looked for.
+    let route = match response.request().app_data::<RouteCounts>() {
+        Some(counts) => counts.count(&app.metrics, method, status, took, pattern),
+        None => RouteCounts::default().count(&app.metrics, method, status, took, pattern),
+    };
     span.in_scope(|| {
-        let route = route.as_deref().unwrap_or("unmatched");
         let milliseconds = took.as_secs_f64() * 1_000.0;
         if status < 500 {
             tracing::debug!(method, route, status, milliseconds, "answered");
@@ -45,7 +49,7 @@ pub async fn observe(
     });
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if let Ok(value) = HeaderValue::from_str(&id.0) {
+    if let Ok(value) = HeaderValue::try_from(id.0) {
         headers.insert(HeaderName::from_static(X_REQUEST_ID), value);
     }
     Ok(response)

@@ -18,8 +18,11 @@ pub async fn render(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let app = request.app_data::<Data<App>>().cloned().ok_or(Refusal::Internal)?;
     let response = next.call(request).await?.map_into_boxed_body();
+    if response.status().is_success() {
+        return Ok(response);
+    }
+    let app = response.request().app_data::<Data<App>>().ok_or(Refusal::Internal)?;
     if let Some(error) = response.response().error().and_then(|error| error.as_error::<OAuthError>()) {
         app.metrics.count_refusal(error.code());
         return Ok(response);

@@ -59,7 +59,7 @@ impl Issuer {
         let audience = self.audience(grant.audience.as_deref())?;
         let keys = self.keys()?;
         let key = keys.signer(audience.algorithm.unwrap_or(self.algorithm), self.algorithm, &self.in_use)?;
-        let jti = uuid::Builder::from_random_bytes(self.random.bytes()?).into_uuid();
+        let jti = uuid::Builder::from_random_bytes(self.random.name()?).into_uuid();
         let claims = Claims::of(grant, self.name.clone(), audience.name.clone(), jti);
         let jwt = key.signer.sign(&claims).map_err(|error| {
             tracing::error!(%error, "cannot sign");
