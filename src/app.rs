@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::clock::Clock;
 use crate::config::{Config, DatabaseUrl};
+use crate::db::advances::Advances;
 use crate::db::key_reader::KeyReader;
 use crate::db::{Db, DbError, migrations, secrets, signing_keys};
 use crate::domain::audit::AuditEvent;
@@ -75,6 +76,8 @@ pub struct App {
     pub foreign_keys: ForeignKeys,
     /// Finds API keys by the hash of their secret.
     pub key_reader: KeyReader,
+    /// Advances sessions to their next refresh tokens.
+    pub advances: Advances,
     /// How the product's API authentication behaves.
     pub profile: Arc<Profile>,
     /// What API keys are used for.
@@ -193,6 +196,7 @@ impl App {
             failures: FailureHasher::new(&failed_login_secret),
             foreign_keys: ForeignKeys::start(&config.workload)?,
             key_reader: KeyReader::new(db.clone())?,
+            advances: Advances::new(db.clone()),
             profile: Arc::clone(&config.profile),
             usage: Usage::default(),
             limits: RateLimits::default(),

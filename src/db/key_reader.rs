@@ -2,17 +2,13 @@
 //! asked for it (ADR 15).
 
 use std::collections::HashMap;
-use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use tokio::sync::oneshot;
 
 use super::api_keys::{self, StoredKey};
 use super::changes::{Changes, Moment};
-use super::{Db, DbError, PATIENCE};
-
-/// Keys that are kept in memory, or read by one statement, at most.
-const MOST: usize = 4_096;
+use super::executor::Kind;
+use super::together::{MOST, Together};
+use super::{Db, DbError};
 
 /// Finds API keys by the hash of their secret.
 pub struct KeyReader {
@@ -24,7 +20,7 @@ enum Source {
     /// On SQLite what was read stays true until the next commit.
     Kept(Box<(Changes, Mutex<Kept>)>),
     /// Where another machine may commit, each question is followed by a read, which many questions share.
-    Shared(Arc<Mutex<Waiting>>),
+    Shared(Together<Vec<u8>, Option<Arc<StoredKey>>>),
     /// Each question has a read of its own.
     Single,
 }
@@ -38,17 +34,6 @@ struct Kept {
 
 type Found = Result<Option<Arc<StoredKey>>, DbError>;
 
-/// Who asks for the key of which hash.
-type Asked = HashMap<Vec<u8>, Vec<oneshot::Sender<Found>>>;
-
-/// What was asked since the last read began.
-#[derive(Default)]
-struct Waiting {
-    asked: Asked,
-    /// Somebody reads, and will read what is asked meanwhile.
-    reading: bool,
-}
-
 impl KeyReader {
     /// A reader of this database.
     ///
@@ -58,7 +43,7 @@ impl KeyReader {
         let source = match db.changes()? {
             Some(changes) => Source::Kept(Box::new((changes, Mutex::default()))),
             None if db.0.file.is_some() => Source::Single,
-            None => Source::Shared(Arc::default()),
+            None => Source::Shared(Together::new(1)),
         };
         Ok(Self { db, source })
     }
@@ -70,7 +55,7 @@ impl KeyReader {
     pub async fn find(&self, hash: &[u8]) -> Found {
         match &self.source {
             Source::Kept(both) => self.find_kept(&both.0, &both.1, hash).await,
-            Source::Shared(waiting) => shared(&self.db, waiting, hash).await,
+            Source::Shared(together) => self.find_together(together, hash).await,
             Source::Single => self.read(hash).await,
         }
     }
@@ -86,6 +71,17 @@ impl KeyReader {
             locked(kept).keep(now, hash, Arc::clone(key));
         }
         Ok(found)
+    }
+
+    async fn find_together(&self, together: &Together<Vec<u8>, Option<Arc<StoredKey>>>, hash: &[u8]) -> Found {
+        let db = self.db.clone();
+        let read_all = move |hashes: Vec<Vec<u8>>, patience| {
+            db.0.executor.run(Kind::Read, patience, move |connection| {
+                let found = api_keys::find_by_hashes(connection, &hashes)?;
+                Ok(hashes.iter().map(|hash| found.get(hash).cloned()).collect())
+            })
+        };
+        together.ask(hash.to_vec(), read_all).await
     }
 
     async fn read(&self, hash: &[u8]) -> Found {
@@ -105,66 +101,6 @@ impl Kept {
             self.at = Some(at);
         }
         self.keys.insert(hash.to_vec(), key);
-    }
-}
-
-/// Asks, and reads for all who ask, unless somebody does already.
-async fn shared(db: &Db, waiting: &Arc<Mutex<Waiting>>, hash: &[u8]) -> Found {
-    let (reply, answer) = oneshot::channel();
-    let somebody_reads = {
-        let mut waiting = locked(waiting);
-        if waiting.asked.len() >= MOST {
-            return Err(DbError::Overloaded);
-        }
-        waiting.asked.entry(hash.to_vec()).or_default().push(reply);
-        mem::replace(&mut waiting.reading, true)
-    };
-    if !somebody_reads {
-        tokio::spawn(read_for_all(db.clone(), Reading { waiting: Arc::clone(waiting), done: false }));
-    }
-    match tokio::time::timeout(PATIENCE, answer).await {
-        Ok(found) => found.unwrap_or_else(|_| Err(DbError::Unavailable("nobody reads any more".to_owned()))),
-        Err(_) => Err(DbError::Unavailable("it takes too long".to_owned())),
-    }
-}
-
-/// Reads until nobody waits. A read begins after its questions were asked: none is answered from before it.
-async fn read_for_all(db: Db, mut reading: Reading) {
-    while let Some(asked) = reading.take() {
-        let hashes: Vec<_> = asked.keys().cloned().collect();
-        let read =
-            db.read(move |connection| api_keys::find_by_hashes(connection, &hashes).map_err(DbError::from)).await;
-        for (hash, replies) in asked {
-            let answer = read.as_ref().map(|found| found.get(&hash).cloned()).map_err(DbError::clone);
-            for reply in replies {
-                // Whoever asked may have gone away.
-                drop(reply.send(answer.clone()));
-            }
-        }
-    }
-}
-
-/// The one who reads. However it ends, another one can take its place, and nobody is left waiting for it.
-struct Reading {
-    waiting: Arc<Mutex<Waiting>>,
-    done: bool,
-}
-
-impl Reading {
-    /// What was asked until now; none where that is nothing, and then this one has read for the last time.
-    fn take(&mut self) -> Option<Asked> {
-        let mut waiting = locked(&self.waiting);
-        self.done = waiting.asked.is_empty();
-        waiting.reading = !self.done;
-        waiting.reading.then(|| mem::take(&mut waiting.asked))
-    }
-}
-
-impl Drop for Reading {
-    fn drop(&mut self) {
-        if !self.done {
-            *locked(&self.waiting) = Waiting::default();
-        }
     }
 }
 

@@ -4,9 +4,20 @@ use diesel::prelude::*;
 
 use super::DbConnection;
 use super::schema::{memberships, tenants, users};
-use super::users::USER;
+use super::users::{USER, UserColumns};
 use crate::domain::page::Page;
 use crate::domain::{Member, Role, Tenant, TenantId, Timestamp, User, UserId};
+
+/// The columns that a member is read from.
+pub(super) const MEMBER: (
+    UserColumns,
+    <tenants::table as diesel::Table>::AllColumns,
+    memberships::role,
+    memberships::created_at,
+) = (USER, tenants::all_columns, memberships::role, memberships::created_at);
+
+/// What a member is read as.
+pub(super) type MemberRow = (User, Tenant, Role, Timestamp);
 
 /// Makes a user a member of a tenant.
 pub fn insert(
@@ -34,7 +45,7 @@ pub fn find(connection: &mut DbConnection, tenant: TenantId, user: UserId) -> Qu
             .inner_join(users::table)
             .inner_join(tenants::table)
             .filter(memberships::tenant_id.eq(tenant).and(memberships::user_id.eq(user)))
-            .select((USER, tenants::all_columns, memberships::role, memberships::created_at))
+            .select(MEMBER)
     };
     per_backend!(connection, inner => membership().get_result(inner)).optional().map(|row| row.map(member))
 }
@@ -63,7 +74,7 @@ pub fn of_user(connection: &mut DbConnection, user: UserId) -> QueryResult<Vec<M
         .inner_join(tenants::table)
         .filter(memberships::user_id.eq(user))
         .order(memberships::tenant_id.asc())
-        .select((USER, tenants::all_columns, memberships::role, memberships::created_at))
+        .select(MEMBER)
         .load(connection)
         .map(|rows| rows.into_iter().map(member).collect())
 }
@@ -76,7 +87,7 @@ pub fn of_tenant(connection: &mut DbConnection, tenant: TenantId, page: Page) ->
         .filter(memberships::tenant_id.eq(tenant).and(memberships::user_id.lt(page.before::<UserId>())))
         .order(memberships::user_id.desc())
         .limit(page.fetch())
-        .select((USER, tenants::all_columns, memberships::role, memberships::created_at))
+        .select(MEMBER)
         .load(connection)
         .map(|rows| rows.into_iter().map(member).collect())
 }
@@ -105,6 +116,6 @@ pub fn delete(connection: &mut DbConnection, tenant: TenantId, user: UserId) -> 
     diesel::delete(memberships::table.find((tenant, user))).execute(connection).map(|rows| rows == 1)
 }
 
-fn member((user, tenant, role, joined_at): (User, Tenant, Role, Timestamp)) -> Member {
+pub(super) fn member((user, tenant, role, joined_at): MemberRow) -> Member {
     Member { user, tenant, role, joined_at }
 }

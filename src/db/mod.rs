@@ -28,6 +28,7 @@ macro_rules! per_backend {
     };
 }
 
+pub mod advances;
 pub mod api_keys;
 pub mod app_identifiers;
 pub mod audit;
@@ -59,6 +60,7 @@ pub mod signing_keys;
 mod statements;
 pub mod statuses;
 pub mod tenants;
+mod together;
 pub mod trusted_issuers;
 mod types;
 pub mod usage;

@@ -1,13 +1,15 @@
 //! Table `sessions`: logins, and which of their refresh tokens is current.
 
 use diesel::backend::Backend;
+use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::serialize::ToSql;
-use diesel::sql_types::{BigInt, Binary, Bool, Nullable, Text};
+use diesel::sql_types::{Array, BigInt, Binary, Bool, Nullable, Text};
 
-use super::schema::sessions;
-use super::{DbConnection, memberships};
+use super::DbConnection;
+use super::memberships::{self as members, MEMBER, MemberRow, member};
+use super::schema::{memberships, sessions, tenants, users};
 use crate::domain::page::Page;
 use crate::domain::refresh_token::Generation;
 use crate::domain::session::{GRACE_USES, Session};
@@ -44,7 +46,7 @@ pub fn find(connection: &mut DbConnection, id: SessionId) -> QueryResult<Option<
 /// Finds a session and its user as a member of its tenant; none where the user is no member any more.
 pub fn find_with_member(connection: &mut DbConnection, id: SessionId) -> QueryResult<Option<(Session, Member)>> {
     let Some(session) = find(connection, id)? else { return Ok(None) };
-    let member = memberships::find(connection, session.tenant_id, session.user_id)?;
+    let member = members::find(connection, session.tenant_id, session.user_id)?;
     Ok(member.map(|member| (session, member)))
 }
 
@@ -59,29 +61,45 @@ pub fn of_user(connection: &mut DbConnection, user: UserId, now: Timestamp, page
         .load(connection)
 }
 
-/// Makes the successor of `from` the current token: one compare-and-set, so that of many who try one succeeds.
-pub fn advance(
+/// Finds those of these sessions that there are, each with its user as a member of its tenant.
+pub(super) fn find_all_with_members(
     connection: &mut DbConnection,
-    id: SessionId,
-    from: Generation,
-    now: Timestamp,
-    expires_at: Timestamp,
-    ip: Option<&str>,
-) -> QueryResult<bool> {
-    let advance = Advance { id, from, next: from.saturating_add(1), now, expires_at, ip };
-    per_backend!(connection, inner => advance.execute(inner)).map(|rows| rows == 1)
+    ids: &[SessionId],
+) -> QueryResult<Vec<(Session, Member)>> {
+    let found = || {
+        sessions::table
+            .inner_join(
+                memberships::table
+                    .on(memberships::tenant_id.eq(sessions::tenant_id).and(memberships::user_id.eq(sessions::user_id))),
+            )
+            .inner_join(users::table.on(users::id.eq(sessions::user_id)))
+            .inner_join(tenants::table.on(tenants::id.eq(sessions::tenant_id)))
+            .filter(sessions::id.eq_any(ids))
+            .select((sessions::all_columns, MEMBER))
+    };
+    let rows: Vec<(Session, MemberRow)> = per_backend!(connection, inner => found().load(inner))?;
+    Ok(rows.into_iter().map(|(session, row)| (session, member(row))).collect())
+}
+
+/// Makes the token of the last generation's successor the current one, `next` being the session as it is then: one
+/// compare-and-set, so that of many who try one succeeds.
+pub fn advance(connection: &mut DbConnection, next: &Session) -> QueryResult<bool> {
+    per_backend!(connection, inner => Advance(next).execute(inner)).map(|rows| rows == 1)
+}
+
+/// [`advance`] for many sessions in one statement, on PostgreSQL; answers for which of them it succeeded. One that somebody else
+/// changes just then is left out: it is not waited for, so that none keeps its neighbours waiting, and no two deadlock.
+pub(super) fn advance_all(connection: &mut DbConnection, next: &[&Session]) -> QueryResult<Vec<SessionId>> {
+    match connection {
+        DbConnection::Postgres(_) if next.is_empty() => Ok(Vec::new()),
+        DbConnection::Postgres(postgres) => AdvanceAll::new(next).load(postgres),
+        DbConnection::Sqlite(_) => Ok(Vec::new()),
+    }
 }
 
 /// The statement of [`advance`], which is prepared once a connection: diesel prepares an update anew each time that it runs,
 /// and to PostgreSQL that is one more journey.
-struct Advance<'a> {
-    id: SessionId,
-    from: Generation,
-    next: Generation,
-    now: Timestamp,
-    expires_at: Timestamp,
-    ip: Option<&'a str>,
-}
+struct Advance<'a>(&'a Session);
 
 impl QueryId for Advance<'_> {
     type QueryId = Advance<'static>;
@@ -89,32 +107,89 @@ impl QueryId for Advance<'_> {
     const HAS_STATIC_QUERY_ID: bool = true;
 }
 
-impl<'a, DB: Backend> QueryFragment<DB> for Advance<'a>
+impl<DB: Backend> QueryFragment<DB> for Advance<'_>
 where
     SessionId: ToSql<Binary, DB>,
     Generation: ToSql<BigInt, DB>,
     Timestamp: ToSql<BigInt, DB>,
-    Option<&'a str>: ToSql<Nullable<Text>, DB>,
+    Option<String>: ToSql<Nullable<Text>, DB>,
 {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        let Self(next) = self;
         out.push_sql("UPDATE sessions SET grace_uses = 0, generation = ");
-        out.push_bind_param::<BigInt, _>(&self.next)?;
+        out.push_bind_param::<BigInt, _>(&next.generation)?;
         out.push_sql(", rotated_at = ");
-        out.push_bind_param::<BigInt, _>(&self.now)?;
+        out.push_bind_param::<BigInt, _>(&next.rotated_at)?;
         out.push_sql(", expires_at = ");
-        out.push_bind_param::<BigInt, _>(&self.expires_at)?;
+        out.push_bind_param::<BigInt, _>(&next.expires_at)?;
         out.push_sql(", ip = ");
-        out.push_bind_param::<Nullable<Text>, _>(&self.ip)?;
+        out.push_bind_param::<Nullable<Text>, _>(&next.ip)?;
         out.push_sql(" WHERE id = ");
-        out.push_bind_param::<Binary, _>(&self.id)?;
-        out.push_sql(" AND generation = ");
-        out.push_bind_param::<BigInt, _>(&self.from)?;
-        out.push_sql(" AND revoked_at IS NULL");
-        Ok(())
+        out.push_bind_param::<Binary, _>(&next.id)?;
+        out.push_sql(" AND revoked_at IS NULL AND generation + 1 = ");
+        out.push_bind_param::<BigInt, _>(&next.generation)
     }
 }
 
 impl<Conn> RunQueryDsl<Conn> for Advance<'_> {}
+
+/// The statement of [`advance_all`], likewise.
+struct AdvanceAll {
+    ids: Vec<SessionId>,
+    generations: Vec<Generation>,
+    rotated_at: Vec<Timestamp>,
+    expires_at: Vec<Timestamp>,
+    ips: Vec<Option<String>>,
+}
+
+impl AdvanceAll {
+    fn new(next: &[&Session]) -> Self {
+        Self {
+            ids: next.iter().map(|next| next.id).collect(),
+            generations: next.iter().map(|next| next.generation).collect(),
+            rotated_at: next.iter().map(|next| next.rotated_at).collect(),
+            expires_at: next.iter().map(|next| next.expires_at).collect(),
+            ips: next.iter().map(|next| next.ip.clone()).collect(),
+        }
+    }
+}
+
+impl QueryId for AdvanceAll {
+    type QueryId = Self;
+
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl Query for AdvanceAll {
+    type SqlType = Binary;
+}
+
+impl QueryFragment<Pg> for AdvanceAll {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("WITH free AS MATERIALIZED (SELECT next.* FROM unnest(");
+        out.push_bind_param::<Array<Binary>, _>(&self.ids)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<BigInt>, _>(&self.generations)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<BigInt>, _>(&self.rotated_at)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<BigInt>, _>(&self.expires_at)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.ips)?;
+        out.push_sql(") AS next (id, generation, rotated_at, expires_at, ip) JOIN sessions ON sessions.id = next.id ");
+        out.push_sql("FOR NO KEY UPDATE OF sessions SKIP LOCKED) ");
+        out.push_sql(
+            "UPDATE sessions SET grace_uses = 0, generation = free.generation, rotated_at = free.rotated_at, ",
+        );
+        out.push_sql("expires_at = free.expires_at, ip = free.ip FROM free WHERE sessions.id = free.id ");
+        out.push_sql(
+            "AND sessions.revoked_at IS NULL AND sessions.generation + 1 = free.generation RETURNING sessions.id",
+        );
+        Ok(())
+    }
+}
+
+impl<Conn> RunQueryDsl<Conn> for AdvanceAll {}
 
 /// Counts one use of the predecessor of `current`; false where the grace is used up, or all has changed meanwhile.
 pub fn use_grace(connection: &mut DbConnection, id: SessionId, current: Generation) -> QueryResult<bool> {

@@ -51,7 +51,7 @@ pub(super) async fn rotate(app: &App, request: RefreshRequest, now: Timestamp) -
     if !app.refresh_tokens.is_genuine(&token) {
         return Err(Refusal::InvalidRefreshToken);
     }
-    let rotation = Rotation {
+    let rotation = Arc::new(Rotation {
         token,
         now,
         limits: app.session_limits(),
@@ -59,8 +59,8 @@ pub(super) async fn rotate(app: &App, request: RefreshRequest, now: Timestamp) -
         scopes,
         event_id: app.new_id(now)?,
         client,
-    };
-    let (outcome, session, member) = match app.db.write(move |connection| rotation.run(connection)).await? {
+    });
+    let (outcome, session, member) = match rotation.run(app).await? {
         Outcome::Rotated(session, member) => (RefreshOutcome::Rotated, session, member),
         Outcome::Grace(session, member) => (RefreshOutcome::Grace, session, member),
         Outcome::Reused => {
@@ -73,7 +73,7 @@ pub(super) async fn rotate(app: &App, request: RefreshRequest, now: Timestamp) -
     Ok((session, member))
 }
 
-/// One try, inside one transaction.
+/// One try.
 struct Rotation {
     token: RefreshToken,
     now: Timestamp,
@@ -86,16 +86,35 @@ struct Rotation {
 }
 
 impl Rotation {
-    fn run(self, connection: &mut DbConnection) -> Result<Outcome, Refusal> {
+    /// The usual one is committed with others; whatever it is that cannot be, in a transaction of its own.
+    async fn run(self: Arc<Self>, app: &App) -> Result<Outcome, Refusal> {
+        let together = Arc::clone(&self);
+        let next = move |session: &Session, member: &Member| together.next(session, member);
+        if let Some((session, member)) = app.advances.advance(self.token.session, next).await? {
+            return Ok(Outcome::Rotated(session, member));
+        }
+        app.db.write(move |connection| self.run_alone(connection)).await
+    }
+
+    /// What becomes of the session where its current token was presented and nothing is to be said against it.
+    fn next(&self, session: &Session, member: &Member) -> Option<Session> {
+        let judged = session.judge(self.token.generation, self.now, self.limits.grace);
+        let goes_on =
+            judged == Presented::Current && self.admits(session, member) && self.ensure_scopes(member).is_ok();
+        goes_on.then(|| self.advanced(session))
+    }
+
+    fn run_alone(&self, connection: &mut DbConnection) -> Result<Outcome, Refusal> {
         let Some((session, member)) = self.find(connection)? else { return Ok(Outcome::Dead) };
         match session.judge(self.token.generation, self.now, self.limits.grace) {
             Presented::Current => {
                 self.ensure_scopes(&member)?;
-                match self.advance(connection, session)? {
-                    Some(session) => Ok(Outcome::Rotated(session, member)),
-                    // Another server was faster by a hair: now this token is the predecessor, or the session is dead.
-                    None => self.converge(connection),
+                let next = self.advanced(&session);
+                if sessions::advance(connection, &next)? {
+                    return Ok(Outcome::Rotated(next, member));
                 }
+                // Another server was faster by a hair: now this token is the predecessor, or the session is dead.
+                self.converge(connection)
             }
             Presented::Predecessor | Presented::UsedUp => self.converge(connection),
             Presented::Unknown => Ok(Outcome::Dead),
@@ -105,9 +124,11 @@ impl Rotation {
     /// The session with its member; a session that ended, or whose user may not log in, is as good as none.
     fn find(&self, connection: &mut DbConnection) -> Result<Option<(Session, Member)>, Refusal> {
         let found = sessions::find_with_member(connection, self.token.session)?;
-        Ok(found.filter(|(session, member)| {
-            member.is_admitted() && (session.is_alive(self.now) || self.died_of_reuse(session))
-        }))
+        Ok(found.filter(|(session, member)| self.admits(session, member)))
+    }
+
+    fn admits(&self, session: &Session, member: &Member) -> bool {
+        member.is_admitted() && (session.is_alive(self.now) || self.died_of_reuse(session))
     }
 
     fn died_of_reuse(&self, session: &Session) -> bool {
@@ -120,19 +141,16 @@ impl Rotation {
         narrowed.map(drop).map_err(|lacking| Holder::RefreshToken.lacks(lacking))
     }
 
-    fn advance(&self, connection: &mut DbConnection, session: Session) -> Result<Option<Session>, Refusal> {
-        let expires_at = self.now.plus(self.limits.refresh_ttl).min(session.ends_at);
-        let ip = self.client.ip.map(|ip| ip.to_string()).or(session.ip.clone());
-        let generation = session.generation;
-        let won = sessions::advance(connection, session.id, generation, self.now, expires_at, ip.as_deref())?;
-        Ok(won.then(|| Session {
-            generation: generation.saturating_add(1),
+    /// The session once its current token was exchanged.
+    fn advanced(&self, session: &Session) -> Session {
+        Session {
+            generation: session.generation.saturating_add(1),
             grace_uses: 0,
             rotated_at: self.now,
-            expires_at,
-            ip,
-            ..session
-        }))
+            expires_at: self.now.plus(self.limits.refresh_ttl).min(session.ends_at),
+            ip: self.client.ip.map(|ip| ip.to_string()).or(session.ip.clone()),
+            ..session.clone()
+        }
     }
 
     /// The immediate predecessor within the grace gets the current token; anything older ends the session.

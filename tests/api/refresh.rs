@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use diesel::connection::SimpleConnection;
 use jeton_test_macros::both_databases;
 use serde_json::json;
 
-use crate::harness::{Answer, Jeton, Jwt, Session, at_once};
+use crate::harness::{Answer, Database, Jeton, Jwt, Session, at_once};
 
 const fn seconds(number: u64) -> Duration {
     Duration::from_secs(number)
@@ -141,6 +142,47 @@ fn two_tabs_converge_on_one_successor(jeton: Jeton) {
         let session = session(&jeton);
         expect_one_successor(at_once(tabs, |_| session.refresh()));
     }
+}
+
+/// They may be committed together (ADR 20).
+#[both_databases]
+fn sessions_that_are_refreshed_at_once_each_keep_their_rules(jeton: Jeton) {
+    let [current, predecessor, used_up, dead] = [0; 4].map(|_| session(&jeton));
+    let newest = predecessor.refreshed();
+    used_up.refreshed().refreshed();
+    dead.logout().expect_status(204);
+
+    let answers = at_once(10, |number| match number {
+        0 => predecessor.refresh().expect_tokens(),
+        1 => used_up.refresh().expect_problem(401, "refresh_token_reused"),
+        2 => dead.refresh().expect_problem(401, "invalid_refresh_token"),
+        3 => current.refresh().expect_tokens(),
+        _ => session(&jeton).refresh().expect_tokens(),
+    });
+
+    assert_eq!(answers[0].text("refresh_token"), newest.refresh_token, "the predecessor gets the current one");
+    assert_eq!(current.refreshed().refresh_token, answers[3].text("refresh_token"));
+}
+
+/// On PostgreSQL, where a session may be held by another server, or by whoever ends it just then.
+#[both_databases]
+fn a_session_that_is_held_keeps_no_other_waiting(jeton: Jeton) {
+    let Database::Postgres { .. } = jeton.database() else { return };
+    let (held, others) = (session(&jeton), [0; 8].map(|_| session(&jeton)));
+    let mut holder = jeton.postgres();
+    let id = held.id().replace('-', "");
+    let take = format!("BEGIN; SELECT 1 FROM sessions WHERE id = decode('{id}', 'hex') FOR UPDATE");
+    holder.batch_execute(&take).unwrap();
+
+    let answers = at_once(16, |number| {
+        let of_other = others.get(number).map(Session::refresh);
+        of_other.unwrap_or_else(|| held.refresh())
+    });
+    for answer in answers.into_iter().take(others.len()) {
+        answer.expect_tokens();
+    }
+    holder.batch_execute("COMMIT").unwrap();
+    held.refreshed();
 }
 
 #[both_databases]
