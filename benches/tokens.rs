@@ -3,6 +3,7 @@
 
 #![expect(clippy::expect_used, reason = "a benchmark fails by panicking")]
 
+use argon2::{Algorithm as Argon2Variant, Argon2, Block, Params, Version};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair};
 use chrono::TimeDelta;
@@ -18,6 +19,7 @@ use jeton::tokens::claims::{Grant, Subject};
 use jeton::tokens::issuer::Issuer;
 use jeton::tokens::keyring::Keyring;
 use jeton::tokens::mac::ApiKeyHasher;
+use jeton::tokens::password_hasher::PasswordHasher;
 use jeton::tokens::secret_box::SecretBox;
 use jeton::tokens::signing_key::KeyPair;
 
@@ -74,6 +76,29 @@ fn bare_signature_es256(bencher: Bencher<'_, '_>) {
     let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("a key");
     let random = SystemRandom::new();
     bencher.bench(|| pair.sign(&random, black_box(&MESSAGE)).is_ok());
+}
+
+/// What a password costs on one thread, with the parameters that are the default.
+#[divan::bench(max_time = 3)]
+fn hash_password(bencher: Bencher<'_, '_>) {
+    let config = Config::load(None, []).expect("nothing is configured");
+    let hasher = PasswordHasher::start(&config.password.argon2, 1, Random::default()).expect("a thread");
+    let runtime = actix_web::rt::Runtime::new().expect("a runtime");
+    let hash = || runtime.block_on(hasher.hash("a long password for a benchmark".to_owned().into()));
+    bencher.bench_local(|| hash().is_ok());
+}
+
+#[divan::bench(max_time = 3)]
+fn bare_argon2id(bencher: Bencher<'_, '_>) {
+    let config = Config::load(None, []).expect("nothing is configured");
+    let cost = &config.password.argon2;
+    let params = Params::new(cost.memory_kib, cost.iterations, cost.parallelism, Some(32)).expect("sound parameters");
+    let mut memory = vec![Block::default(); params.block_count()];
+    let argon2 = Argon2::new(Argon2Variant::Argon2id, Version::V0x13, params);
+    bencher.bench_local(|| {
+        let password = b"a long password for a benchmark";
+        argon2.hash_password_into_with_memory(password, &[7; 16], &mut [0; 32], memory.as_mut_slice()).is_ok()
+    });
 }
 
 #[divan::bench]
