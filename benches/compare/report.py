@@ -34,10 +34,12 @@ HEAD = ["work", "server", "requests/s", "CPU us", "x hello (spread)", "requests/
 
 def cells(row: dict) -> list[str]:
     """A row as text."""
+    x_jeton = "" if row["x_jeton"] is None else f"{row['x_jeton']:.2f}"
+    rate = [row["kind"], row["name"], f"{row['per_second']:,.0f}"]
+    if not row["cpu"]:
+        return [*rate, "", "", x_jeton, f"{row['p50']:.2f}", "", ""]
     return [
-        row["kind"], row["name"], f"{row['per_second']:,.0f}", f"{row['cpu']:.1f}",
-        f"{row['x_hello']:.2f} ({row['low']:.2f} to {row['high']:.2f})",
-        "" if row["x_jeton"] is None else f"{row['x_jeton']:.2f}",
+        *rate, f"{row['cpu']:.1f}", f"{row['x_hello']:.2f} ({row['low']:.2f} to {row['high']:.2f})", x_jeton,
         f"{row['p50']:.2f}", f"{row['p99']:.2f}", f"{row['memory']:.0f}",
     ]
 

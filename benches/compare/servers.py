@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -10,7 +11,8 @@ import time
 import urllib.request
 from pathlib import Path
 
-from measure import Work
+import measure
+from measure import Measured, Work
 
 HERE = Path(__file__).resolve().parent
 
@@ -58,6 +60,10 @@ class Server:
     def version(self) -> str:
         """Which one it is."""
         return ""
+
+    def load(self, work: Work, options, folder: Path) -> Measured:
+        """One round of one kind of work."""
+        return measure.load(self.process.pid, work, options.seconds, options.connections, folder)
 
     def url(self, path: str) -> str:
         """An address of it."""
@@ -168,6 +174,50 @@ class Jeton(Server):
 
     def version(self):
         return subprocess.run([self.binary, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+
+
+class BareUpdate(Server):
+    """PostgreSQL alone, with the one statement that a refresh comes to: as fast as one commit each can be."""
+
+    name = "PostgreSQL alone, 16 connections"
+    about = "no more than the UPDATE of a session, committed one by one, by pgbench"
+    rows, connections = 1_000, 16
+
+    table = f"""
+        CREATE TABLE sessions (
+            id BYTEA PRIMARY KEY, user_id BYTEA NOT NULL, generation BIGINT NOT NULL, grace_uses BIGINT NOT NULL,
+            rotated_at BIGINT NOT NULL, expires_at BIGINT NOT NULL, revoked_at BIGINT, ip TEXT, user_agent TEXT
+        );
+        INSERT INTO sessions
+            SELECT decode(md5(n::text), 'hex'), decode(md5('user'), 'hex'), 0, 0, 0, 0, NULL, '127.0.0.1', 'a browser'
+            FROM generate_series(1, {rows}) AS n;
+    """
+    statement = f"""
+        \\set n random(1, {rows})
+        UPDATE sessions
+            SET grace_uses = 0, generation = generation + 1, rotated_at = rotated_at + 1, expires_at = 2, ip = '127.0.0.1'
+            WHERE id = decode(md5((:n)::text), 'hex') AND revoked_at IS NULL;
+    """
+
+    def __init__(self, folder: Path, cluster):
+        super().__init__(folder)
+        self.cluster, self.database = cluster, cluster.new_database()
+
+    def start(self):
+        (self.folder / "update.sql").write_text(self.statement.replace("\n            ", " "))
+        subprocess.run([str(self.cluster.binaries / "psql"), "-q", self.database, "-c", self.table], check=True)
+
+    def works(self):
+        return [Work("refresh", self.database)]
+
+    def load(self, work, options, folder):
+        command = [self.cluster.binaries / "pgbench", "-n", "-M", "prepared", "-f", self.folder / "update.sql"]
+        command += ["-c", self.connections, "-j", 1, "-T", options.seconds, self.database]
+        told = subprocess.run([str(part) for part in command], check=True, capture_output=True, text=True).stdout
+        figure = lambda before: float(re.search(rf"{before}\s*=?:?\s*([\d.]+)", told).group(1))
+        requests = int(figure("transactions actually processed"))
+        latency = figure("latency average")
+        return Measured(requests, figure("\ntps"), cpu=0, p50=latency, p99=0, memory=0)
 
 
 class Cluster:
