@@ -153,7 +153,7 @@ fn malformed(error: &serde_json::Error) -> Refusal {
 /// The field at fault. For a member that is missing or unknown serde tells the object, and the name in its message.
 fn field_error(error: &serde_path_to_error::Error<serde_json::Error>) -> FieldError {
     let message = without_position(error.inner());
-    let path = error.path().to_string();
+    let path = printable(&error.path().to_string());
     let member = |lead: &str| message.strip_prefix(lead).and_then(|rest| rest.split('`').next());
     let (member, message) = match (member("missing field `"), member("unknown field `")) {
         (Some(missing), _) => (missing.to_owned(), "is required".to_owned()),
@@ -162,7 +162,7 @@ fn field_error(error: &serde_path_to_error::Error<serde_json::Error>) -> FieldEr
     };
     let object = path.trim_end_matches(member.as_str()).trim_matches('.');
     let field = [object, &member].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(".");
-    FieldError { field, message }
+    FieldError { field: short(&field), message: short(&message) }
 }
 
 /// What serde says in terms of Rust, in terms of JSON.
@@ -184,11 +184,20 @@ fn told(message: &str) -> String {
     }
 }
 
-/// serde's message without its position. It may quote what was sent, so it is cut short and kept printable.
+/// serde's message without its position.
 fn without_position(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    let message = text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message);
-    message.chars().filter(|c| !c.is_control()).take(200).collect()
+    printable(text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message))
+}
+
+/// What may quote a body, without its control characters.
+fn printable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
+}
+
+/// As much of what may quote a body as is worth telling.
+fn short(text: &str) -> String {
+    text.chars().take(200).collect()
 }
 
 fn field_errors(errors: &validator::ValidationErrors) -> Vec<FieldError> {

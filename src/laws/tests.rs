@@ -339,3 +339,23 @@ proptest! {
         prop_assert!(!Tokens::new().unwrap().accept(&jwt), "another server's key");
     }
 }
+
+/// What fuzzers gathered and what they found (`fuzz/corpus`), where a law takes it as it is.
+#[test]
+fn the_corpus_keeps_the_laws() {
+    let laws: [(&str, fn(&[u8])); 6] = [
+        ("authorization", authorization),
+        ("json", json),
+        ("time", |bytes| str::from_utf8(bytes).map_or((), time)),
+        ("email", |bytes| str::from_utf8(bytes).map_or((), email)),
+        ("cursor", |bytes| str::from_utf8(bytes).map_or((), cursor)),
+        ("profile", |bytes| str::from_utf8(bytes).map_or((), profile)),
+    ];
+    for (target, law) in laws {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/").to_owned() + target;
+        let files: Vec<_> =
+            std::fs::read_dir(folder).unwrap().map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect();
+        assert!(!files.is_empty(), "{target}");
+        files.iter().for_each(|file| law(file));
+    }
+}
