@@ -39,6 +39,7 @@ pub async fn serve(config: Config, migrate: Migrate) -> Result<(), StartError> {
     let certificate = config.server.tls.as_ref().map(Certificate::read).transpose()?.map(Arc::new);
 
     let app = Data::from(App::open(config, migrate).await?);
+    let told_to_end = told_to_end().map_err(StartError::Ended)?;
     manage::signing_keys::start(&app).await?;
     manage::instances::join(&app).await?;
     warn_of_untrusted_proxies(&app);
@@ -51,6 +52,7 @@ pub async fn serve(config: Config, migrate: Migrate) -> Result<(), StartError> {
         .workers(workers)
         .keep_alive(Duration::from_secs(75))
         .shutdown_timeout(SHUTDOWN_SECONDS)
+        .shutdown_signal(told_to_end)
         .tls_handshake_timeout(HANDSHAKE)
         .max_connection_rate(HANDSHAKES);
     let server = match certificate {
@@ -71,6 +73,18 @@ pub async fn serve(config: Config, migrate: Migrate) -> Result<(), StartError> {
     app.db.drain().await;
     tracing::info!("stopped");
     ended.map_err(StartError::Ended)
+}
+
+/// SIGTERM or SIGINT, caught from now on: one that comes before the server runs ends it in order too, and its row among the
+/// servers goes with it.
+fn told_to_end() -> std::io::Result<impl Future<Output = ()>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
 
 /// SIGHUP: the certificate was renewed. A pair that cannot be used changes nothing.

@@ -111,6 +111,15 @@ fn sigint_ends_the_server_with_exit_0_too(jeton: Jeton) {
     assert_eq!(jeton.stop_by("INT").code(), Some(0));
 }
 
+/// It may come between the line that says "listening" and the moment when the server runs.
+#[both_databases]
+fn a_server_that_is_told_to_end_as_it_begins_ends_in_order(jeton: Jeton) {
+    for _ in 0..12 {
+        jeton.start();
+        assert!(jeton.stop().success(), "SIGTERM is heard");
+    }
+}
+
 #[both_databases]
 fn sigterm_under_load_loses_nothing_that_was_acknowledged(jeton: Jeton) {
     let tenant = jeton.tenant();
