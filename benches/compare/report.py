@@ -77,7 +77,7 @@ def processes(made: list[dict], contenders: list) -> list[str]:
     """What the processes themselves take, as a table. Each starts on a database that is there already."""
     loaded = {(row["name"], row["kind"]): row["memory"] for row in made}
     lines = ["| server | ready after ms | MiB idle | MiB after tokens out of a key | MB of the binary |", "|" + " --- |" * 5]
-    for contender in contenders:
+    for contender in (one for one in contenders if one.process):
         memory = loaded.get((contender.name, "key to JWT"))
         binary = getattr(contender, "binary", None)
         lines.append(
