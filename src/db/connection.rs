@@ -29,7 +29,7 @@ const SQLITE_SETTINGS: &str = "
     PRAGMA busy_timeout = 2000;
     PRAGMA synchronous = FULL;
     PRAGMA foreign_keys = ON;
-    PRAGMA cache_size = -8192;
+    PRAGMA cache_size = -2048;
 ";
 
 /// A statement, or a wait for a lock, that takes longer is given up and rolled back.
