@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use super::chart::DAYS;
 use crate::app::App;
 use crate::console::date::Moment;
-use crate::console::texts;
+use crate::console::texts::{self, Gap as _};
 use crate::domain::api_key::{ApiKey, ApiKeyState, WhichSecret};
 use crate::domain::usage::Caller;
 use crate::domain::{ApiKeyId, Refusal, Timestamp};
@@ -32,6 +32,8 @@ pub struct Old {
     pub until: Option<Moment>,
     /// Who has used it since it was replaced.
     pub callers: Vec<CallerRow>,
+    /// What is said where that is nobody.
+    pub quiet: String,
 }
 
 /// Who used a key, or one of its secrets, after `since`.
@@ -48,7 +50,7 @@ pub async fn old(app: &App, usage: &KeyUsage, now: Timestamp) -> Result<Option<O
     if let Some(until) = key.previous_until.filter(|until| now < *until) {
         let since = key.secret_changed_at.unwrap_or(key.created_at);
         let callers = callers(usage, Some(WhichSecret::Previous), since, now);
-        return Ok(Some(Old { key: None, until: Some(moment(until)), callers }));
+        return Ok(Some(Old { key: None, until: Some(moment(until)), callers, quiet: quiet(since, now) }));
     }
     let Some(id) = key.replaces else { return Ok(None) };
     let old = match manage::usage::of(app, key.tenant_id, id, DAYS).await {
@@ -57,7 +59,21 @@ pub async fn old(app: &App, usage: &KeyUsage, now: Timestamp) -> Result<Option<O
         Err(refusal) => return Err(refusal),
     };
     let callers = callers(&old, None, key.created_at, now);
-    Ok(Some(Old { key: Some(id), until: old.key.expires_at.map(moment), callers }))
+    let quiet = quiet(key.created_at, now);
+    Ok(Some(Old { key: Some(id), until: old.key.expires_at.map(moment), callers, quiet }))
+}
+
+/// A day is not too long for a program that runs each night: before it is over nobody is told that the old one can go.
+fn quiet(since: Timestamp, now: Timestamp) -> String {
+    let t = &texts::EN.show_key;
+    match now.since(since).num_minutes() {
+        0 => t.old_quiet_yet.to_owned(),
+        1 => t.old_quiet_minute.to_owned(),
+        minutes @ 2..60 => t.old_quiet_minutes.with(minutes),
+        60..120 => t.old_quiet_hour.to_owned(),
+        minutes @ 120..1_440 => t.old_quiet_hours.with(minutes / 60),
+        _ => t.old_quiet.to_owned(),
+    }
 }
 
 /// The scopes that a key did not use in [`DAYS`] days, if it is that old and used for anything at all.

@@ -162,11 +162,20 @@ fn a_rotation_breaks_nobody_and_shows_who_still_uses_the_old_key(jeton: Jeton) {
     let exchange = |key: &str, agent: &str| {
         jeton.post("/api/v1/auth/exchange").bearer(key).tenant(&tenant.id).header("User-Agent", agent).send()
     };
-    let rotated = rotate(&mut browser, &old_id, "3600").expect_status(200);
+    let rotated = rotate(&mut browser, &old_id, "604800").expect_status(200);
     let (new, new_id) = (secret(&rotated), id_of(&rotated));
     exchange(&new, "new").expect_tokens();
-    let quiet = browser.get(&format!("/console/keys/{new_id}")).told();
-    assert!(quiet.contains("Nothing has used the old one"), "{quiet}");
+    for (pass, said) in [
+        (0, "It was replaced a moment ago"),
+        (5 * 60, "Not used in the 5 minutes since"),
+        (23 * 3600, "Not used in the 23 hours since"),
+        (3600, "Nothing has used the old one since it was replaced. It can go."),
+    ] {
+        jeton.advance(Duration::from_secs(pass));
+        let quiet = browser.get(&format!("/console/keys/{new_id}")).told();
+        assert!(quiet.contains(said), "{said} in {quiet}");
+        assert_eq!(quiet.contains("It can go"), said.ends_with("It can go."), "{quiet}");
+    }
 
     exchange(&old, "<b>nightly</b>/1.0").expect_tokens();
     jeton.restart();
