@@ -40,6 +40,8 @@ struct Row {
     /// What happened to it and what will, in words.
     moments: Vec<(&'static str, Moment)>,
     is_published: bool,
+    /// What its revocation breaks.
+    revoke_sure: &'static str,
 }
 
 /// The page.
@@ -118,6 +120,11 @@ impl Row {
             line: scale.line(outlook, all),
             moments: moments.collect(),
             is_published: key.state.is_published(),
+            revoke_sure: match key.state {
+                KeyState::Pending => t.revoke_pending_sure,
+                KeyState::Active => t.revoke_active_sure,
+                _ => t.revoke_retiring_sure,
+            },
         }
     }
 }

@@ -74,7 +74,12 @@ texts! {
         emergency_yes = "Yes, sign with another key now",
         hastened = "Another key signs now. Services renew their copy of the key set by themselves.",
         revoke = "Revoke",
-        revoke_sure = "For a key that has leaked: every token that it signed is refused from now on, and another key signs at once.",
+        revoke_active_sure = "For a key that has leaked: another key signs at once. Every token that this one signed is refused, \
+                              by Jeton at once, by services when they renew the key set (up to jwks.max_age). Until then they \
+                              refuse new tokens too.",
+        revoke_retiring_sure = "For a key that has leaked: another key signs already. Every token that this one signed is \
+                                refused, by Jeton at once, by services when they renew the key set (up to jwks.max_age).",
+        revoke_pending_sure = "It has signed nothing yet, so no token is refused; the rotation that it was published for is over.",
         revoke_yes = "Yes, revoke {}",
         revoked = "The key is revoked, and another one signs.",
     }

@@ -182,10 +182,12 @@ fn operators_rotate_and_revoke_signing_keys(jeton: Jeton) {
     assert!(before.contains("<svg class=\"life\"") && before.contains("ES256"), "{before}");
     assert!(!before.contains("style="), "no style that the policy forbids");
     assert_eq!(before.matches("class=\"life\"").count(), 1);
+    assert!(before.contains("by services when they renew the key set (up to jwks.max_age). Until then"), "{before}");
+    assert!(!before.contains("It has signed nothing yet"), "{before}");
     assert_eq!(led_to(browser.submit_on(path, &format!("{path}/rotate"), &[])), format!("{path}?done=rotated"));
     let after = browser.get(path).expect_status(200).told();
     assert_eq!(after.matches("class=\"life\"").count(), 2);
-    assert!(after.contains("Pending"), "{after}");
+    assert!(after.contains("Pending") && after.contains("It has signed nothing yet"), "{after}");
 
     let old = jeton.jwks()["keys"][0]["kid"].as_str().unwrap().to_owned();
     browser.submit_on(path, &format!("{path}/{old}/revoke"), &[]).expect_status(303);
