@@ -47,6 +47,8 @@ pub struct Row {
     pub state: State,
     /// What it may do.
     pub scopes: Vec<String>,
+    /// What it opens without a scope, by its access type.
+    pub opens: Option<String>,
     /// Its preset.
     pub access_type: Option<String>,
     /// When it was last used.
@@ -94,12 +96,21 @@ impl Row {
             hint: shown_hint(app, key),
             state: State::of(key, now),
             scopes: key.scopes.iter().map(str::to_owned).collect(),
+            opens: opens(app, key).map(str::to_owned),
             access_type: key.access_type.as_ref().map(ToString::to_string),
             last_used: key.last_used_at.map(moment),
             expires: key.expires_at.map(moment),
             name: key.name.to_string(),
         }
     }
+}
+
+/// What the access type of a key is for, where it opens endpoints that ask for no scope: such a key has rights without one.
+fn opens<'a>(app: &'a App, key: &ApiKey) -> Option<&'a str> {
+    let kind = app.profile.access_type(key.access_type.as_ref())?;
+    let mut open = app.profile.endpoints.iter().filter(|row| row.scope.is_none());
+    let opens = open.any(|row| row.access_types.as_ref().is_some_and(|types| types.contains(&kind.name)));
+    Some(kind.description.as_str()).filter(|_| opens)
 }
 
 /// `jtn_live_1a2b…`

@@ -78,6 +78,11 @@ impl Offer {
         })
     }
 
+    /// Whether the product has no scopes of its own: then there are those of our management alone.
+    pub fn only_manages(&self) -> bool {
+        self.resources.as_ref().is_some_and(|resources| resources.len() == 1)
+    }
+
     /// Whether a key must have this.
     pub fn requires(&self, member: &str) -> bool {
         self.required.contains(&member)

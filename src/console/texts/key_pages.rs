@@ -22,6 +22,7 @@ texts! {
         scopes_text_help = "One on each line, like goals:read. Without any, the key only proves which organisation calls.",
         only_for = "Only for: {}",
         management = "Management",
+        management_scopes = "Management permissions",
         may_read_keys = "See API keys, groups and their usage",
         may_write_keys = "Create, rotate and revoke API keys",
         may_read_audit = "Read the audit log",

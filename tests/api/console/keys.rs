@@ -150,6 +150,12 @@ fn a_key_is_limited_as_its_access_type_allows(jeton: Jeton) {
     let created = create(&mut browser, "Partner", &fields).expect_status(200);
     let page = browser.get(&format!("/console/keys/{}", id_of(&created))).told();
     assert!(page.contains("channels: <code>email</code> <code>sms</code>"), "{page}");
+    let list = browser.get("/console/keys").told();
+    for shown in [&page, &list] {
+        assert!(shown.contains("For third parties: the listed calls only"), "{shown}");
+        assert!(!shown.contains(">None<"), "it may do something: {shown}");
+    }
+    assert!(browser.get(NEW).told().contains("<legend>Management permissions <span class=\"optional\">optional"));
     create(&mut browser, "No contact", &fields[..1]).expect_status(422);
 }
 
