@@ -15,6 +15,9 @@ use crate::harness::{Server, unique};
 use crate::proxy::{Kind, Proxy};
 use crate::upstream::Upstream;
 
+/// What the console puts where the address of the product's API is to stand.
+const PRODUCT: &str = "https://api.example.com";
+
 /// From the first start to the end of a key, in the browser alone; the key is used through nginx as `examples/nginx`
 /// sets it up.
 #[test]
@@ -24,8 +27,10 @@ fn a_key_lives_and_dies_in_the_browser_while_its_caller_goes_on() {
     let Some(nginx) = Proxy::start(Kind::Nginx, &console.folder, &console.server.address, upstream.address()) else {
         return;
     };
-    let jeton = console.server.address.clone();
-    let through_nginx = |call: &str| status_of(&call.replace(&jeton, &nginx.address));
+    let through_nginx = |call: &str| {
+        assert!(call.contains(PRODUCT), "the address of the product's API is the reader's to say: {call}");
+        status_of(&call.replace(PRODUCT, &format!("http://{}", nginx.address)))
+    };
 
     console.sign_in();
     console.create("Warehouse sync", &["bookings:read"]);

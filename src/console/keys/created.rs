@@ -25,6 +25,8 @@ struct Created<'a> {
     /// Whether its holder needs the id too.
     has_id: bool,
     example: String,
+    /// What is to be done before the example works.
+    example_help: String,
     /// Until when the secret before it works, where one was replaced.
     overlap: Option<Moment>,
     is_rotation: bool,
@@ -46,13 +48,16 @@ pub fn show(
     let (t, now) = (&texts::EN.created_key, app.now());
     let has_id = app.profile.form(created.key.access_type.as_ref()) == KeyForm::IdAndSecret;
     let title = if replaced.is_some() { t.rotated } else { t.title };
+    let example = example::call(app, &visitor.member.tenant, &created.key, created.secret.expose());
+    let is_product = example.contains(example::PRODUCT);
     let created = Created {
         page: Page::of(app, visitor, Place::Keys, title),
         id: created.key.id,
         name: created.key.name.as_str(),
         secret: created.secret.expose(),
         has_id,
-        example: example::call(app, &visitor.member.tenant, &created.key, created.secret.expose()),
+        example_help: if is_product { t.example_product.with(example::PRODUCT) } else { t.example_help.to_owned() },
+        example,
         is_rotation: replaced.is_some(),
         overlap: replaced.and_then(|replaced| replaced.until).map(|until| Moment::of(until, now, &texts::EN.time)),
     };

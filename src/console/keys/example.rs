@@ -9,6 +9,9 @@ use crate::profile::endpoints::Endpoint;
 use crate::profile::key_location::KeyLocation;
 use crate::profile::pattern::Segment;
 
+/// Stands for the address of the product's own API.
+pub const PRODUCT: &str = "https://api.example.com";
+
 /// The line.
 pub fn call(app: &App, tenant: &Tenant, key: &ApiKey, secret: &str) -> String {
     let endpoint = app.profile.endpoints.iter().filter(|row| is_open(row, key)).min_by_key(|row| !reads(row));
@@ -16,7 +19,8 @@ pub fn call(app: &App, tenant: &Tenant, key: &ApiKey, secret: &str) -> String {
         Some(row) => (if reads(row) { "GET" } else { name(row) }, path(row, tenant)),
         None => ("POST", "/api/v1/auth/exchange".to_owned()),
     };
-    let url = app.config.server.public_url.issuer();
+    // Where the product is, nobody has told us; an exchange is ours.
+    let url = if endpoint.is_some() { PRODUCT } else { app.config.server.public_url.issuer().trim_end_matches('/') };
     let credential = match app.profile.read_from(key.access_type.as_ref()).first() {
         Some(KeyLocation::Token) => format!("-H 'Authorization: Token {secret}'"),
         Some(KeyLocation::Basic) => format!("-u '{}:{secret}'", key.id),
@@ -26,7 +30,7 @@ pub fn call(app: &App, tenant: &Tenant, key: &ApiKey, secret: &str) -> String {
     // An exchange is asked for a tenant, whatever the product's own endpoints do.
     let names_tenant = app.profile.locator == TenantLocator::Header || endpoint.is_none();
     let tenant = names_tenant.then(|| format!("-H 'X-Tenant-ID: {}'", tenant.id));
-    let first = format!("curl -X {method} '{}{path}'", url.trim_end_matches('/'));
+    let first = format!("curl -X {method} '{url}{path}'");
     [first, credential].into_iter().chain(tenant).collect::<Vec<_>>().join(" \\\n  ")
 }
 

@@ -58,7 +58,8 @@ texts! {
         key = "API key",
         secret = "Secret",
         example = "Try it",
-        example_help = "Paste this into a terminal. If your API has another address, put that in place.",
+        example_help = "Paste this into a terminal: it exchanges the key for a token.",
+        example_product = "A call of your API: put its address in place of {}, and paste it into a terminal.",
         show = "Go to this key",
         all = "All keys",
     }
