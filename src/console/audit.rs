@@ -3,6 +3,7 @@
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Query};
 use askama::Template;
+use chrono::TimeDelta;
 use serde::Deserialize;
 use url::form_urlencoded;
 
@@ -89,7 +90,18 @@ impl Asked {
             read
         };
         let (since, until) = (time("since", &self.since), time("until", &self.until));
+        let t = &texts::EN.audit;
+        let mut wrong = |field: &str, message: &str| {
+            faults.push(FieldError { field: field.to_owned(), message: message.to_owned() });
+        };
+        let until = until.map(|until| if is_minute(&self.until) { until.plus(TimeDelta::minutes(1)) } else { until });
+        if since.zip(until).is_some_and(|(since, until)| until <= since) {
+            wrong("until", t.until_sooner);
+        }
         let given = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+        if self.actor.contains('@') {
+            wrong("actor", t.no_address);
+        }
         let filter = AuditFilter { action: given(&self.action), actor: given(&self.actor), since, until };
         let refused =
             if faults.is_empty() { Refused::default() } else { Refused::of(Refusal::ValidationFailed(faults))? };
@@ -114,6 +126,11 @@ impl Asked {
 fn address<'a>(fields: impl Iterator<Item = (&'static str, &'a str)>) -> String {
     let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
     if query.is_empty() { "/console/audit?".to_owned() } else { format!("/console/audit?{query}&") }
+}
+
+/// Whether a time names a minute, as browsers send it: the whole of it is meant.
+fn is_minute(text: &str) -> bool {
+    format!("{text}:00Z").parse::<Timestamp>().is_ok()
 }
 
 /// What a browser sends for a date with a time, in UTC, or a whole RFC 3339 time.

@@ -13,6 +13,8 @@ pub struct Moment {
     pub machine: String,
     /// `24 Nov 2026, 12:51 UTC`.
     pub full: String,
+    /// The same with its second, for those who look for the cause of something.
+    pub exact: String,
     /// The same, or how long ago it was, where that is not long.
     pub short: String,
 }
@@ -22,8 +24,9 @@ impl Moment {
     pub fn of(at: Timestamp, now: Timestamp, t: &Time) -> Self {
         let time = DateTime::<Utc>::from(at);
         let full = format!("{} {}", time.format("%-d %b %Y, %H:%M"), t.utc);
+        let exact = format!("{} {}", time.format("%-d %b %Y, %H:%M:%S"), t.utc);
         let short = ago(now.since(at).num_minutes(), t).unwrap_or_else(|| time.format("%-d %b %Y").to_string());
-        Self { machine: at.to_string(), full, short }
+        Self { machine: at.to_string(), full, exact, short }
     }
 }
 

@@ -198,6 +198,11 @@ impl<'a> Page<'a> {
         self.product.chars().take(1).collect()
     }
 
+    /// Whether the navigation leads there.
+    pub fn leads_to(&self, path: &str) -> bool {
+        self.who.as_ref().is_some_and(|who| who.nav.iter().any(|link| link.path == path))
+    }
+
     /// Says what was just done.
     pub fn with_notice(self, notice: Option<impl Into<String>>) -> Self {
         Self { notice: notice.map(Into::into), ..self }

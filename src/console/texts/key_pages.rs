@@ -86,6 +86,7 @@ texts! {
         last_used = "Last used",
         replaces = "Replaces",
         older_key = "an older key",
+        events = "Its events in the audit log",
         change = "Change name or contact",
         save = "Save",
         changed = "The key is changed.",

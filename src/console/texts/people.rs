@@ -39,6 +39,7 @@ texts! {
         remove_named = "Remove {}",
         remove_sure = "{} will not be able to open this organisation any more.",
         remove_yes = "Yes, remove",
+        events = "Their events in the audit log",
         given_title = "One-time password",
         given_help = "Hand this to {} on a way that only they can read.",
         sign_in_at = "They sign in at",
@@ -73,6 +74,8 @@ texts! {
         none = "No events",
         none_help = "Nothing was done that fits this filter.",
         bad_time = "must be a date and time",
+        until_sooner = "must be later than when it begins",
+        no_address = "is no e-mail address but user:ID: open the person under People, and there the events",
     }
 
     /// Questions of forms.
