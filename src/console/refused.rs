@@ -31,7 +31,7 @@ impl Refused {
             | Refusal::StaleForm
             | Refusal::OriginNotAllowed
             | Refusal::NotFound => Err(refusal),
-            other => Ok(Self { whole: Some(other.to_string()), status, faults: Vec::new() }),
+            other => Ok(Self { whole: Some(in_our_words(&other)), status, faults: Vec::new() }),
         }
     }
 
@@ -54,6 +54,11 @@ impl Refused {
     pub fn any(&self) -> bool {
         self.whole.is_some() || !self.faults.is_empty()
     }
+}
+
+/// What is refused, with the word that customers know for a tenant.
+pub fn in_our_words(refusal: &Refusal) -> String {
+    refusal.to_string().replace("tenant", "organisation")
 }
 
 /// A field's name for people: `contact_email` is `Contact email`.

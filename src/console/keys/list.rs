@@ -9,6 +9,7 @@ use chrono::TimeDelta;
 use crate::app::App;
 use crate::console::date::Moment;
 use crate::console::page::{Page, Place, may, render};
+use crate::console::refused::in_our_words;
 use crate::console::session::Visitor;
 use crate::console::texts::{self, Gap as _};
 use crate::domain::api_key::{ApiKey, ApiKeyState};
@@ -31,8 +32,8 @@ struct List<'a> {
     pages: String,
     is_first: bool,
     may_write: bool,
-    /// Why there can be no keys, where the tenant's plan has none.
-    no_plan: Option<String>,
+    /// Why there can be no more keys, where that is so.
+    barred: Option<String>,
 }
 
 /// A key in a list.
@@ -82,9 +83,23 @@ pub async fn page(app: Data<App>, visitor: Visitor<ReadApiKeys>, query: PageQuer
         pages: format!("/console/keys?limit={}&", query.0.limit),
         is_first: query.0.after.is_none(),
         may_write: may::<WriteApiKeys>(&visitor),
-        no_plan: app.profile.plans.ensure_api_keys(tenant.plan.as_deref()).err().map(|refusal| refusal.to_string()),
+        barred: barred(&app, tenant).await?,
     };
     render(StatusCode::OK, &list)
+}
+
+/// Why a tenant can have no more keys: its plan has none, or it has as many as it may.
+pub async fn barred(app: &App, tenant: &Tenant) -> Result<Option<String>, Refusal> {
+    let (plans, plan) = (&app.profile.plans, tenant.plan.as_deref());
+    let most = plans.limits(plan).keys_per_tenant;
+    let refusal = match plans.ensure_api_keys(plan) {
+        Err(refusal) => Some(refusal),
+        Ok(()) if manage::api_keys::count_live(app, tenant.id).await? >= most => {
+            Some(Refusal::ApiKeyLimitReached(most))
+        }
+        Ok(()) => None,
+    };
+    Ok(refusal.as_ref().map(in_our_words))
 }
 
 impl Row {

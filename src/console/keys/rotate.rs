@@ -6,7 +6,7 @@ use askama::Template;
 use chrono::TimeDelta;
 
 use super::created::{self, Replaced};
-use super::list::Row;
+use super::list::{Row, barred};
 use super::usage::{CallerRow, callers};
 use crate::app::App;
 use crate::console::form::{Fields, Form};
@@ -38,13 +38,15 @@ struct Rotate<'a> {
     callers: Vec<CallerRow>,
     overlaps: Vec<(i64, &'static str)>,
     chosen: i64,
+    /// Why two cannot live beside each other, where that is so.
+    barred: Option<String>,
     refused: Refused,
     idempotency_key: String,
 }
 
 /// The form.
 pub async fn page(app: Data<App>, visitor: Visitor<WriteApiKeys>, path: Path<String>) -> Result<HttpResponse, Refusal> {
-    show(&app, &visitor, path_id(&path)?, 86_400, Refused::default()).await
+    show(&app, &visitor, path_id(&path)?, None, Refused::default()).await
 }
 
 /// Rotates the key, and shows the new one this once. The same form sent twice rotates once.
@@ -54,7 +56,7 @@ pub async fn rotate(
     Form { visitor, fields }: Form<WriteApiKeys>,
 ) -> Result<HttpResponse, Refusal> {
     let id = path_id(&path)?;
-    let chosen = fields.text("overlap_seconds").parse().unwrap_or_default();
+    let chosen = fields.text("overlap_seconds").parse().ok();
     let rotated = match wanted(fields) {
         Ok((overlap, idempotency)) => {
             let (by, tenant) = (&visitor.actor, visitor.tenant());
@@ -77,18 +79,21 @@ async fn show(
     app: &App,
     visitor: &Visitor<WriteApiKeys>,
     id: ApiKeyId,
-    chosen: i64,
+    chosen: Option<i64>,
     refused: Refused,
 ) -> Result<HttpResponse, Refusal> {
     let now = app.now();
     let usage = manage::usage::of(app, visitor.tenant(), id, DAYS).await?;
+    let keeps_id = app.profile.form(usage.key.access_type.as_ref()) == KeyForm::IdAndSecret;
+    let barred = if keeps_id { None } else { barred(app, &visitor.member.tenant).await? };
     let rotate = Rotate {
         page: Page::of(app, visitor, Place::Keys, texts::EN.rotate_key.title.with(&usage.key.name)),
         row: Row::of(app, &usage.key, now),
-        keeps_id: app.profile.form(usage.key.access_type.as_ref()) == KeyForm::IdAndSecret,
+        keeps_id,
         callers: callers(&usage, None, Timestamp::of_seconds(0), now),
         overlaps: overlaps(),
-        chosen,
+        chosen: chosen.unwrap_or(if barred.is_some() { 0 } else { 86_400 }),
+        barred,
         refused,
         idempotency_key: app.new_id::<uuid::Uuid>(now)?.to_string(),
     };

@@ -41,6 +41,8 @@ struct Show<'a> {
     /// Where a key without those is made.
     smaller: String,
     may_write: bool,
+    /// Why it cannot be rotated, where the plan has no keys.
+    no_plan: Option<String>,
     is_alive: bool,
     refused: Refused,
     filled: Fields,
@@ -106,6 +108,7 @@ async fn show<A: Access>(
     let now = app.now();
     let usage = manage::usage::of(app, visitor.tenant(), id, DAYS).await?;
     let unused = unused_scopes(&usage, now);
+    let plan = visitor.member.tenant.plan.as_deref();
     let current = || {
         let contact = usage.key.contact_email.as_ref().map(ToString::to_string).unwrap_or_default();
         Fields::of([("name", usage.key.name.to_string()), ("contact_email", contact)])
@@ -121,6 +124,7 @@ async fn show<A: Access>(
         smaller: smaller(&usage, &unused),
         unused,
         may_write: may::<WriteApiKeys>(visitor),
+        no_plan: app.profile.plans.ensure_api_keys(plan).err().map(|refusal| refusal.to_string()),
         is_alive: usage.key.state(now) == ApiKeyState::Active,
         filled: filled.unwrap_or_else(current),
         refused,

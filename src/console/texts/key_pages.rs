@@ -131,6 +131,7 @@ texts! {
         intro_secret = "You get a new secret; the key ID stays. The old secret keeps working for as long as you choose, so \
                         that nothing breaks while you put the new one in place.",
         overlap = "How long the old one keeps working",
+        no_overlap = "{}: the old and the new one cannot both live.",
         at_once = "Not at all: end it now",
         at_once_help = "For a key that has leaked",
         hour = "1 hour",

@@ -111,6 +111,28 @@ fn what_the_profile_forbids_is_not_offered_and_refused(jeton: Jeton) {
 }
 
 #[both_databases]
+fn what_plan_and_limit_forbid_is_not_offered(jeton: Jeton) {
+    let jeton = jeton.with("profile", "engagetrack");
+    let tenant = jeton.tenant_with(&["--plan", "startup"]);
+    let keys: Vec<_> = (0..10).map(|_| tenant.api_key(["goals:read"])).collect();
+    let mut browser = Browser::of(&jeton, tenant.admin());
+    let page = format!("/console/keys/{}", keys[0].id);
+    let list = browser.get("/console/keys").told();
+    assert!(list.contains("This organisation already has 10 API keys") && !list.contains(NEW), "{list}");
+    let form = browser.get(&format!("{page}/rotate")).told();
+    assert!(form.contains("value=\"0\" checked") && form.contains("cannot both live"), "{form}");
+    let refused = rotate(&mut browser, &keys[0].id, "3600").expect_status(409).told();
+    assert!(refused.contains("This organisation already has 10 API keys"), "{refused}");
+    rotate(&mut browser, &keys[1].id, "0").expect_status(200);
+    assert!(browser.get(&page).told().contains(&format!("href=\"{page}/rotate\"")));
+
+    jeton.cli(["tenant", "set-plan", &tenant.id, "free"]).expect_code(0);
+    let shown = browser.get(&page).told();
+    assert!(shown.contains("API key access requires a Startup plan or higher"), "{shown}");
+    assert!(!shown.contains("/rotate\"") && shown.contains("/revoke\""), "{shown}");
+}
+
+#[both_databases]
 fn an_id_stays_where_the_format_has_one(jeton: Jeton) {
     let jeton = jeton.with("profile", "bloomreach");
     let tenant = jeton.tenant();
