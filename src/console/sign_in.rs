@@ -37,6 +37,8 @@ struct SignIn<'a> {
     form_token: String,
     refused: Refused,
     asked: Asked,
+    /// In characters.
+    least_password: usize,
 }
 
 /// What is asked for, and what was answered before.
@@ -153,7 +155,8 @@ fn show(
     let (forms, cookie) = browser(request, app)?;
     let page = Page::of_nobody(app, texts::EN.sign_in.title).with_notice(notice);
     let (status, form_token) = (refused.status(), app.forms.token(&forms));
-    let mut answer = render(status, &SignIn { page, form_token, refused, asked })?;
+    let least_password = app.config.password.min_length;
+    let mut answer = render(status, &SignIn { page, form_token, refused, asked, least_password })?;
     if let Some(cookie) = cookie {
         answer.add_cookie(&cookie).map_err(|_| Refusal::Internal)?;
     }

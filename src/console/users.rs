@@ -86,7 +86,8 @@ pub async fn list(
 pub async fn add(app: Data<App>, Form { visitor, mut fields }: Form<WriteUsers>) -> Result<HttpResponse, Refusal> {
     let typed = |name: &str| fields.value(name).unwrap_or_default().to_owned();
     let typed = (typed("email"), typed("role"));
-    let (email, role) = (fields.required("email"), fields.required("role"));
+    let (email, role) = (fields.required::<Email>("email"), fields.required("role"));
+    let known = email.clone();
     let added = match fields.finish(email.zip(role)) {
         Ok((email, role)) => {
             let tenant = visitor.tenant();
@@ -100,6 +101,11 @@ pub async fn add(app: Data<App>, Form { visitor, mut fields }: Form<WriteUsers>)
             Some(password) => show_given(&app, &visitor, &added.member.user, password),
             None => Ok(see_other("/console/users?done=joined")),
         },
+        // As it is when the page with the one-time password is loaded once more.
+        Err(Refusal::EmailTaken) => {
+            let known = users::find(&app, &known.ok_or(Refusal::EmailTaken)?).await?;
+            Ok(see_other(&format!("/console/users/{}?done=member", known.id)))
+        }
         Err(refusal) => show_list(&app, &visitor, &ListQuery::default(), None, Refused::of(refusal)?, typed).await,
     }
 }
@@ -111,7 +117,12 @@ pub async fn detail(
     id: Path<String>,
     query: Query<ListQuery>,
 ) -> Result<HttpResponse, Refusal> {
-    let notice = (query.done == "role").then_some(texts::EN.users.role_changed);
+    let t = &texts::EN.users;
+    let notice = match query.done.as_str() {
+        "role" => Some(t.role_changed),
+        "member" => Some(t.member_already),
+        _ => None,
+    };
     show_detail(&app, &visitor, path_id(&id)?, notice, Refused::default()).await
 }
 

@@ -24,6 +24,7 @@ texts! {
                     has an account here already keeps the password that they have.",
         add_submit = "Add person",
         joined_already = "They are a member now. They have an account here already and sign in with their own password.",
+        member_already = "Already a member here: nothing was changed.",
         removed = "They are no member any more, and their sessions here are over.",
         role_changed = "The role is changed. What they may do follows at once.",
         one_time = "One-time password",
