@@ -2,6 +2,7 @@
 
 use actix_web::http::StatusCode;
 
+use super::texts;
 use crate::domain::Refusal;
 use crate::domain::refusal::FieldError;
 
@@ -61,8 +62,27 @@ pub fn in_our_words(refusal: &Refusal) -> String {
     refusal.to_string().replace("tenant", "organisation")
 }
 
-/// A field's name for people: `contact_email` is `Contact email`.
+/// A field's name for people, as its label has it; one without a label in words: `some_field` is `Some field`.
 pub fn spoken(field: &str) -> String {
+    let (key, audit) = (&texts::EN.create_key, &texts::EN.audit);
+    let label = match field {
+        "access_type" => key.access_type,
+        "allowed_ips" => key.allowed_ips,
+        "constraints" => key.constraints,
+        "contact_email" => key.contact_email,
+        "email" => texts::EN.users.email,
+        "expires_at" => key.expires,
+        "group_id" => key.group,
+        "overlap_seconds" => texts::EN.rotate_key.overlap,
+        "scopes" => key.scopes,
+        "since" => audit.since,
+        "until" => audit.until,
+        _ => return in_words(field),
+    };
+    label.to_owned()
+}
+
+fn in_words(field: &str) -> String {
     let words = field.replace(['_', '-', '.'], " ");
     let mut letters = words.chars();
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()

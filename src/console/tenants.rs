@@ -91,15 +91,15 @@ pub async fn detail(
     id: Path<String>,
     query: Query<ListQuery>,
 ) -> Result<HttpResponse, Refusal> {
-    let t = &texts::EN.tenants;
+    let (t, id) = (&texts::EN.tenants, path_id(&id)?);
     let notice = match query.done.as_str() {
-        "created" => Some(t.created),
-        "plan" => Some(t.plan_changed),
-        "suspended" => Some(t.suspended),
-        "resumed" => Some(t.resumed),
+        "created" => Some(t.created.with(id)),
+        "plan" => Some(t.plan_changed.to_owned()),
+        "suspended" => Some(t.suspended.to_owned()),
+        "resumed" => Some(t.resumed.to_owned()),
         _ => None,
     };
-    show_detail(&app, &visitor, path_id(&id)?, notice, Refused::default()).await
+    show_detail(&app, &visitor, id, notice, Refused::default()).await
 }
 
 /// Puts one on another plan.
@@ -201,7 +201,7 @@ async fn show_detail(
     app: &App,
     visitor: &Visitor<Operators>,
     id: TenantId,
-    notice: Option<&str>,
+    notice: Option<String>,
     refused: Refused,
 ) -> Result<HttpResponse, Refusal> {
     let tenant = tenants::find(app, id).await?;

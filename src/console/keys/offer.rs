@@ -66,7 +66,11 @@ impl Offer {
     /// What keys of a tenant may be.
     pub async fn of(app: &App, tenant: TenantId) -> Result<Self, Refusal> {
         let profile = &app.profile;
-        let groups = manage::key_groups::list(app, tenant, Page { limit: Page::MOST, after: None }).await?.items;
+        let groups = if profile.console.key_groups {
+            manage::key_groups::list(app, tenant, Page { limit: Page::MOST, after: None }).await?.items
+        } else {
+            Vec::new()
+        };
         let environments = &profile.key_format.environments;
         Ok(Self {
             access_types: profile.access_types().cloned().collect(),

@@ -15,7 +15,7 @@ texts! {
         none_help = "Create one for each kind of program that you have, then create its keys in it.",
         yours = "Groups of this organisation",
         name = "Name",
-        access_type = "Access type",
+        access_type = "Kind of key",
         scopes = "Permissions",
         since = "Created",
         id = "Group ID",

@@ -20,7 +20,8 @@ texts! {
         here = "Yours",
         add = "New organisation",
         create = "Create organisation",
-        created = "The organisation is there. Add its first person on the command line: jeton user create.",
+        created = "The organisation is there. Add its first person on the command line: jeton user create --email ADDRESS \
+                   --tenant {} --role admin --one-time-password",
         set_plan = "Set plan",
         plan_changed = "The plan is changed.",
         suspend = "Suspend",

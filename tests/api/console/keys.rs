@@ -76,6 +76,10 @@ fn what_is_refused_is_said_beside_its_field(jeton: Jeton) {
         let refused = create(&mut browser, "Kept <name>", &fields);
         assert_eq!(refused.status, 422, "{fields:?}: {}", refused.told());
         assert!(refused.told().contains(&format!("id=\"{at}-fault\"")), "{fields:?}: {}", refused.told());
+        for (field, label) in [("scopes", "Permissions"), ("allowed_ips", "Allowed IP addresses")] {
+            let fault = format!("id=\"{field}-fault\">{label} ");
+            assert!(at != field || refused.told().contains(&fault), "{fault} in {}", refused.told());
+        }
         assert!(refused.told().contains("Kept &#60;name&#62;") || at == "name", "{}", refused.told());
     }
     for smuggled in ["tenant_id", "created_by", "revoked_at", "name"] {
@@ -99,6 +103,10 @@ fn what_the_profile_forbids_is_not_offered_and_refused(jeton: Jeton) {
     for scope in ["goals:write", "analytics:read", "tokens:introspect"] {
         assert!(form.contains(&format!("value=\"{scope}\"")), "{scope} in {form}");
     }
+    // It has groups, made elsewhere; the product does not offer them.
+    let group = json!({"name": "Exports", "scopes": ["goals:read"]});
+    tenant.admin().post(tenant.path("key-groups"), group).expect_status(201);
+    let form = [form, browser.get(NEW).told()].concat();
     for absent in ["name=\"access_type\"", "name=\"environment\"", "name=\"group_id\"", "constraints", "users:write"] {
         assert!(!form.contains(absent), "{absent} in {form}");
     }

@@ -150,6 +150,9 @@ fn operators_manage_tenants(jeton: Jeton) {
     let path = made.split('?').next().unwrap().to_owned();
     let shown = browser.get(&made).expect_status(200).told();
     assert!(shown.contains("Acme &#38; Sons") || shown.contains("Acme &amp; Sons"), "{shown}");
+    let id = path.rsplit('/').next().unwrap();
+    let command = format!("jeton user create --email ADDRESS --tenant {id} --role admin --one-time-password");
+    assert!(shown.contains(&command), "{command} in {shown}");
     browser.submit_on(&path, &format!("{path}/plan"), &[("plan", "growth")]).expect_status(303);
     browser.submit_on(&path, &format!("{path}/plan"), &[("plan", "gold")]).expect_status(422);
     browser.submit_on(&path, &format!("{path}/suspend"), &[]).expect_status(303);
