@@ -120,7 +120,7 @@ impl Row {
     }
 }
 
-/// What the access type of a key is for, where it opens endpoints that ask for no scope: such a key has rights without one.
+/// What the access type of a key is for, where it opens endpoints that ask for no scope.
 fn opens<'a>(app: &'a App, key: &ApiKey) -> Option<&'a str> {
     let kind = app.profile.access_type(key.access_type.as_ref())?;
     let mut open = app.profile.endpoints.iter().filter(|row| row.scope.is_none());

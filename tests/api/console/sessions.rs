@@ -121,7 +121,7 @@ fn what_ends_a_session_ends_it_here_at_once(jeton: Jeton) {
     tenant.suspend();
     browser.get("/console/keys").expect_status(303);
     let refused = browser.sign_in(tenant.admin()).expect_status(403);
-    assert!(refused.told().contains("This tenant is suspended"), "{}", refused.told());
+    assert!(refused.told().contains("This organisation is suspended"), "{}", refused.told());
 
     let mut forged = Browser::new(&jeton);
     for cookie in ["jrt_AAAA", "x", tenant.admin().email.as_str()] {
