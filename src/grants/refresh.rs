@@ -10,7 +10,7 @@ use crate::domain::actor::Who;
 use crate::domain::audit::AuditEvent;
 use crate::domain::refresh_token::RefreshToken;
 use crate::domain::refusal::Holder;
-use crate::domain::session::{Presented, Session, SessionLimits};
+use crate::domain::session::{Presented as Judged, Session, SessionLimits};
 use crate::domain::{Actor, AuditEventId, Member, Refusal, Scopes, Timestamp};
 use crate::metrics::RefreshOutcome;
 use crate::profile::Profile;
@@ -30,8 +30,26 @@ pub struct RefreshRequest {
 enum Outcome {
     Rotated(Session, Member),
     Grace(Session, Member),
+    Seen(Session, Member),
     Reused,
     Dead,
+}
+
+/// What a token is presented for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Its successor.
+    Exchange,
+    /// A page: a browser opens any number of them at once with the cookie that it has.
+    View,
+}
+
+/// The session of a token that is good, and its user.
+pub(super) struct Presented {
+    pub session: Session,
+    pub member: Member,
+    /// Whether its holder may have the current token, that of [`Session::generation`].
+    pub is_handed_over: bool,
 }
 
 /// Exchanges a refresh token for its successor and a fresh access token.
@@ -41,18 +59,24 @@ enum Outcome {
 /// [`Refusal::InsufficientScope`].
 pub async fn refresh(app: &App, request: RefreshRequest) -> Result<SessionTokens, Refusal> {
     let (now, scopes) = (app.now(), request.scopes.clone());
-    let (session, member) = rotate(app, request, now).await?;
+    let Presented { session, member, .. } = rotate(app, request, Purpose::Exchange, now).await?;
     SessionTokens::issue(app, &session, &member, scopes, now)
 }
 
-/// The session of a refresh token, rotated: [`Session::generation`] is that of its current token.
-pub(super) async fn rotate(app: &App, request: RefreshRequest, now: Timestamp) -> Result<(Session, Member), Refusal> {
+/// The session of a refresh token, rotated where that is the current one.
+pub(super) async fn rotate(
+    app: &App,
+    request: RefreshRequest,
+    purpose: Purpose,
+    now: Timestamp,
+) -> Result<Presented, Refusal> {
     let RefreshRequest { token, scopes, client } = request;
     if !app.refresh_tokens.is_genuine(&token) {
         return Err(Refusal::InvalidRefreshToken);
     }
     let rotation = Arc::new(Rotation {
         token,
+        purpose,
         now,
         limits: app.session_limits(),
         profile: Arc::clone(&app.profile),
@@ -63,6 +87,7 @@ pub(super) async fn rotate(app: &App, request: RefreshRequest, now: Timestamp) -
     let (outcome, session, member) = match rotation.run(app).await? {
         Outcome::Rotated(session, member) => (RefreshOutcome::Rotated, session, member),
         Outcome::Grace(session, member) => (RefreshOutcome::Grace, session, member),
+        Outcome::Seen(session, member) => return Ok(Presented { session, member, is_handed_over: false }),
         Outcome::Reused => {
             app.metrics.count_refresh(RefreshOutcome::Reused);
             return Err(Refusal::RefreshTokenReused);
@@ -70,12 +95,13 @@ pub(super) async fn rotate(app: &App, request: RefreshRequest, now: Timestamp) -
         Outcome::Dead => return Err(Refusal::InvalidRefreshToken),
     };
     app.metrics.count_refresh(outcome);
-    Ok((session, member))
+    Ok(Presented { session, member, is_handed_over: true })
 }
 
 /// One try.
 struct Rotation {
     token: RefreshToken,
+    purpose: Purpose,
     now: Timestamp,
     limits: SessionLimits,
     profile: Arc<Profile>,
@@ -99,15 +125,14 @@ impl Rotation {
     /// What becomes of the session where its current token was presented and nothing is to be said against it.
     fn next(&self, session: &Session, member: &Member) -> Option<Session> {
         let judged = session.judge(self.token.generation, self.now, self.limits.grace);
-        let goes_on =
-            judged == Presented::Current && self.admits(session, member) && self.ensure_scopes(member).is_ok();
+        let goes_on = judged == Judged::Current && self.admits(session, member) && self.ensure_scopes(member).is_ok();
         goes_on.then(|| self.advanced(session))
     }
 
     fn run_alone(&self, connection: &mut DbConnection) -> Result<Outcome, Refusal> {
         let Some((session, member)) = self.find(connection)? else { return Ok(Outcome::Dead) };
         match session.judge(self.token.generation, self.now, self.limits.grace) {
-            Presented::Current => {
+            Judged::Current => {
                 self.ensure_scopes(&member)?;
                 let next = self.advanced(&session);
                 if sessions::advance(connection, &next)? {
@@ -116,8 +141,8 @@ impl Rotation {
                 // Another server was faster by a hair: now this token is the predecessor, or the session is dead.
                 self.converge(connection)
             }
-            Presented::Predecessor | Presented::UsedUp => self.converge(connection),
-            Presented::Unknown => Ok(Outcome::Dead),
+            Judged::Predecessor | Judged::UsedUp => self.converge(connection),
+            Judged::Unknown => Ok(Outcome::Dead),
         }
     }
 
@@ -156,7 +181,7 @@ impl Rotation {
     /// The immediate predecessor within the grace gets the current token; anything older ends the session.
     fn converge(&self, connection: &mut DbConnection) -> Result<Outcome, Refusal> {
         let Some((session, member)) = self.find(connection)? else { return Ok(Outcome::Dead) };
-        if session.judge(self.token.generation, self.now, self.limits.grace) == Presented::Predecessor {
+        if session.judge(self.token.generation, self.now, self.limits.grace) == Judged::Predecessor {
             self.ensure_scopes(&member)?;
             if sessions::use_grace(connection, session.id, session.generation)? {
                 audit::record(connection, &self.event(&session, "session.grace_used"))?;
@@ -169,11 +194,23 @@ impl Rotation {
                 return Ok(Outcome::Grace(newer, member));
             }
         }
+        if self.is_late_view(&session) {
+            return Ok(Outcome::Seen(session, member));
+        }
         // A session that died of reuse before is not revoked once more, but the attempt is remembered.
         let died_now = sessions::revoke(connection, session.id, self.now, REUSE)?;
         let action = if died_now { "session.revoked" } else { "session.refused" };
         audit::record(connection, &self.event(&session, action).outcome(REUSE))?;
         Ok(Outcome::Reused)
+    }
+
+    /// A page view that finds the grace used up mints nothing and is handed nothing: however many tabs a browser opens
+    /// again, none of them is a thief.
+    fn is_late_view(&self, session: &Session) -> bool {
+        let uncounted = Session { grace_uses: 0, ..session.clone() };
+        self.purpose == Purpose::View
+            && session.is_alive(self.now)
+            && uncounted.judge(self.token.generation, self.now, self.limits.grace) == Judged::Predecessor
     }
 
     fn event(&self, session: &Session, action: &'static str) -> AuditEvent {

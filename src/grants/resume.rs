@@ -1,7 +1,7 @@
 //! Resume: a refresh token in, who its session is for out. It is how a browser that has nothing but the refresh cookie
 //! is known from one page to the next, without a rotation for each (ADR 24).
 
-use super::refresh::{self, RefreshRequest};
+use super::refresh::{self, Purpose, RefreshRequest};
 use crate::app::App;
 use crate::db::sessions;
 use crate::domain::refresh_token::{RefreshToken, RefreshTokenSecret};
@@ -27,7 +27,8 @@ pub struct Renewed {
 }
 
 /// Tells whose session a refresh token is of, under the rules of a refresh: the current one is welcome, its predecessor
-/// within the grace too, an older one ends the session. It is rotated where it is older than an access token may be, so
+/// within the grace too, an older one ends the session. A predecessor that came more often than contract section 3, rule
+/// 2 hands its successor over still opens a page. It is rotated where it is older than an access token may be, so
 /// that a stolen one lives on as long as it would at any other client.
 ///
 /// # Errors
@@ -43,8 +44,9 @@ pub async fn resume(app: &App, token: RefreshToken, client: &Actor) -> Result<Re
         return Ok(Resumed { session, member, renewed: None });
     }
     let request = RefreshRequest { token, scopes: None, client: client.clone() };
-    let (session, member) = refresh::rotate(app, request, now).await?;
-    Ok(Resumed { renewed: Some(Renewed::of(app, &session, now)), session, member })
+    let refresh::Presented { session, member, is_handed_over } =
+        refresh::rotate(app, request, Purpose::View, now).await?;
+    Ok(Resumed { renewed: is_handed_over.then(|| Renewed::of(app, &session, now)), session, member })
 }
 
 /// Whether nothing is to be written for a token: it is the current one of a session that lives, and young.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jeton_test_macros::both_databases;
 
 use super::Browser;
-use crate::harness::{Jeton, create_user};
+use crate::harness::{Jeton, at_once, create_user};
 
 const SIGN_IN: &str = "/console/sign-in";
 
@@ -104,6 +104,42 @@ fn a_page_view_renews_the_cookie_only_when_it_is_old(jeton: Jeton) {
     let answer = thief.get("/console/keys").expect_status(303);
     assert!(answer.header("location").unwrap().contains("why=reused"));
     assert_eq!(answer.header("set-cookie"), None, "a losing answer clears nothing");
+    browser.get("/console/keys").expect_status(303);
+}
+
+/// A browser that opens its tabs again asks for all of them with the one cookie that it has.
+#[both_databases]
+fn any_number_of_tabs_may_be_opened_again_at_once(jeton: Jeton) {
+    const TABS: usize = 20;
+    let mut browser = Browser::of(&jeton, jeton.tenant().admin());
+    let old = browser.session();
+    let open = || {
+        let mut tab = Browser::new(&jeton);
+        tab.cookies.insert("__Host-jeton_refresh".to_owned(), old.clone());
+        let answer = tab.get("/console/keys");
+        (answer.status, answer.header("location").map(str::to_owned), tab.session())
+    };
+    jeton.advance(Duration::from_mins(31));
+    let opened = at_once(TABS, |_| open());
+    assert!(opened.iter().all(|(status, ..)| *status == 200), "{opened:?}");
+    let mut tokens: Vec<_> = opened.into_iter().map(|(.., token)| token).collect();
+    tokens.sort_unstable();
+    tokens.dedup();
+    let new = tokens.iter().find(|token| **token != old).expect("a successor").clone();
+    assert!(tokens.len() <= 2, "one successor, and for those that came too late none: {tokens:?}");
+    // The grace is used up by now. A view still passes, and is handed nothing; a refresh is a reuse as ever.
+    for _ in 0..TABS {
+        open();
+    }
+    assert_eq!(open(), (200, None, old.clone()));
+    browser.cookies.insert("__Host-jeton_refresh".to_owned(), new);
+    browser.get("/console/keys").expect_status(200);
+
+    // Once there is a newer one, or the grace is over, it is a copy.
+    jeton.advance(Duration::from_mins(2));
+    let (status, location, _) = open();
+    assert_eq!(status, 303);
+    assert!(location.unwrap().contains("why=reused"));
     browser.get("/console/keys").expect_status(303);
 }
 
