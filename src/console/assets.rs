@@ -13,14 +13,13 @@ const CSS: &str = include_str!("../../assets/console.css");
 const JS: &str = include_str!("../../assets/console.js");
 const ICON: &str = include_str!("../../assets/console.svg");
 
-/// The addresses of the style sheet and the script.
-pub fn paths() -> (&'static str, &'static str) {
-    static PATHS: LazyLock<[String; 2]> = LazyLock::new(|| {
-        [("console.css", CSS), ("console.js", JS)]
+/// The addresses of the style sheet, the script and the icon.
+pub fn paths() -> [&'static str; 3] {
+    static PATHS: LazyLock<[String; 3]> = LazyLock::new(|| {
+        [("console.css", CSS), ("console.js", JS), ("console.svg", ICON)]
             .map(|(name, text)| format!("{}/assets/{name}?v={:08x}", super::PATH, crc32fast::hash(text.as_bytes())))
     });
-    let [styles, script] = &*PATHS;
-    (styles, script)
+    PATHS.each_ref().map(String::as_str)
 }
 
 /// Serves one of them.

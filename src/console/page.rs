@@ -26,6 +26,8 @@ pub struct Page<'a> {
     pub styles: &'static str,
     /// The address of the script.
     pub script: &'static str,
+    /// The address of the icon.
+    pub icon: &'static str,
     /// Who is signed in, if somebody is.
     pub who: Option<Who<'a>>,
     /// What was just done, in words.
@@ -183,9 +185,9 @@ impl<'a> Page<'a> {
 
     /// A page of nobody.
     pub fn of_nobody(app: &App, title: impl Into<String>) -> Self {
-        let (styles, script) = assets::paths();
+        let [styles, script, icon] = assets::paths();
         let product = app.profile.title();
-        Self { title: title.into(), texts: &texts::EN, product, styles, script, who: None, notice: None }
+        Self { title: title.into(), texts: &texts::EN, product, styles, script, icon, who: None, notice: None }
     }
 
     /// What each form of the page carries.

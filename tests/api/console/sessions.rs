@@ -72,6 +72,10 @@ fn pages_may_do_nothing_but_what_is_ours(jeton: Jeton) {
         assert!(!html.contains(" style=") && !html.contains("<style") && !html.contains(" onclick="), "{path}: {html}");
     }
     assert_eq!(browser.get("/console/nowhere").status, 404);
+    let page = browser.get("/console/account").told();
+    for file in ["console.css", "console.js", "console.svg"] {
+        assert!(page.contains(&format!("\"/console/assets/{file}?v=")), "named by its content: {page}");
+    }
     let styles = browser.get("/console/assets/console.css").expect_status(200);
     assert!(styles.header("cache-control").unwrap().contains("immutable"));
     assert!(styles.body.len() < 50_000);
