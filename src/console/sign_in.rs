@@ -168,7 +168,9 @@ fn local(path: &str) -> &str {
     let is_ours = path.strip_prefix(super::PATH).is_some_and(|rest| rest.starts_with(['/', '?']));
     let is_plain =
         path.bytes().all(|b| b.is_ascii_graphic() && b != b'\\') && !path.contains("..") && !path.contains("//");
-    if is_ours && is_plain { path } else { super::PATH }
+    // No path of ours is escaped; `%2e%2e` is another way to say `..`.
+    let is_escaped = path.split('?').next().is_some_and(|path| path.contains('%'));
+    if is_ours && is_plain && !is_escaped { path } else { super::PATH }
 }
 
 #[cfg(test)]
@@ -177,7 +179,7 @@ mod tests {
 
     #[test]
     fn nobody_is_led_away() {
-        for good in ["/console/keys", "/console/keys?cursor=abc", "/console?x=1"] {
+        for good in ["/console/keys", "/console/keys?cursor=abc", "/console?x=1", "/console/audit?actor=user%3A1"] {
             assert_eq!(local(good), good);
         }
         for bad in [
@@ -188,6 +190,8 @@ mod tests {
             "https://evil.example/console/",
             "/console\\evil",
             "/console//evil.example",
+            "/console/%2e%2e/docs",
+            "/console/.%2E/docs?x=1",
             "/console/../docs",
             "/console/\r\nSet-Cookie: a=b",
             "/console/\t/evil.example",
