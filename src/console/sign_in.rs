@@ -54,24 +54,23 @@ struct Asked {
     new_password: bool,
 }
 
-/// The page; whoever is signed in already goes on.
+/// The page; whoever is signed in already goes on. That it cannot be told is no reason to ask for a password.
 pub async fn page(
     app: Data<App>,
     request: HttpRequest,
-    visitor: Option<Visitor>,
+    visitor: Result<Visitor, Refusal>,
     arrival: Query<Arrival>,
 ) -> Result<HttpResponse, Refusal> {
     let Query(Arrival { return_to, why }) = arrival;
-    if visitor.is_some() {
-        return Ok(see_other(local(&return_to)));
-    }
     let t = &texts::EN.sign_in;
-    let notice = match why.as_str() {
-        "ended" => Some(t.ended),
-        "reused" => Some(t.reused),
-        "signed-out" => Some(t.signed_out),
-        "everywhere" => Some(t.everywhere),
-        _ => None,
+    let notice = match (visitor, why.as_str()) {
+        (Ok(_), _) => return Ok(see_other(local(&return_to))),
+        (Err(Refusal::RefreshTokenReused), _) | (Err(Refusal::InvalidRefreshToken), "reused") => Some(t.reused),
+        (Err(Refusal::InvalidRefreshToken), "ended") => Some(t.ended),
+        (Err(Refusal::InvalidRefreshToken), "signed-out") => Some(t.signed_out),
+        (Err(Refusal::InvalidRefreshToken), "everywhere") => Some(t.everywhere),
+        (Err(Refusal::InvalidRefreshToken), _) => None,
+        (Err(refusal), _) => return Err(refusal),
     };
     show(&app, &request, notice, Refused::default(), Asked { return_to, ..Asked::default() })
 }
@@ -190,9 +189,9 @@ mod tests {
             "https://evil.example/console/",
             "/console\\evil",
             "/console//evil.example",
+            "/console/../docs",
             "/console/%2e%2e/docs",
             "/console/.%2E/docs?x=1",
-            "/console/../docs",
             "/console/\r\nSet-Cookie: a=b",
             "/console/\t/evil.example",
             "/api/v1/auth/me",

@@ -148,6 +148,28 @@ fn any_number_of_tabs_may_be_opened_again_at_once(jeton: Jeton) {
 }
 
 #[both_databases]
+fn the_sign_in_page_asks_only_whom_it_can_tell(jeton: Jeton) {
+    let mut browser = Browser::of(&jeton, jeton.tenant().admin());
+    let first = browser.session();
+    assert_eq!(browser.get(SIGN_IN).expect_status(303).header("location"), Some("/console"));
+    jeton.advance(Duration::from_mins(31));
+    jeton.break_writes("sessions", "UPDATE");
+    let failed = browser.get(SIGN_IN);
+    assert!((500..600).contains(&failed.status) && !failed.told().contains("password"), "{}", failed.told());
+    jeton.mend_writes("sessions");
+    assert_eq!(browser.get(SIGN_IN).expect_status(303).header("location"), Some("/console"));
+
+    // A copy that comes back ends the session here too, and that is said.
+    jeton.advance(Duration::from_mins(2));
+    let mut thief = Browser::new(&jeton);
+    thief.cookies.insert("__Host-jeton_refresh".to_owned(), first);
+    let told = thief.get(SIGN_IN).expect_status(200).told();
+    assert!(told.contains("class=\"notice\""), "{told}");
+    browser.get("/console/keys").expect_status(303);
+    assert!(!Browser::new(&jeton).get(SIGN_IN).expect_status(200).told().contains("class=\"notice\""));
+}
+
+#[both_databases]
 fn what_ends_a_session_ends_it_here_at_once(jeton: Jeton) {
     let tenant = jeton.tenant();
     let user = tenant.user("admin");
