@@ -141,7 +141,7 @@ fn login_request(mut fields: Fields, request: &HttpRequest, client: Actor) -> Re
         fields.fault("password", "is required");
     }
     let (email, password) = fields.finish(email.zip(password))?;
-    Ok(LoginRequest { email, password, new_password, tenant, known_by, client })
+    Ok(LoginRequest { email, password, new_password, tenant, known_by, replaces: true, client })
 }
 
 fn show(

@@ -10,7 +10,7 @@ use crate::domain::password::Password;
 use crate::domain::refresh_token::RefreshToken;
 use crate::domain::refusal::TenantChoice;
 use crate::domain::session::Session;
-use crate::domain::{Actor, Email, Member, Refusal, SessionId, TenantId, Timestamp, User};
+use crate::domain::{Actor, Email, Member, Refusal, TenantId, Timestamp, User};
 use crate::manage::login_guesses::{Guess, to_its_end};
 use crate::manage::users::own_password;
 use crate::tokens::password_hasher::Verdict;
@@ -28,6 +28,9 @@ pub struct LoginRequest {
     pub tenant: Option<TenantId>,
     /// A refresh token of an earlier login: strangers' failures do not stand in the way of a device that has one.
     pub known_by: Option<RefreshToken>,
+    /// Whether the session of that token ends with this login, where it is this user's: a browser has its cookie replaced,
+    /// and would leave behind a session that nobody can end (ASVS 7.2.4).
+    pub replaces: bool,
     /// From where.
     pub client: Actor,
 }
@@ -49,7 +52,8 @@ pub async fn login(app: &Arc<App>, request: LoginRequest) -> Result<SessionToken
 async fn try_login(app: &App, request: LoginRequest) -> Result<SessionTokens, Refusal> {
     let now = app.now();
     let account = find_account(app, &request).await?;
-    let guess = Guess::begin(app, &request.client, &request.email, account.device).await?;
+    let device = account.device.as_ref().map(|session| session.id);
+    let guess = Guess::begin(app, &request.client, &request.email, device).await?;
     // A refused one leaves a line in the log before it is answered: of known and unknown addresses alike.
     let refused = app.event(&request.client, "session.refused", now)?.details(format!("email {}", request.email));
     let begun = authenticate(app, &request, account, guess.clone(), now).await;
@@ -63,6 +67,7 @@ async fn authenticate(
     guess: Guess,
     now: Timestamp,
 ) -> Result<SessionTokens, Refusal> {
+    let replaced = account.device.clone().filter(|session| request.replaces && session.is_alive(now));
     let (user, hash) = verify_password(app, request, account).await?;
     let member = choose_tenant(app, &user, request.tenant).await?;
     let own = own_password(app, &user, &request.password, request.new_password.clone(), now).await?;
@@ -76,6 +81,7 @@ async fn authenticate(
     let by = request.client.known_as(Who::User(user.id));
     let event = app.event(&by, "session.created", now)?.tenant(member.tenant.id).target("session", session.id);
     let changed = app.event(&by, "user.password_changed", now)?.target("user", user.id).details("one-time password");
+    let ended = app.event(&by, "session.revoked", now)?.details("signed in again");
 
     let begun = session.clone();
     let member = app
@@ -102,6 +108,11 @@ async fn authenticate(
                 users::rehash(connection, user.id, &verified, renewed)?;
             }
             sessions::insert(connection, &begun)?;
+            if let Some(old) = replaced
+                && sessions::revoke(connection, old.id, now, "signed_in_again")?
+            {
+                audit::record(connection, &ended.tenant(old.tenant_id).target("session", old.id))?;
+            }
             audit::record(connection, &event)?;
             Ok(member)
         })
@@ -116,7 +127,7 @@ struct Account {
     /// The hash of somebody else, for an address that nobody has.
     stand_in: Option<String>,
     /// The session that whoever asks proves to have had with this account.
-    device: Option<SessionId>,
+    device: Option<Session>,
 }
 
 async fn find_account(app: &App, request: &LoginRequest) -> Result<Account, Refusal> {
@@ -130,7 +141,7 @@ async fn find_account(app: &App, request: &LoginRequest) -> Result<Account, Refu
             let is_device_of =
                 |session: &Session, user: &User| session.user_id == user.id && session.revoked_at.is_none();
             let device = session.filter(|had| user.as_ref().is_some_and(|(user, _)| is_device_of(had, user)));
-            Ok(Account { user, stand_in, device: device.map(|session| session.id) })
+            Ok(Account { user, stand_in, device })
         })
         .await
 }

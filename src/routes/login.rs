@@ -87,7 +87,7 @@ pub async fn login(
     // A page of a foreign origin, or a cookie that is none, is a device like any other.
     let known_by = refresh_token.or_else(|| refresh_cookie(&request, &app).ok().flatten());
     let known_by = known_by.and_then(|token| RefreshToken::parse(token.expose_secret()));
-    let request = LoginRequest { email, password, new_password, tenant, known_by, client };
+    let request = LoginRequest { email, password, new_password, tenant, known_by, replaces: false, client };
     let tokens = grants::login::login(&app, request).await?;
     Ok(answer(tokens, cookie))
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use jeton_test_macros::both_databases;
 
-use super::Browser;
-use crate::harness::{Jeton, at_once, create_user};
+use super::{Browser, form_token};
+use crate::harness::{Jeton, User, at_once, create_user};
 
 const SIGN_IN: &str = "/console/sign-in";
 
@@ -205,6 +205,44 @@ fn signing_out_ends_this_session_or_all(jeton: Jeton) {
     second.submit_on("/console/account", "/console/account/sign-out-everywhere", &[]).expect_status(303);
     second.get("/console/account").expect_status(303);
     third.get("/console/account").expect_status(303);
+}
+
+/// The cookie is replaced: what it stood for would go on unseen (ASVS 7.2.4).
+#[both_databases]
+fn signing_in_again_ends_the_session_before(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    let (user, other) = (tenant.user("member"), tenant.user("member"));
+    let mut browser = Browser::of(&jeton, &user);
+    let old = browser.session();
+    let elsewhere = user.session();
+    // Somebody who is signed in is led on from the page; a form that was open before is still sent.
+    let sign_in = |browser: &mut Browser, user: &User, password: &str| {
+        let mut stranger = Browser::new(&jeton);
+        let token = form_token(&stranger.get(SIGN_IN));
+        browser.cookies.extend(stranger.cookies);
+        browser.submit(SIGN_IN, &[("form_token", &token), ("email", &user.email), ("password", password)])
+    };
+    let lives = |cookie: &str| {
+        let mut browser = Browser::new(&jeton);
+        browser.cookies.insert("__Host-jeton_refresh".to_owned(), cookie.to_owned());
+        browser.get("/console/account").status == 200
+    };
+    sign_in(&mut browser, &user, "wrong").expect_status(401);
+    assert!(lives(&old), "a wrong password ends nothing");
+    sign_in(&mut browser, &user, &user.password).expect_status(303);
+    let new = browser.session();
+    assert!(!lives(&old) && lives(&new));
+    elsewhere.refreshed();
+    let ended = tenant.admin().get(tenant.path(&format!("audit-events?action=session.revoked&actor=user:{}", user.id)));
+    assert_eq!(ended.items().len(), 1, "{}", ended.told());
+    assert_eq!(ended.items()[0]["details"], "signed in again");
+
+    // Another's session is not theirs to end, and a device of the API keeps its own.
+    sign_in(&mut browser, &other, &other.password).expect_status(303);
+    assert!(lives(&new));
+    let known = user.session();
+    user.login_with(serde_json::json!({"refresh_token": known.refresh_token})).expect_tokens();
+    known.refreshed();
 }
 
 #[both_databases]
