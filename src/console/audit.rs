@@ -14,7 +14,7 @@ use super::refused::Refused;
 use super::session::Visitor;
 use super::texts;
 use crate::app::App;
-use crate::domain::audit::{AuditEvent, AuditFilter};
+use crate::domain::audit::{AuditEvent, AuditFilter, Sought};
 use crate::domain::refusal::FieldError;
 use crate::domain::{Refusal, Timestamp};
 use crate::extract::principal::{ReadAudit, SignedIn};
@@ -98,11 +98,15 @@ impl Asked {
         if since.zip(until).is_some_and(|(since, until)| until <= since) {
             wrong("until", t.until_sooner);
         }
-        let given = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
         if self.actor.contains('@') {
             wrong("actor", t.no_address);
         }
-        let filter = AuditFilter { action: given(&self.action), actor: given(&self.actor), since, until };
+        let mut sought = |name: &str, text: &str| {
+            let text = Some(text.trim()).filter(|text| !text.is_empty())?;
+            text.parse::<Sought>().map_err(|error| wrong(name, &error.to_string())).ok()
+        };
+        let (action, actor) = (sought("action", &self.action), sought("actor", &self.actor));
+        let filter = AuditFilter { action, actor, since, until };
         let refused =
             if faults.is_empty() { Refused::default() } else { Refused::of(Refusal::ValidationFailed(faults))? };
         Ok((filter, refused))

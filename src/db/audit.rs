@@ -62,10 +62,10 @@ pub fn list(
         .limit(page.fetch())
         .into_boxed();
     if let Some(action) = &filter.action {
-        lines = lines.filter(audit_events::action.eq(action));
+        lines = lines.filter(audit_events::action.eq(action.as_str()));
     }
     if let Some(actor) = &filter.actor {
-        lines = lines.filter(audit_events::actor.eq(actor));
+        lines = lines.filter(audit_events::actor.eq(actor.as_str()));
     }
     // Their ids sort by time: those that are wanted need not be looked for among all.
     if let Some(since) = filter.since {

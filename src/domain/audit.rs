@@ -1,5 +1,7 @@
 //! What the audit log remembers (ASVS 16): every change, every login, every attempt that was refused or is suspicious.
 
+use std::str::FromStr;
+
 use diesel::Queryable;
 use serde::Serialize;
 
@@ -33,13 +35,38 @@ pub struct AuditEvent {
     pub details: Option<String>,
 }
 
+/// What lines are looked for by: an action or an actor, without control characters. PostgreSQL stores no NUL.
+#[derive(Clone, Debug)]
+pub struct Sought(String);
+
+/// What was given is no [`Sought`].
+#[derive(Debug, thiserror::Error)]
+#[error("must not contain control characters")]
+pub struct InvalidSought;
+
+impl FromStr for Sought {
+    type Err = InvalidSought;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.chars().any(char::is_control) { Err(InvalidSought) } else { Ok(Self(text.to_owned())) }
+    }
+}
+
+impl Sought {
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// Which lines of the audit log are wanted.
 #[derive(Clone, Debug, Default)]
 pub struct AuditFilter {
     /// Of this action only.
-    pub action: Option<String>,
+    pub action: Option<Sought>,
     /// By this actor only.
-    pub actor: Option<String>,
+    pub actor: Option<Sought>,
     /// Not before this moment.
     pub since: Option<Timestamp>,
     /// Before this moment.

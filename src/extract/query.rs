@@ -47,8 +47,8 @@ impl FromRequest for AuditQuery {
         ready(Parameters::of(request).and_then(|mut given| {
             let page = given.page()?;
             let filter = AuditFilter {
-                action: given.take("action").map(Cow::into_owned),
-                actor: given.take("actor").map(Cow::into_owned),
+                action: given.parse("action")?,
+                actor: given.parse("actor")?,
                 since: given.parse("since")?,
                 until: given.parse("until")?,
             };

@@ -27,6 +27,17 @@ fn a_change_over_http_has_one_row(jeton: Jeton) {
     }
 }
 
+/// PostgreSQL has no text with a NUL: it is refused before it is asked, on both.
+#[both_databases]
+fn a_control_character_is_looked_for_nowhere(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    for query in ["actor=%00", "action=user.added%00", "actor=a%0ab"] {
+        let path = tenant.path(&format!("audit-events?{query}"));
+        let refused = tenant.admin().get(path).expect_problem(422, "validation_failed");
+        assert!(refused.told().contains("must not contain control characters"), "{}", refused.told());
+    }
+}
+
 #[both_databases]
 fn a_change_by_the_command_line_has_one_row_too(jeton: Jeton) {
     let tenant = jeton.tenant();

@@ -191,6 +191,10 @@ fn the_audit_log_is_filtered_and_paged(jeton: Jeton) {
     let mut ask = |query: &str| browser.get(&format!("/console/audit?{query}")).told();
     let wrong = ask("since=soon");
     assert!(wrong.contains("must be a date and time") && !wrong.contains("class=\"event\""), "{wrong}");
+    let wrong = ask("actor=%00&action=a%0ab");
+    for mark in ["id=\"actor-fault\"", "id=\"action-fault\"", "must not contain control characters"] {
+        assert!(wrong.contains(mark) && !wrong.contains("class=\"event\""), "{mark} in {wrong}");
+    }
     browser.get("/console/audit?cursor=nonsense").expect_status(404);
     let other: Tenant = jeton.tenant();
     let theirs = Browser::of(&jeton, other.admin()).get("/console/audit").told();
