@@ -177,7 +177,7 @@ fn every_page_is_sound(profile: &str, scopes: &[&str]) {
 /// What only some see: people, rights, the log, plans; for operators tenants and signing keys.
 #[test]
 fn pages_for_administrators_and_operators_are_sound() {
-    for profile in ["default", "engagetrack"] {
+    for profile in ["default", "engium", "engagetrack", "bloomreach", "braze", "optimove"] {
         let Some(mut console) = Console::open(profile, "script") else { return };
         let tenant = console.tenant.clone();
         let operator =

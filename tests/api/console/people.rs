@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::Browser;
 use super::browser::value_of;
-use crate::harness::{Jeton, Tenant, User};
+use crate::harness::{Database, Jeton, Tenant, User};
 
 const OWN: &str = "Harbour-violet-2207-anvil";
 
@@ -199,4 +199,45 @@ fn the_audit_log_is_filtered_and_paged(jeton: Jeton) {
     let other: Tenant = jeton.tenant();
     let theirs = Browser::of(&jeton, other.admin()).get("/console/audit").told();
     assert!(!theirs.contains("<code>api_key.created"), "{theirs}");
+}
+
+/// Ten thousand lines, a page at a time: each of them once, and no page is larger for them.
+#[both_databases]
+fn ten_thousand_lines_of_the_audit_log_are_paged_through(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    let mut browser = Browser::of(&jeton, tenant.admin());
+    jeton.stop();
+    // Of this moment, as an id says: what is old would be swept.
+    let id = tenant.id.replace('-', "");
+    let (numbers, new_id, tenant_id) = match jeton.database() {
+        Database::Sqlite => (
+            "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 10000)",
+            "CAST(substr(one.id, 1, 6) || randomblob(10) AS BLOB)",
+            format!("x'{id}'"),
+        ),
+        Database::Postgres { .. } => (
+            "WITH numbers AS (SELECT generate_series(1, 10000) AS n)",
+            "substring(one.id FOR 6) || substring(decode(md5(random()::text), 'hex') FOR 10)",
+            format!("decode('{id}', 'hex')"),
+        ),
+    };
+    jeton.execute(&format!(
+        "{numbers} INSERT INTO audit_events (id, at, tenant_id, action, outcome, actor, target)
+         SELECT {new_id}, at, tenant_id, action, outcome, actor, 'line:' || n
+         FROM numbers, (SELECT * FROM audit_events WHERE tenant_id = {tenant_id} LIMIT 1) AS one"
+    ));
+    jeton.start();
+    let (mut path, mut seen) = (Some("/console/audit".to_owned()), std::collections::BTreeSet::new());
+    while let Some(here) = path {
+        let page = browser.get(&here).expect_status(200);
+        assert!(page.body.len() < 100_000, "{} bytes", page.body.len());
+        let html = String::from_utf8(page.body).unwrap();
+        for line in html.split("line:").skip(1) {
+            let number: String = line.chars().take_while(char::is_ascii_digit).collect();
+            seen.insert(number);
+        }
+        let next = html.split_once("/console/audit?cursor=").map(|(_, behind)| behind.split('"').next().unwrap());
+        path = next.map(|cursor| format!("/console/audit?cursor={cursor}"));
+    }
+    assert_eq!(seen.len(), 10_000);
 }
