@@ -52,8 +52,11 @@ texts! {
         rotated = "The key is rotated",
         once = "Copy it now: it is shown only this once.",
         once_help = "Nobody can look it up later. Keep it where your program reads its secrets, never in code or a web page.",
-        overlap = "The key before it works until {}. Put the new one in place, and look at its page to see what still uses the old one.",
-        old_is_dead = "The key before it does not work any more.",
+        overlap = "The old key works until {}. Put the new one in place, and look at its page to see what still uses the old one.",
+        overlap_secret = "The old secret works until {}. Put the new one in place, and look at the key's page to see what still \
+                          uses the old one.",
+        old_is_dead = "The old key does not work any more.",
+        old_secret_is_dead = "The old secret does not work any more.",
         id = "Key ID",
         key = "API key",
         secret = "Secret",
@@ -116,6 +119,8 @@ texts! {
         old_quiet_hours = "Not used in the {} hours since it was replaced; programs that run rarely may still have it.",
         old_busy = "This still uses it: put the new one in place there.",
         end_old_key = "Revoke the old key",
+        end_old_secret = "To end it sooner, rotate once more and choose “Not at all: end it now”. Then this secret and the one \
+                          after it are dead, and you have another.",
         address = "Address",
         agent = "Program",
         times = "Times",

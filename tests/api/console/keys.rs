@@ -153,6 +153,7 @@ fn an_id_stays_where_the_format_has_one(jeton: Jeton) {
 
     let rotated = rotate(&mut browser, &id, "86400").expect_status(200);
     assert_eq!(id_of(&rotated), id);
+    assert!(rotated.told().contains("The old secret works until"), "{}", rotated.told());
     let new = secret(&rotated);
     for secret in [&old, &new] {
         jeton.post("/api/v1/auth/exchange").basic(&id, secret).tenant(&tenant.id).send().expect_tokens();
@@ -160,6 +161,16 @@ fn an_id_stays_where_the_format_has_one(jeton: Jeton) {
     jeton.restart();
     let page = browser.get(&format!("/console/keys/{id}")).told();
     assert!(page.contains("The old secret still works") && page.contains("This still uses it"), "{page}");
+    assert!(page.contains("To end it sooner, rotate once more"), "{page}");
+
+    // What is said there is so: both end, and there is another.
+    let ended = rotate(&mut browser, &id, "0").expect_status(200);
+    assert!(ended.told().contains("The old secret does not work any more"), "{}", ended.told());
+    let exchange = |secret: &str| jeton.post("/api/v1/auth/exchange").basic(&id, secret).tenant(&tenant.id).send();
+    for dead in [&old, &new] {
+        exchange(dead).expect_problem(401, "invalid_api_key");
+    }
+    exchange(&secret(&ended)).expect_tokens();
 }
 
 #[both_databases]
