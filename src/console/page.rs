@@ -7,12 +7,13 @@ use actix_web::http::header::LOCATION;
 use askama::Template;
 
 use super::assets;
-use super::session::{Access as _, Visitor};
-use super::tenants::Operators;
+use super::session::Visitor;
 use super::texts::{self, Texts};
 use crate::app::App;
 use crate::domain::Refusal;
-use crate::extract::principal::{ReadApiKeys, ReadAudit, ReadTrustedIssuers, ReadUsers, RequiredScope, SignedIn};
+use crate::extract::principal::{
+    Operate, ReadApiKeys, ReadAudit, ReadTrustedIssuers, ReadUsers, RequiredScope, SignedIn,
+};
 
 /// The frame of a page, for `templates/base.html`.
 pub struct Page<'a> {
@@ -149,14 +150,14 @@ const NAV: &[Row] = &[
         path: "/console/tenants",
         icon: "building",
         text: |t| t.nav.tenants,
-        offered: |_, who| Operators::ensure(who).is_ok(),
+        offered: |_, who| may::<Operate>(who),
     },
     Row {
         place: Place::SigningKeys,
         path: "/console/signing-keys",
         icon: "signature",
         text: |t| t.nav.signing_keys,
-        offered: |_, who| Operators::ensure(who).is_ok(),
+        offered: |_, who| may::<Operate>(who),
     },
     Row {
         place: Place::Account,

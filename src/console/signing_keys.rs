@@ -10,13 +10,13 @@ use super::form::Form;
 use super::list::{ListQuery, moment};
 use super::page::{Page, Place, render, see_other};
 use super::session::Visitor;
-use super::tenants::Operators;
 use super::texts::{self, Gap as _};
 use super::timeline::{Scale, Segment, WIDTH};
 use crate::app::App;
 use crate::domain::rotation::KeyOutlook;
 use crate::domain::signing_key::KeyState;
 use crate::domain::{Refusal, Timestamp};
+use crate::extract::principal::Operate;
 use crate::manage::signing_keys;
 
 #[derive(Template)]
@@ -45,11 +45,7 @@ struct Row {
 }
 
 /// The page.
-pub async fn page(
-    app: Data<App>,
-    visitor: Visitor<Operators>,
-    query: Query<ListQuery>,
-) -> Result<HttpResponse, Refusal> {
+pub async fn page(app: Data<App>, visitor: Visitor<Operate>, query: Query<ListQuery>) -> Result<HttpResponse, Refusal> {
     let (t, now) = (&texts::EN.signing_keys, app.now());
     let notice = match query.done.as_str() {
         "rotated" => Some(t.rotated),
@@ -71,7 +67,7 @@ pub async fn page(
 }
 
 /// Begins a rotation.
-pub async fn rotate(app: Data<App>, Form { visitor, mut fields }: Form<Operators>) -> Result<HttpResponse, Refusal> {
+pub async fn rotate(app: Data<App>, Form { visitor, mut fields }: Form<Operate>) -> Result<HttpResponse, Refusal> {
     let emergency = fields.take("emergency").is_some();
     fields.finish(Some(()))?;
     signing_keys::rotate(&app, &visitor.actor, emergency).await?;
@@ -83,7 +79,7 @@ pub async fn rotate(app: Data<App>, Form { visitor, mut fields }: Form<Operators
 pub async fn revoke(
     app: Data<App>,
     kid: Path<String>,
-    Form { visitor, fields }: Form<Operators>,
+    Form { visitor, fields }: Form<Operate>,
 ) -> Result<HttpResponse, Refusal> {
     fields.finish(Some(()))?;
     signing_keys::revoke(&app, &visitor.actor, &kid).await?;

@@ -9,24 +9,14 @@ use super::form::Form;
 use super::list::{Choice, ListQuery, moment};
 use super::page::{Page, Place, render, see_other};
 use super::refused::Refused;
-use super::session::{Access, Visitor};
+use super::session::Visitor;
 use super::texts::{self, Gap as _};
 use crate::app::App;
 use crate::domain::tenant::TenantState;
 use crate::domain::{Refusal, Tenant, TenantId, Timestamp};
 use crate::extract::path_id;
-use crate::extract::principal::SignedIn;
+use crate::extract::principal::{Operate, SignedIn};
 use crate::manage::tenants::{self, NewTenant, TenantChange};
-use crate::profile::roles::OPERATOR_SCOPE;
-
-/// What operators alone may open.
-pub struct Operators;
-
-impl Access for Operators {
-    fn ensure(signed_in: &SignedIn) -> Result<(), Refusal> {
-        signed_in.ensure_scope(OPERATOR_SCOPE)
-    }
-}
 
 #[derive(Template)]
 #[template(path = "tenants/list.html")]
@@ -61,17 +51,13 @@ struct Row {
 }
 
 /// The list.
-pub async fn list(
-    app: Data<App>,
-    visitor: Visitor<Operators>,
-    query: Query<ListQuery>,
-) -> Result<HttpResponse, Refusal> {
+pub async fn list(app: Data<App>, visitor: Visitor<Operate>, query: Query<ListQuery>) -> Result<HttpResponse, Refusal> {
     let notice = (query.done == "deleted").then_some(texts::EN.tenants.deleted);
     show_list(&app, &visitor, &query, notice, Refused::default(), (String::new(), None)).await
 }
 
 /// Makes one.
-pub async fn create(app: Data<App>, Form { visitor, mut fields }: Form<Operators>) -> Result<HttpResponse, Refusal> {
+pub async fn create(app: Data<App>, Form { visitor, mut fields }: Form<Operate>) -> Result<HttpResponse, Refusal> {
     let typed = (fields.value("name").unwrap_or_default().to_owned(), fields.value("plan").map(str::to_owned));
     let (name, plan) = (fields.required("name"), fields.take("plan"));
     let created = match fields.finish(name) {
@@ -87,7 +73,7 @@ pub async fn create(app: Data<App>, Form { visitor, mut fields }: Form<Operators
 /// One tenant.
 pub async fn detail(
     app: Data<App>,
-    visitor: Visitor<Operators>,
+    visitor: Visitor<Operate>,
     id: Path<String>,
     query: Query<ListQuery>,
 ) -> Result<HttpResponse, Refusal> {
@@ -106,7 +92,7 @@ pub async fn detail(
 pub async fn set_plan(
     app: Data<App>,
     id: Path<String>,
-    Form { visitor, mut fields }: Form<Operators>,
+    Form { visitor, mut fields }: Form<Operate>,
 ) -> Result<HttpResponse, Refusal> {
     let id = path_id(&id)?;
     let plan = fields.required("plan");
@@ -121,7 +107,7 @@ pub async fn set_plan(
 pub async fn suspend(
     app: Data<App>,
     id: Path<String>,
-    Form { visitor, fields }: Form<Operators>,
+    Form { visitor, fields }: Form<Operate>,
 ) -> Result<HttpResponse, Refusal> {
     fields.finish(Some(()))?;
     let id = path_id(&id)?;
@@ -133,7 +119,7 @@ pub async fn suspend(
 pub async fn resume(
     app: Data<App>,
     id: Path<String>,
-    Form { visitor, fields }: Form<Operators>,
+    Form { visitor, fields }: Form<Operate>,
 ) -> Result<HttpResponse, Refusal> {
     fields.finish(Some(()))?;
     let id = path_id(&id)?;
@@ -145,7 +131,7 @@ pub async fn resume(
 pub async fn delete(
     app: Data<App>,
     id: Path<String>,
-    Form { visitor, mut fields }: Form<Operators>,
+    Form { visitor, mut fields }: Form<Operate>,
 ) -> Result<HttpResponse, Refusal> {
     let id = path_id(&id)?;
     let tenant = tenants::find(&app, id).await?;
@@ -164,7 +150,7 @@ pub async fn delete(
 
 async fn after(
     app: &App,
-    visitor: &Visitor<Operators>,
+    visitor: &Visitor<Operate>,
     id: TenantId,
     done: Result<Tenant, Refusal>,
     what: &str,
@@ -177,7 +163,7 @@ async fn after(
 
 async fn show_list(
     app: &App,
-    visitor: &Visitor<Operators>,
+    visitor: &Visitor<Operate>,
     query: &ListQuery,
     notice: Option<&str>,
     refused: Refused,
@@ -199,7 +185,7 @@ async fn show_list(
 
 async fn show_detail(
     app: &App,
-    visitor: &Visitor<Operators>,
+    visitor: &Visitor<Operate>,
     id: TenantId,
     notice: Option<String>,
     refused: Refused,
