@@ -92,12 +92,13 @@ pub fn of_tenant(connection: &mut DbConnection, tenant: TenantId, page: Page) ->
         .map(|rows| rows.into_iter().map(member).collect())
 }
 
-/// Which roles the other members have who can log in.
+/// Which roles the other members have who can log in and have a password of their own: of an invitation nobody knows
+/// what becomes of it.
 pub fn roles_beside(connection: &mut DbConnection, tenant: TenantId, user: UserId) -> QueryResult<Vec<Role>> {
     memberships::table
         .inner_join(users::table)
         .filter(memberships::tenant_id.eq(tenant).and(memberships::user_id.ne(user)))
-        .filter(users::disabled_at.is_null())
+        .filter(users::disabled_at.is_null().and(users::one_time_until.is_null()))
         .select(memberships::role)
         .distinct()
         .load(connection)
