@@ -61,19 +61,27 @@ impl UsageCounts {
         self.count(code, now);
     }
 
-    /// Counts that a secret was presented. They are few, and known but for the first time: they are looked through, and nothing
-    /// is allocated for one that is found.
+    /// Counts that a secret was presented. They are few, and known but for the first time: they are looked through, and
+    /// nothing is allocated for one that is found. Without room for all, those that were seen last stay told apart, as in
+    /// the database.
     pub fn count_caller(&mut self, secret: StatusIndex, from: Origin<'_>, times: i64, at: Timestamp) {
-        let is_of_secret = |caller: &&Caller| caller.secret == secret;
         if let Some(known) = self.callers.iter_mut().find(|caller| caller.secret == secret && caller.origin() == from) {
             known.times += times;
             known.last_seen_at = known.last_seen_at.max(at);
-        } else if from != OTHERS && self.callers.iter().filter(is_of_secret).count() >= MOST_CALLERS {
-            self.count_caller(secret, OTHERS, times, at);
-        } else {
-            let (ip, user_agent) = (from.0, from.1.to_owned());
-            self.callers.push(Caller { secret, ip, user_agent, times, last_seen_at: at });
+            return;
         }
+        let mut new = Caller { secret, ip: from.0, user_agent: from.1.to_owned(), times, last_seen_at: at };
+        let told_apart = |caller: &Caller| caller.secret == secret && caller.origin() != OTHERS;
+        if from == OTHERS || self.callers.iter().filter(|caller| told_apart(caller)).count() < MOST_CALLERS {
+            self.callers.push(new);
+            return;
+        }
+        let known = self.callers.iter_mut().filter(|caller| told_apart(caller));
+        let oldest = known.min_by_key(|caller| caller.last_seen_at);
+        if let Some(oldest) = oldest.filter(|oldest| oldest.last_seen_at <= at) {
+            std::mem::swap(oldest, &mut new);
+        }
+        self.count_caller(secret, OTHERS, new.times, new.last_seen_at);
     }
 
     /// Adds what was counted elsewhere.
@@ -147,6 +155,25 @@ mod tests {
             let (others, known): (Vec<_>, Vec<_>) = of_secret.into_iter().partition(|caller| caller.origin() == OTHERS);
             assert_eq!((known.len(), others.len()), (MOST_CALLERS, 1));
             assert_eq!(others.iter().chain(&known).map(|caller| caller.times).sum::<i64>(), 100, "none is lost");
+        }
+    }
+
+    #[test]
+    fn whoever_was_seen_last_is_told_apart() {
+        let always = (Some(address(255)), "always");
+        let mut counts = UsageCounts::default();
+        for number in 0..100 {
+            counts.count_caller(SECRETS[0], (Some(address(number)), "made up"), 1, Timestamp(number.into()));
+        }
+        counts.count_caller(SECRETS[0], always, 1, Timestamp(100));
+        let mut merged = counts.clone();
+        merged.merge(UsageCounts { callers: counts.callers.iter().rev().cloned().collect(), ..UsageCounts::default() });
+        counts.count_caller(SECRETS[0], (Some(address(1)), "late"), 1, Timestamp(1));
+        for seen in [counts, merged] {
+            assert!(seen.callers.iter().any(|caller| caller.origin() == always), "{seen:?}");
+            let known = seen.callers.iter().filter(|caller| caller.origin() != OTHERS);
+            assert!(known.clone().all(|caller| caller.last_seen_at > Timestamp(80)), "{seen:?}");
+            assert_eq!(known.count(), MOST_CALLERS);
         }
     }
 }

@@ -157,6 +157,22 @@ fn twenty_callers_are_told_apart_and_the_others_counted(jeton: Jeton) {
     assert_eq!(jeton.rows("api_key_callers"), 21);
 }
 
+/// Whoever has the key makes up as many callers as they like before the counts are written.
+#[both_databases]
+fn made_up_callers_push_out_none_that_comes_after_them(jeton: Jeton) {
+    let jeton = jeton.with("server.trusted_proxies", "127.0.0.1");
+    let tenant = jeton.tenant();
+    let key = tenant.api_key(["a:b"]);
+    for number in 0..40 {
+        from(&key, &format!("192.0.2.{number}"), "made up").send().expect_status(200);
+    }
+    jeton.advance(Duration::from_secs(1));
+    from(&key, "198.51.100.1", "customer").send().expect_status(200);
+    let seen = callers(&jeton, &tenant, &key);
+    assert!(seen.iter().any(|caller| caller["user_agent"] == "customer"), "{seen:?}");
+    assert_eq!((seen.len(), total(&tenant, &key)), (21, 41));
+}
+
 #[both_databases]
 fn callers_are_forgotten_after_30_days(jeton: Jeton) {
     let jeton = jeton.with("server.trusted_proxies", "127.0.0.1");
