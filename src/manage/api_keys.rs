@@ -207,7 +207,7 @@ pub async fn list(app: &App, tenant: TenantId, page: Page) -> Result<Paged<ApiKe
 /// Lists the keys of a group, dead ones too.
 ///
 /// # Errors
-/// The database does not answer.
+/// [`Refusal::NotFound`] without such a group in the tenant.
 pub async fn list_of_group(
     app: &App,
     tenant: TenantId,
@@ -215,7 +215,8 @@ pub async fn list_of_group(
     page: Page,
 ) -> Result<Paged<ApiKey>, Refusal> {
     let list = move |connection: &mut DbConnection| {
-        api_keys::list_of_group(connection, tenant, group, page).map_err(Refusal::from)
+        crate::db::key_groups::find(connection, tenant, group)?.ok_or(Refusal::NotFound)?;
+        api_keys::list_of_group(connection, group, page).map_err(Refusal::from)
     };
     Ok(page.of(app.db.read(list).await?, |key| key.id.uuid()))
 }

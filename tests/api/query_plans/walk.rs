@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use jsonwebtoken::Algorithm;
 use serde_json::json;
 
+use crate::console::Browser;
 use crate::forward_auth::ask;
 use crate::harness::{Jeton, Tenant, User, unique};
 use crate::profiles::{ID_AND_SECRET, with_profile};
@@ -24,7 +25,7 @@ pub fn everything(jeton: Jeton) -> Jeton {
     keys(jeton, tenant);
     people(jeton, tenant, &operator);
     sessions(jeton, tenant);
-    lists(tenant, &operator);
+    lists(jeton, tenant, &operator);
     for path in ["/.well-known/revocations", "/.well-known/revocations/0", "/.well-known/jwks.json"] {
         jeton.get(path).send();
     }
@@ -124,7 +125,7 @@ fn sessions(jeton: &Jeton, tenant: &Tenant) {
 }
 
 /// Each list from its beginning and from a cursor, with each filter.
-fn lists(tenant: &Tenant, operator: &User) {
+fn lists(jeton: &Jeton, tenant: &Tenant, operator: &User) {
     let admin = tenant.admin();
     for list in ["api-keys", "users", "key-groups", "app-identifiers", "trusted-issuers", "audit-events"] {
         let page = admin.get(tenant.path(&format!("{list}?limit=1"))).expect_status(200);
@@ -135,6 +136,14 @@ fn lists(tenant: &Tenant, operator: &User) {
     for filter in ["action=user.login", "actor=cli", "since=2020-01-01T00:00:00Z", "until=2090-01-01T00:00:00Z"] {
         admin.get(tenant.path(&format!("audit-events?{filter}"))).expect_status(200);
     }
+    let group = admin.post(tenant.path("key-groups"), json!({"name": "All", "scopes": ["a:b"]}));
+    let group = group.expect_status(201).text("id");
+    tenant.api_key_with(json!({"group_id": group}));
+    let mut browser = Browser::of(jeton, admin);
+    for page in ["keys", "keys/new", "groups", "users", "audit", "trusted-issuers", "app-identifiers", "account"] {
+        browser.get(&format!("/console/{page}")).expect_status(200);
+    }
+    browser.get(&format!("/console/groups/{group}")).expect_status(200);
     for list in ["tenants?limit=1", "signing-keys"] {
         operator.get(format!("/api/v1/{list}")).expect_status(200);
     }
