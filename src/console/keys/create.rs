@@ -33,7 +33,7 @@ struct Create<'a> {
     idempotency_key: String,
 }
 
-/// The form; a link may fill in its name and scopes.
+/// The form; a link may fill in its name, scopes and group.
 pub async fn page(
     app: Data<App>,
     request: HttpRequest,
@@ -69,7 +69,7 @@ async fn show(
     filled: Fields,
     refused: Refused,
 ) -> Result<HttpResponse, Refusal> {
-    let offer = Offer::of(app, visitor.tenant()).await?;
+    let offer = Offer::of(app, visitor.tenant(), filled.text("group_id").parse().ok()).await?;
     let page = Page::of(app, visitor, Place::Keys, texts::EN.create_key.title);
     let expiry = Expiry::presets(app.now(), offer.requires("expires_at"));
     let (status, idempotency_key) = (refused.status(), app.new_id::<uuid::Uuid>(app.now())?.to_string());

@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::console::texts::{self, Gap as _};
 use crate::domain::key_group::KeyGroup;
 use crate::domain::page::Page;
-use crate::domain::{Day, Refusal, TenantId, Timestamp};
+use crate::domain::{Day, KeyGroupId, Refusal, TenantId, Timestamp};
 use crate::manage;
 use crate::profile::access_type::AccessType;
 use crate::profile::roles::{INTROSPECT, MANAGEMENT};
@@ -17,8 +17,10 @@ use crate::profile::roles::{INTROSPECT, MANAGEMENT};
 pub struct Offer {
     /// The presets.
     pub access_types: Vec<AccessType>,
-    /// The groups of the tenant.
+    /// The newest groups of the tenant, and the one that is chosen.
     pub groups: Vec<KeyGroup>,
+    /// Whether it has more.
+    pub has_more_groups: bool,
     /// The environments, where there is more than one.
     pub environments: Vec<String>,
     /// The scopes by what they are about; none where any may be written.
@@ -63,18 +65,17 @@ pub struct Expiry {
 }
 
 impl Offer {
-    /// What keys of a tenant may be.
-    pub async fn of(app: &App, tenant: TenantId) -> Result<Self, Refusal> {
+    /// What keys of a tenant may be, if they are to be in the group `chosen`.
+    pub async fn of(app: &App, tenant: TenantId, chosen: Option<KeyGroupId>) -> Result<Self, Refusal> {
         let profile = &app.profile;
-        let groups = if profile.console.key_groups {
-            manage::key_groups::list(app, tenant, Page { limit: Page::MOST, after: None }).await?.items
-        } else {
-            Vec::new()
-        };
+        let has_groups = profile.console.key_groups;
+        let (groups, has_more_groups) =
+            if has_groups { groups(app, tenant, chosen).await? } else { (Vec::new(), false) };
         let environments = &profile.key_format.environments;
         Ok(Self {
             access_types: profile.access_types().cloned().collect(),
             groups,
+            has_more_groups,
             environments: environments.iter().filter(|_| environments.len() > 1).map(ToString::to_string).collect(),
             resources: resources(app),
             constraints: constraints(app),
@@ -91,6 +92,20 @@ impl Offer {
     pub fn requires(&self, member: &str) -> bool {
         self.required.contains(&member)
     }
+}
+
+/// The newest groups and the one that is chosen; and whether there are more.
+async fn groups(app: &App, tenant: TenantId, chosen: Option<KeyGroupId>) -> Result<(Vec<KeyGroup>, bool), Refusal> {
+    let newest = manage::key_groups::list(app, tenant, Page { limit: Page::MOST, after: None }).await?;
+    let (mut groups, has_more) = (newest.items, newest.next_cursor.is_some());
+    if let Some(chosen) = chosen.filter(|chosen| groups.iter().all(|group| group.id != *chosen)) {
+        match manage::key_groups::find(app, tenant, chosen).await {
+            Ok(group) => groups.push(group),
+            Err(Refusal::NotFound) => {}
+            Err(refusal) => return Err(refusal),
+        }
+    }
+    Ok((groups, has_more))
 }
 
 /// The names that some access type offers.

@@ -16,6 +16,7 @@ texts! {
         rights_help = "This can never be changed afterwards. Give it what it needs today; another key is made in a minute.",
         group = "Group",
         group_help = "A key in a group has the permissions of its group, and dies with it.",
+        more_groups = "Only the newest groups are here; the page of any group leads to this form too.",
         no_group = "No group: choose below",
         access_type = "Kind of key",
         scopes = "Permissions",

@@ -40,6 +40,29 @@ fn a_group_is_made_shown_with_its_keys_and_deleted(jeton: Jeton) {
 }
 
 #[both_databases]
+fn a_key_is_made_in_any_group_however_many_there_are(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    let make = |number: usize| {
+        let body = json!({"name": format!("Group {number}"), "scopes": ["a:b"]});
+        tenant.admin().post(tenant.path("key-groups"), body).expect_status(201).text("id")
+    };
+    let oldest = make(0);
+    let option = |id: &str| format!("<option value=\"{id}\" selected>");
+    let mut browser = Browser::of(&jeton, tenant.admin());
+    let link = format!("/console/keys/new?group_id={oldest}");
+    assert!(browser.get(&format!("/console/groups/{oldest}")).told().contains(&link));
+    let all = browser.get(&link).expect_status(200).told();
+    assert!(all.contains(&option(&oldest)) && !all.contains("Only the newest groups"), "{all}");
+    (1..=100).for_each(|number| drop(make(number)));
+    let newest = browser.get("/console/keys/new").expect_status(200).told();
+    assert!(!newest.contains(&oldest) && newest.contains("Only the newest groups"), "{newest}");
+    let chosen = browser.get(&link).expect_status(200).told();
+    assert!(chosen.contains(&option(&oldest)), "{chosen}");
+    let foreign = Browser::of(&jeton, jeton.tenant().admin()).get(&link).expect_status(200).told();
+    assert!(!foreign.contains("Group 0"), "{foreign}");
+}
+
+#[both_databases]
 fn without_a_catalogue_permissions_are_typed(jeton: Jeton) {
     let mut browser = Browser::of(&jeton, jeton.tenant().admin());
     let fields = [("name", "CI"), ("scopes", "goals:read\r\n  sites:write ")];
