@@ -48,6 +48,7 @@ impl Refusal {
             Self::TrustedIssuerLimitReached(_) => (StatusCode::CONFLICT, "trusted_issuer_limit_reached"),
             Self::ApiKeyNotActive => (StatusCode::CONFLICT, "api_key_not_active"),
             Self::OneTimePasswordNotAllowed => (StatusCode::CONFLICT, "one_time_password_not_allowed"),
+            Self::InvitedElsewhere => (StatusCode::CONFLICT, "invited_elsewhere"),
             Self::EmailTaken => (StatusCode::CONFLICT, "email_taken"),
             Self::TenantIdTaken => (StatusCode::CONFLICT, "tenant_id_taken"),
             Self::IdempotencyConflict => (StatusCode::CONFLICT, "idempotency_conflict"),

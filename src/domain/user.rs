@@ -23,6 +23,14 @@ pub struct User {
     pub one_time_until: Option<Timestamp>,
 }
 
+impl User {
+    /// Whether nobody has used the account yet: all that there is of it is a one-time password that somebody handed out.
+    #[must_use]
+    pub fn awaits_first_login(&self) -> bool {
+        self.one_time_until.is_some() && self.last_login_at.is_none()
+    }
+}
+
 /// A user in one of its tenants.
 #[derive(Clone, Debug)]
 pub struct Member {

@@ -41,16 +41,18 @@ pub struct AddedUser {
     pub member: Member,
     /// The password that was generated, shown once (security 18).
     pub generated_password: Option<SecretString>,
-    /// Whether the user was there before: then its password is what it was.
+    /// Whether the user was there before and has been used, or can be: then its password is what it was.
     pub existing: bool,
 }
 
 /// Adds a user to a tenant. A person whose address is known already becomes a member of this tenant too and keeps
-/// its password; with `operator` it becomes an operator too, even where it is a member already.
+/// its password; with `operator` it becomes an operator too, even where it is a member already. An invitation that was
+/// taken back before anybody used it counts for nothing.
 ///
 /// # Errors
-/// [`Refusal::EmailTaken`] where the person is a member already, and nothing is to be changed; [`Refusal::NotFound`]
-/// without such a tenant; [`Refusal::InsufficientScope`] for a role that may more than who gives it; a weak password.
+/// [`Refusal::EmailTaken`] where the person is a member already, and nothing is to be changed;
+/// [`Refusal::InvitedElsewhere`] where another tenant's invitation is still to be used; [`Refusal::NotFound`] without
+/// such a tenant; [`Refusal::InsufficientScope`] for a role that may more than who gives it; a weak password.
 pub async fn add(app: &App, by: &Actor, new: NewUser) -> Result<AddedUser, Refusal> {
     let now = app.now();
     ensure_role(app, by, &new.role)?;
@@ -61,7 +63,8 @@ pub async fn add(app: &App, by: &Actor, new: NewUser) -> Result<AddedUser, Refus
         .db
         .write(move |connection| {
             tenants::hold(connection, new.tenant)?.ok_or(Refusal::NotFound)?;
-            let (user, existing) = find_or_insert(connection, fresh, &hash)?;
+            let (user, is_known) = find_or_insert(connection, fresh, &hash)?;
+            let existing = is_known && !invite_anew(connection, new.tenant, &new.email, &hash, one_time_until, now)?;
             let promoted = new.operator && !user.operator && users::set_operator(connection, user.id)?;
             match memberships::find(connection, new.tenant, user.id)? {
                 None => memberships::insert(connection, new.tenant, user.id, &new.role, now)?,
@@ -97,6 +100,32 @@ fn find_or_insert(connection: &mut DbConnection, fresh: User, hash: &str) -> Res
             Ok((user, true))
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether a user that is known is but an invitation that nobody used, and that counts for nothing any more: then the
+/// password is replaced, for whoever was told it may be anybody. While another tenant's counts, nobody is let in by it
+/// (ADR 25).
+fn invite_anew(
+    connection: &mut DbConnection,
+    tenant: TenantId,
+    email: &Email,
+    hash: &str,
+    one_time_until: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<bool, Refusal> {
+    // Read before the rule: of two tenants that invite at once one succeeds, and a first login meanwhile stands.
+    let known = users::find_credentials(connection, email)?;
+    let Some((user, replaced)) = known.filter(|(user, _)| user.awaits_first_login()) else { return Ok(false) };
+    let invitations = memberships::of_user(connection, user.id)?;
+    if invitations.iter().any(|member| member.tenant.id == tenant) {
+        return Ok(false);
+    }
+    let is_free = invitations.is_empty() && !user.operator;
+    if is_free && users::set_password(connection, user.id, Some(&replaced), hash, one_time_until, now)? {
+        Ok(true)
+    } else {
+        Err(Refusal::InvitedElsewhere)
     }
 }
 

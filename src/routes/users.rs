@@ -57,6 +57,10 @@ pub struct UserAnswer {
     /// The generated password: only in the answer that added the user, only once.
     #[serde(skip_serializing_if = "Option::is_none")]
     password: Option<String>,
+    /// `true` in the answer that added somebody whose account exists already and was set up elsewhere: make sure that
+    /// it is this person's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    existing: Option<bool>,
 }
 
 /// A one-time password.
@@ -89,11 +93,12 @@ pub async fn add(
     let new = NewUser { email, tenant: caller.tenant, role, operator: false, password };
     let added = manage::users::add(&app, &caller.actor, new).await?;
     let location = format!("/api/v1/tenants/{}/users/{}", caller.tenant, added.member.user.id);
+    let existing = added.existing.then_some(true);
     let password = added.generated_password.map(|password| password.expose_secret().to_owned());
     Ok(HttpResponse::Created()
         .insert_header((CACHE_CONTROL, "no-store"))
         .insert_header((LOCATION, location))
-        .json(UserAnswer { password, ..added.member.into() }))
+        .json(UserAnswer { password, existing, ..added.member.into() }))
 }
 
 /// Lists the members of the tenant.
@@ -192,6 +197,7 @@ impl From<Member> for UserAnswer {
             joined_at,
             one_time_password_expires_at: user.one_time_until,
             password: None,
+            existing: None,
         }
     }
 }

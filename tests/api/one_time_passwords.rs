@@ -160,8 +160,12 @@ fn failed_logins_count_as_any_others(jeton: Jeton) {
 #[both_databases]
 fn it_is_chosen_in_the_tenant_that_was_named(jeton: Jeton) {
     let (first, second) = (jeton.tenant(), jeton.tenant());
-    let invited = Invited::to(&jeton, &first);
-    second.admin().post(second.path("users"), json!({"email": invited.email})).expect_status(201);
+    let known = first.user("member");
+    known.login().expect_tokens();
+    second.admin().post(second.path("users"), json!({"email": known.email})).expect_status(201);
+    let set = ["user", "set-password", &known.email, "--one-time-password", "--json"];
+    let password = jeton.cli(set).expect_code(0).text("password");
+    let invited = Invited { jeton: jeton.clone(), id: known.id, email: known.email, password };
     invited.login(json!({"new_password": OWN})).expect_problem(400, "tenant_required");
     invited
         .login(json!({"new_password": OWN, "tenant_id": jeton.tenant().id}))
@@ -199,9 +203,18 @@ fn nobody_takes_over_what_is_not_theirs_with_another_one(jeton: Jeton) {
     let (tenant, other) = (jeton.tenant(), jeton.tenant());
     let invited = Invited::to(&jeton, &tenant);
     invited.again(&other).expect_problem(404, "not_found");
-    other.admin().post(other.path("users"), json!({"email": invited.email, "role": "admin"})).expect_status(201);
-    invited.again(&other).expect_problem(409, "one_time_password_not_allowed");
-    invited.again(&tenant).expect_problem(409, "one_time_password_not_allowed");
+    for members in [json!({}), json!({"one_time_password": true}), json!({"password": OWN})] {
+        let mut body = json!({"email": invited.email, "role": "admin"});
+        crate::harness::merge(&mut body, members);
+        let refused = other.admin().post(other.path("users"), body);
+        assert_eq!(refused.expect_problem(409, "invited_elsewhere").json()["password"], Value::Null);
+    }
+    invited.again(&other).expect_problem(404, "not_found");
+    let password = invited.again(&tenant).expect_status(200).text("password");
+    invited.login(json!({"password": password, "new_password": OWN})).expect_tokens();
+    let joined = other.admin().post(other.path("users"), json!({"email": invited.email, "one_time_password": true}));
+    let joined = joined.expect_status(201).json();
+    assert_eq!((&joined["existing"], &joined["password"]), (&json!(true), &Value::Null));
 
     let email = format!("{}@example.com", unique("operator"));
     let create =
@@ -209,6 +222,57 @@ fn nobody_takes_over_what_is_not_theirs_with_another_one(jeton: Jeton) {
     let operator = jeton.cli(create).expect_code(0).text("id");
     let path = tenant.path(&format!("users/{operator}/one-time-password"));
     tenant.admin().session().call("POST", path).send().expect_problem(409, "one_time_password_not_allowed");
+}
+
+/// Whoever invited the address first is told nothing that opens what others give it later.
+#[both_databases]
+fn an_invitation_that_was_taken_back_is_void(jeton: Jeton) {
+    let (stranger, tenant) = (jeton.tenant(), jeton.tenant());
+    let invited = Invited::to(&jeton, &stranger);
+    stranger.admin().session().call("DELETE", invited.path(&stranger)).send().expect_status(204);
+    invited.login(json!({"new_password": OWN})).expect_problem(401, "invalid_credentials");
+    let body = json!({"email": invited.email, "role": "admin", "one_time_password": true});
+    let made = tenant.admin().post(tenant.path("users"), body).expect_status(201);
+    assert_eq!((made.text("id"), &made.json()["existing"]), (invited.id.clone(), &Value::Null));
+    invited.login(json!({"new_password": OWN})).expect_problem(401, "invalid_credentials");
+    let tokens = invited.login(json!({"password": made.text("password"), "new_password": OWN})).expect_tokens();
+    assert_eq!(tokens.text("tenant_id"), tenant.id);
+    let added = jeton.audit().into_iter().filter(|row| row.action == "user.added");
+    let given = added.filter(|row| row.details.as_deref().is_some_and(|told| told.ends_with("one-time password")));
+    assert_eq!(given.count(), 2);
+
+    // A password of another kind is what it was for somebody new, too.
+    let invited = Invited::to(&jeton, &stranger);
+    stranger.admin().session().call("DELETE", invited.path(&stranger)).send().expect_status(204);
+    tenant.admin().post(tenant.path("users"), json!({"email": invited.email, "password": OWN})).expect_status(201);
+    invited.login(json!({"new_password": OWN})).expect_problem(401, "invalid_credentials");
+    invited.login(json!({"password": OWN})).expect_tokens();
+}
+
+#[both_databases]
+fn of_two_tenants_that_invite_at_once_one_succeeds(jeton: Jeton) {
+    let (first, second) = (jeton.tenant(), jeton.tenant());
+    let (_second, elsewhere) = jeton.second();
+    let tokens = [first.admin().token(), second.admin().token()];
+    for is_known in [false, true, true] {
+        let email = if is_known {
+            let invited = Invited::to(&jeton, &first);
+            first.admin().session().call("DELETE", invited.path(&first)).send().expect_status(204);
+            invited.email
+        } else {
+            format!("{}@example.com", unique("invited"))
+        };
+        let answers = at_once(2, |number| {
+            let (client, tenant) = if number == 0 { (jeton.client(), &first) } else { (elsewhere.clone(), &second) };
+            let body = json!({"email": email, "one_time_password": true});
+            client.call("POST", tenant.path("users")).bearer(tokens[number]).json(body)
+        });
+        let (made, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 201);
+        assert_eq!((made.len(), refused.len()), (1, 1));
+        assert_eq!(refused[0].text("code"), "invited_elsewhere", "{}", refused[0].told());
+        let body = json!({"email": email, "password": made[0].text("password"), "new_password": OWN});
+        jeton.post("/api/v1/auth/login").json(body).expect_tokens();
+    }
 }
 
 #[both_databases]

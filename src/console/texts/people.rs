@@ -21,9 +21,10 @@ texts! {
         role_without = "Signs in, and manages nothing here.",
         add = "Add a person",
         add_help = "You get a one-time password for them. They sign in with it and choose a password of their own. Somebody who \
-                    has an account here already keeps the password that they have.",
+                    has an account here already keeps the password that they have; nobody here has checked whose it is.",
         add_submit = "Add person",
-        joined_already = "They are a member now. They have an account here already and sign in with their own password.",
+        joined_already = "They are a member now. Their account exists already and was set up elsewhere: make sure that it is this \
+                          person's. They sign in with the password that it has.",
         member_already = "Already a member here: nothing was changed.",
         removed = "They are no member any more, and their sessions here are over.",
         role_changed = "The role is changed. What they may do follows at once.",

@@ -113,6 +113,14 @@ fn refusals_stand_beside_their_fields(jeton: Jeton) {
     let mut browser = Browser::of(&jeton, tenant.admin());
     let joined = browser.submit_on("/console/users", "/console/users", &[("email", &known.email), ("role", "member")]);
     assert_eq!(joined.expect_status(303).header("location"), Some("/console/users?done=joined"));
+    let told = browser.get("/console/users?done=joined").expect_status(200).told();
+    assert!(told.contains("make sure that it is this"), "{told}");
+    Browser::of(&jeton, jeton.tenant().admin())
+        .submit_on("/console/users", "/console/users", &[("email", "new@example.com"), ("role", "member")])
+        .expect_status(200);
+    let add = [("email", "new@example.com"), ("role", "admin")];
+    let pending = browser.submit_on("/console/users", "/console/users", &add).expect_status(409).told();
+    assert!(pending.contains("invited elsewhere"), "{pending}");
 }
 
 #[both_databases]
