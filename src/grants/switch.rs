@@ -41,8 +41,7 @@ pub async fn switch(app: &App, by: &Actor, from: SessionId, tenant: TenantId) ->
             let expires_at = new.expires_at.min(ends_at);
             let new = Session { created_at, expires_at, ends_at, ip, user_agent, ..new };
             sessions::insert(connection, &new)?;
-            audit::record(connection, &ended.tenant(old.tenant_id))?;
-            audit::record(connection, &begun)?;
+            audit::record_all(connection, [ended.tenant(old.tenant_id), begun])?;
             Ok(new)
         })
         .await?;

@@ -11,7 +11,10 @@ use std::{
 use jeton_test_macros::both_databases;
 use serde_json::json;
 
-use crate::harness::{Answer, Client, Jeton, Session, User, at_once, unique};
+use crate::{
+    console::Browser,
+    harness::{Answer, Client, Jeton, Session, User, at_once, unique},
+};
 
 #[both_databases]
 fn no_exchange_that_begins_after_a_revocation_succeeds(jeton: Jeton) {
@@ -173,6 +176,28 @@ fn a_tenant_id_is_taken_once(jeton: Jeton) {
     let mut statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
     statuses.sort_unstable();
     assert_eq!(statuses, [201, 409, 409, 409, 409, 409]);
+}
+
+/// Each leaves a line in the audit logs of both tenants.
+#[both_databases]
+fn users_who_switch_in_opposite_directions_do_not_stop_each_other(jeton: Jeton) {
+    let tenants = [jeton.tenant(), jeton.tenant()];
+    let users = [0; 6].map(|_| {
+        let user = tenants[0].user("member");
+        let body = json!({"email": user.email, "role": "member"});
+        tenants[1].admin().post(tenants[1].path("users"), body).expect_status(201);
+        user
+    });
+    at_once(users.len(), |number| {
+        let (user, mut browser) = (&users[number], Browser::new(&jeton));
+        let there = |turn: usize| tenants[(number + turn) % 2].id.as_str();
+        let fields = [("email", user.email.as_str()), ("password", &user.password), ("tenant_id", there(0))];
+        browser.submit_on("/console/sign-in", "/console/sign-in", &fields).expect_status(303);
+        for turn in 1..=12 {
+            let page = "/console/organisations";
+            browser.submit_on(page, page, &[("tenant_id", there(turn))]).expect_status(303);
+        }
+    });
 }
 
 const CALLERS: usize = 4;
