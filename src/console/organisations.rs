@@ -33,6 +33,6 @@ pub async fn page(app: Data<App>, visitor: Visitor) -> Result<HttpResponse, Refu
 pub async fn switch(app: Data<App>, Form { visitor, mut fields }: Form) -> Result<HttpResponse, Refusal> {
     let tenant = fields.required("tenant_id");
     let tenant: TenantId = fields.finish(tenant)?;
-    let new = grants::switch::switch(&app, &visitor.actor, visitor.session, tenant).await?;
+    let new = grants::switch::switch(&app, &visitor.actor, &visitor.member.user, visitor.session, tenant).await?;
     Ok(see_other_with(super::PATH, set_refresh_cookie(new.refresh.expose(), new.expires_in)))
 }

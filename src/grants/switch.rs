@@ -5,15 +5,16 @@ use super::resume::Renewed;
 use crate::app::App;
 use crate::db::{audit, memberships, sessions, users};
 use crate::domain::session::Session;
-use crate::domain::{Actor, Refusal, SessionId, TenantId};
+use crate::domain::{Actor, Refusal, SessionId, TenantId, User};
+use crate::manage::login_guesses;
 
-/// Ends a session and begins one in `tenant`, in one transaction. It lasts no longer than the login that it goes back
-/// to.
+/// Ends a session of `user` and begins one in `tenant`, in one transaction. It lasts no longer than the login that it goes
+/// back to, and has no more guesses at the password.
 ///
 /// # Errors
 /// [`Refusal::NotFound`] where the user is no member of the tenant; [`Refusal::TenantSuspended`];
 /// [`Refusal::InvalidRefreshToken`] where the session ended meanwhile.
-pub async fn switch(app: &App, by: &Actor, from: SessionId, tenant: TenantId) -> Result<Renewed, Refusal> {
+pub async fn switch(app: &App, by: &Actor, user: &User, from: SessionId, tenant: TenantId) -> Result<Renewed, Refusal> {
     let now = app.now();
     let (id, limits) = (app.new_id(now)?, app.session_limits());
     let status_index = app.status_indexes.take(&app.db).await?;
@@ -21,6 +22,7 @@ pub async fn switch(app: &App, by: &Actor, from: SessionId, tenant: TenantId) ->
     let ended = app.event(by, "session.revoked", now)?.target("session", from).details("switched to another tenant");
     let begun = app.event(by, "session.switched", now)?.tenant(tenant).target("session", id);
     let begun = begun.details(format!("from session:{from}"));
+    let carry_over = login_guesses::carry_over(app, &user.email, from, id);
     let session = app
         .db
         .write(move |connection| {
@@ -41,6 +43,7 @@ pub async fn switch(app: &App, by: &Actor, from: SessionId, tenant: TenantId) ->
             let expires_at = new.expires_at.min(ends_at);
             let new = Session { created_at, expires_at, ends_at, ip, user_agent, ..new };
             sessions::insert(connection, &new)?;
+            carry_over(connection)?;
             audit::record_all(connection, [ended.tenant(old.tenant_id), begun])?;
             Ok(new)
         })

@@ -192,6 +192,22 @@ pub fn forgive_all(app: &App, email: &Email) -> impl FnOnce(&mut DbConnection) -
     move |connection| login_failures::forget_all(connection, &subject)
 }
 
+/// A session that takes the place of another is the same device still, and what failed there counts for it: else whoever may
+/// have sessions without the password could guess at it without end. The old one keeps its count, for guesses under way.
+pub fn carry_over(
+    app: &App,
+    email: &Email,
+    from: SessionId,
+    to: SessionId,
+) -> impl FnOnce(&mut DbConnection) -> QueryResult<()> + Send + 'static {
+    let subject = app.failures.account(email);
+    let [from, to] = [from, to].map(|id| Counter { subject: subject.clone(), device: id.as_bytes().to_vec() });
+    move |connection| {
+        let Some(failures) = login_failures::find(connection, &from)? else { return Ok(()) };
+        login_failures::replace(connection, &to, None, failures).map(drop)
+    }
+}
+
 /// Counts a guess at an account, unless it or the address that it comes from has to wait.
 async fn count(
     app: &App,

@@ -328,6 +328,37 @@ fn switching_does_not_prolong_a_login(jeton: Jeton) {
     browser.get("/console/account").expect_status(303);
 }
 
+/// Or whoever has somebody's session could guess at the password for ever.
+#[both_databases]
+fn switching_begins_no_new_count_of_wrong_passwords(jeton: Jeton) {
+    let jeton = jeton.with("login.account_failures", "3");
+    let (first, second) = (jeton.tenant(), jeton.tenant());
+    let user = create_user(&jeton, &first.id, "admin", &[]);
+    second
+        .admin()
+        .post(second.path("users"), serde_json::json!({"email": user.email, "role": "admin"}))
+        .expect_status(201);
+    let mut browser = Browser::new(&jeton);
+    let fields = [("email", user.email.as_str()), ("password", &user.password), ("tenant_id", &first.id)];
+    browser.submit_on(SIGN_IN, SIGN_IN, &fields).expect_status(303);
+    let guess = |browser: &mut Browser| {
+        let fields = [("current_password", "not my password"), ("new_password", "Harbour-violet-9921-kettle")];
+        browser.submit_on("/console/account", "/console/account/password", &fields)
+    };
+
+    for _ in 0..8 {
+        guess(&mut browser).expect_status(422);
+        jeton.advance(Duration::from_secs(20));
+    }
+    // Now it is to wait for 32 s, of which 20 s are over.
+    for tenant in [&second, &first, &second] {
+        guess(&mut browser).expect_status(429);
+        let page = "/console/organisations";
+        browser.submit_on(page, page, &[("tenant_id", &tenant.id)]).expect_status(303);
+    }
+    guess(&mut browser).expect_status(429);
+}
+
 #[both_databases]
 fn a_link_from_another_site_finds_the_session(jeton: Jeton) {
     let answer = jeton.get("/console/keys").header("Sec-Fetch-Site", "cross-site").send().expect_status(200);
