@@ -88,12 +88,12 @@ async fn authenticate(
         .db
         .write(move |connection| {
             let mut verified = hash.verified;
+            let changed = own.is_some().then_some(changed);
             if let Some(own) = own {
                 // Of two that come with one one-time password the second finds another password.
                 if !users::set_password(connection, user.id, Some(&verified), &own, None, now)? {
                     return Err(Refusal::InvalidCredentials);
                 }
-                audit::record(connection, &changed)?;
                 verified = own;
             }
             // Read again, and held: whatever ends the user, the membership or the tenant comes before this or after it.
@@ -108,12 +108,14 @@ async fn authenticate(
                 users::rehash(connection, user.id, &verified, renewed)?;
             }
             sessions::insert(connection, &begun)?;
+            let mut events: Vec<_> = changed.into_iter().collect();
             if let Some(old) = replaced
                 && sessions::revoke(connection, old.id, now, "signed_in_again")?
             {
-                audit::record(connection, &ended.tenant(old.tenant_id).target("session", old.id))?;
+                events.push(ended.tenant(old.tenant_id).target("session", old.id));
             }
-            audit::record(connection, &event)?;
+            events.push(event);
+            audit::record_all(connection, events)?;
             Ok(member)
         })
         .await?;

@@ -1,11 +1,15 @@
 //! One-time passwords: somebody else has seen them, so they are good only for choosing another one (docs/API.md section 6).
 
-use std::time::Duration;
+use std::{thread::scope, time::Duration};
 
+use diesel::connection::SimpleConnection;
 use jeton_test_macros::both_databases;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Jeton, Tenant, at_once, unique};
+use crate::{
+    exhaustion::until,
+    harness::{Answer, Jeton, Tenant, at_once, unique},
+};
 
 const OWN: &str = "Harbour-violet-2207-anvil";
 const WEEK: Duration = Duration::from_hours(7 * 24);
@@ -342,4 +346,24 @@ fn the_command_line_gives_them_too(jeton: Jeton) {
     login(&generated, None).expect_tokens();
     jeton.cli_with_stdin(["user", "set-password", &email, "--password-stdin"], Some(OWN)).expect_code(0);
     login(OWN, None).expect_tokens();
+}
+
+/// On PostgreSQL, where a membership may be held by another server: nobody waits for a line in the audit log until then.
+#[test]
+fn a_login_that_waits_keeps_no_other_from_the_audit_log() {
+    let Some(jeton) = Jeton::on_postgres() else { return };
+    let invited = Invited::to(&jeton, &jeton.tenant());
+    let mut holder = jeton.postgres();
+    holder.batch_execute("BEGIN; SELECT 1 FROM memberships FOR UPDATE").unwrap();
+    scope(|scope| {
+        let login = scope.spawn(|| invited.login(json!({"new_password": OWN})));
+        let waiting = "SELECT count(*) AS number FROM pg_stat_activity
+                       WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        until("it waits", || jeton.number(waiting) == 1);
+        let stranger = json!({"email": "nobody@example.com", "password": "not-the-right-password"});
+        jeton.post("/api/v1/auth/login").json(stranger).expect_problem(401, "invalid_credentials");
+        holder.batch_execute("ROLLBACK").unwrap();
+        login.join().unwrap().expect_tokens();
+    });
+    assert_eq!((jeton.audited("user.password_changed"), jeton.audited("session.refused")), (1, 1));
 }
