@@ -3,6 +3,8 @@
 use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use tokio::runtime::Handle;
+
 use super::{Db, DbError, audit};
 use crate::domain::audit::AuditEvent;
 
@@ -14,8 +16,11 @@ const BATCH: usize = 128;
 
 /// What was to be recorded since the last write began. Each line is added to a chain, which one transaction holds at a time:
 /// had each line a transaction of its own, those of one chain would wait for each other on all threads that there are.
-#[derive(Default)]
-pub struct Behind(Mutex<Waiting>);
+pub struct Behind {
+    waiting: Mutex<Waiting>,
+    /// Where they are written: it goes on while the process ends and the runtimes of the workers are gone.
+    runtime: Handle,
+}
 
 #[derive(Default)]
 struct Waiting {
@@ -25,6 +30,12 @@ struct Waiting {
 }
 
 impl Behind {
+    /// Nothing waits; what will is written by the runtime that this is called in.
+    pub fn new() -> Result<Self, DbError> {
+        let runtime = Handle::try_current().map_err(|error| DbError::Fault(error.to_string()))?;
+        Ok(Self { waiting: Mutex::default(), runtime })
+    }
+
     /// Whether lines are on their way.
     pub fn is_writing(&self) -> bool {
         self.waiting().writing
@@ -52,7 +63,7 @@ impl Behind {
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         // Each change is whole before anything could panic.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -61,7 +72,7 @@ impl Db {
     /// [`Db::write_behind`].
     pub fn record_behind(&self, event: AuditEvent) {
         if self.has_room() && self.0.behind.add(event) {
-            tokio::spawn(self.clone().record_all());
+            drop(self.0.behind.runtime.spawn(self.clone().record_all()));
         }
     }
 

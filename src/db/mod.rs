@@ -120,7 +120,7 @@ impl Db {
     /// Opens the database; a SQLite file and its folder are made where there are none.
     ///
     /// # Errors
-    /// The file cannot be opened or made, or the pool's threads cannot be started.
+    /// The file cannot be opened or made, the pool's threads cannot be started, or there is no runtime.
     pub fn open(url: &DatabaseUrl, readers: u32) -> Result<Self, DbError> {
         let file = if let DatabaseUrl::Sqlite(file) = url { Some(file.clone()) } else { None };
         // One writes, and one is open always (`Changes`).
@@ -137,7 +137,7 @@ impl Db {
         } else {
             Executor::parallel(&pool, POSTGRES_CONNECTIONS)?
         };
-        Ok(Self(Arc::new(Inner { pool, executor, behind: Behind::default(), file })))
+        Ok(Self(Arc::new(Inner { pool, executor, behind: Behind::new()?, file })))
     }
 
     /// Runs queries that change nothing, each on what is committed when it begins.

@@ -11,7 +11,10 @@ use std::{
 use jeton_test_macros::both_databases;
 use serde_json::json;
 
-use crate::harness::{Jeton, Session, User};
+use crate::{
+    exhaustion::until,
+    harness::{Jeton, Session, User, at_once},
+};
 
 #[both_databases]
 fn all_that_was_answered_survives_a_kill(jeton: Jeton) {
@@ -161,4 +164,23 @@ fn an_idle_connection_does_not_hold_up_the_end(jeton: Jeton) {
     assert_eq!(jeton.stop().code(), Some(0));
     assert!(since.elapsed() < Duration::from_secs(30), "{:?}", since.elapsed());
     drop(idle);
+}
+
+/// They are written behind the answer: here only after the threads that answered are gone.
+#[both_databases]
+fn refusals_that_wait_to_be_recorded_are_so_before_the_end(jeton: Jeton) {
+    let key = jeton.tenant().api_key([]);
+    let strange = |number: usize| key.forged(format!("jtn_live_{number:032x}")).exchange().expect_status(401);
+    strange(0);
+    until("it is recorded", || jeton.audited("api_key.refused") == 1);
+
+    let mut holder = jeton.hold_audit();
+    at_once(40, |number| strange(number + 1));
+    std::thread::scope(|scope| {
+        let ended = scope.spawn(|| jeton.stop());
+        std::thread::sleep(Duration::from_millis(1_500));
+        holder.batch_execute("ROLLBACK").unwrap();
+        assert_eq!(ended.join().unwrap().code(), Some(0));
+    });
+    assert_eq!(jeton.audited("api_key.refused"), 41);
 }

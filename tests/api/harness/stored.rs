@@ -100,6 +100,16 @@ impl Jeton {
         }
     }
 
+    /// Keeps every line of the audit log waiting, and on SQLite every write, until the connection is told to `ROLLBACK`.
+    pub fn hold_audit(&self) -> Box<dyn SimpleConnection + Send> {
+        let (mut holder, hold): (Box<dyn SimpleConnection + Send>, _) = match self.database() {
+            Database::Sqlite => (Box::new(self.sqlite()), "BEGIN IMMEDIATE"),
+            Database::Postgres { .. } => (Box::new(self.postgres()), "BEGIN; SELECT 1 FROM audit_chains FOR UPDATE"),
+        };
+        holder.batch_execute(hold).expect(hold);
+        holder
+    }
+
     /// A connection to the file, as a backup or a curious administrator would have one.
     pub fn sqlite(&self) -> SqliteConnection {
         let file = self.folder().join("data/jeton.db").display().to_string();
