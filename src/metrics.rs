@@ -2,6 +2,7 @@
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashSet;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -44,6 +45,7 @@ struct Families {
     connections_idle: Gauge,
     connections_busy: Gauge,
     database_queued: Gauge,
+    audit_lines_dropped: Counter,
     signing_keys: Family<[(&'static str, String); 3], Gauge>,
     /// Held while the gauges are set and written, so that two scrapes do not mix.
     registry: Mutex<Registry>,
@@ -122,6 +124,8 @@ pub struct Snapshot {
     pub connections_busy: u32,
     /// Work that waits for the database.
     pub database_queued: usize,
+    /// Lines of the audit log that were lost since the start.
+    pub audit_lines_dropped: u64,
     /// The signing keys.
     pub signing_keys: Vec<SigningKeyAge>,
 }
@@ -178,6 +182,8 @@ impl Default for Metrics {
         registry.register("db_pool_connections", "Open database connections", connections.clone());
         let database_queued = Gauge::default();
         registry.register("db_queue_length", "Work that waits for the database", database_queued.clone());
+        let audit_lines_dropped = Counter::default();
+        registry.register("audit_lines_dropped", "Refusals without their line", audit_lines_dropped.clone());
 
         let signing_keys = Family::default();
         registry.register_with_unit(
@@ -198,6 +204,7 @@ impl Default for Metrics {
             connections_idle: connections.get_or_create_owned(&[("state", "idle")]),
             connections_busy: connections.get_or_create_owned(&[("state", "busy")]),
             database_queued,
+            audit_lines_dropped,
             signing_keys,
             registry: Mutex::new(registry),
             routes: RwLock::default(),
@@ -282,6 +289,7 @@ impl Families {
         self.connections_idle.set(snapshot.connections_idle.into());
         self.connections_busy.set(snapshot.connections_busy.into());
         self.database_queued.set(gauge(snapshot.database_queued));
+        self.audit_lines_dropped.inner().store(snapshot.audit_lines_dropped, Ordering::Relaxed);
         self.signing_keys.clear();
         for key in &snapshot.signing_keys {
             let labels =
@@ -353,6 +361,7 @@ mod tests {
             connections_idle: 3,
             connections_busy: 4,
             database_queued: 5,
+            audit_lines_dropped: 6,
             signing_keys: vec![SigningKeyAge { kid: "k".to_owned(), algorithm: "ES256", state: "active", seconds: 60 }],
         };
         let text = metrics.render(&snapshot);
@@ -370,6 +379,7 @@ mod tests {
             "jeton_db_pool_connections{state=\"idle\"} 3",
             "jeton_db_pool_connections{state=\"busy\"} 4",
             "jeton_db_queue_length 5",
+            "jeton_audit_lines_dropped_total 6",
             "jeton_signing_key_age_seconds{kid=\"k\",algorithm=\"ES256\",state=\"active\"} 60",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");

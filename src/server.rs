@@ -164,6 +164,7 @@ async fn show_metrics(app: Data<App>) -> HttpResponse {
         connections_idle: load.idle,
         connections_busy: load.connections.saturating_sub(load.idle),
         database_queued: load.queued,
+        audit_lines_dropped: load.audit_lines_dropped,
         signing_keys: keys
             .iter()
             .map(|key| SigningKeyAge {

@@ -2,10 +2,11 @@
 
 use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use tokio::runtime::Handle;
 
-use super::{Db, DbError, audit};
+use super::{Db, DbError, PATIENCE, audit};
 use crate::domain::audit::AuditEvent;
 
 /// Lines that wait, at most; what comes beyond is dropped.
@@ -27,6 +28,8 @@ struct Waiting {
     events: Vec<AuditEvent>,
     /// Somebody writes, and will write what comes meanwhile.
     writing: bool,
+    /// Lines that are lost.
+    dropped: u64,
 }
 
 impl Behind {
@@ -34,6 +37,11 @@ impl Behind {
     pub fn new() -> Result<Self, DbError> {
         let runtime = Handle::try_current().map_err(|error| DbError::Fault(error.to_string()))?;
         Ok(Self { waiting: Mutex::default(), runtime })
+    }
+
+    /// How many lines were lost.
+    pub fn dropped(&self) -> u64 {
+        self.waiting().dropped
     }
 
     /// Whether lines are on their way.
@@ -46,19 +54,18 @@ impl Behind {
         let mut waiting = self.waiting();
         if waiting.events.len() < MOST {
             waiting.events.push(event);
+        } else {
+            waiting.dropped += 1;
         }
         !mem::replace(&mut waiting.writing, true)
     }
 
-    /// What is to be written next, in the order of the chains, so that two servers never wait for each other crosswise;
-    /// nothing where whoever writes is done.
+    /// What is to be written next; nothing where whoever writes is done.
     fn take(&self) -> Vec<AuditEvent> {
         let mut waiting = self.waiting();
         waiting.writing = !waiting.events.is_empty();
         let most = BATCH.min(waiting.events.len());
-        let mut events: Vec<_> = waiting.events.drain(..most).collect();
-        events.sort_by_key(|event| event.tenant_id);
-        events
+        waiting.events.drain(..most).collect()
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
@@ -69,25 +76,37 @@ impl Behind {
 
 impl Db {
     /// Records a line that nobody waits for, together with others. Under load it is dropped first, as by
-    /// [`Db::write_behind`].
+    /// [`Db::write_behind`], and counted.
     pub fn record_behind(&self, event: AuditEvent) {
-        if self.has_room() && self.0.behind.add(event) {
-            drop(self.0.behind.runtime.spawn(self.clone().record_all()));
+        let behind = &self.0.behind;
+        if !self.has_room() {
+            behind.waiting().dropped += 1;
+        } else if behind.add(event) {
+            drop(behind.runtime.spawn(self.clone().record_waiting()));
         }
     }
 
-    async fn record_all(self) {
+    async fn record_waiting(self) {
         loop {
             let events = self.0.behind.take();
             if events.is_empty() {
                 return;
             }
-            let record = self.write(move |connection| {
-                events.iter().try_for_each(|event| audit::record(connection, event)).map_err(DbError::from)
-            });
-            if let Err(error) = record.await {
-                tracing::warn!(%error, "lines of the audit log that nobody waits for are lost");
+            let Err(error) = self.record_batch(events.clone()).await else { continue };
+            // It was the moment, or one of them: each is tried once more, but a database that is away is not asked for long.
+            let (begun, mut lost) = (Instant::now(), 0);
+            for event in events {
+                let is_lost = begun.elapsed() > PATIENCE || self.record_batch(vec![event]).await.is_err();
+                lost += u64::from(is_lost);
+            }
+            if lost > 0 {
+                self.0.behind.waiting().dropped += lost;
+                tracing::warn!(%error, lost, "lines of the audit log that nobody waits for are lost");
             }
         }
+    }
+
+    async fn record_batch(&self, events: Vec<AuditEvent>) -> Result<(), DbError> {
+        self.write(move |connection| Ok(audit::record_all(connection, events)?)).await
     }
 }

@@ -114,6 +114,8 @@ pub struct DbLoad {
     pub idle: u32,
     /// Work that waits for a thread.
     pub queued: usize,
+    /// Lines of the audit log that nobody waited for and that are lost.
+    pub audit_lines_dropped: u64,
 }
 
 impl Db {
@@ -236,6 +238,11 @@ impl Db {
     #[must_use]
     pub fn load(&self) -> DbLoad {
         let state = self.0.pool.state();
-        DbLoad { connections: state.connections, idle: state.idle_connections, queued: self.0.executor.queued() }
+        DbLoad {
+            connections: state.connections,
+            idle: state.idle_connections,
+            queued: self.0.executor.queued(),
+            audit_lines_dropped: self.0.behind.dropped(),
+        }
     }
 }

@@ -6,7 +6,10 @@ use std::time::{Duration, Instant};
 use jeton_test_macros::both_databases;
 use serde_json::json;
 
-use crate::harness::Jeton;
+use crate::{
+    exhaustion::until,
+    harness::{Client, Database, Jeton, at_once},
+};
 
 #[both_databases]
 fn a_change_over_http_has_one_row(jeton: Jeton) {
@@ -174,4 +177,36 @@ fn the_audit_log_of_another_tenant_is_not_shown(jeton: Jeton) {
     tenant.admin().get(other.path("audit-events")).expect_problem(403, "tenant_mismatch");
     let events = tenant.admin().get(tenant.path("audit-events?limit=100")).expect_status(200).items();
     assert!(events.iter().all(|event| event["tenant_id"] == *tenant.id), "{events:#?}");
+}
+
+/// Refusals are written down many at a time.
+#[both_databases]
+fn a_line_that_cannot_be_written_takes_no_other_with_it_and_is_counted(jeton: Jeton) {
+    let key = jeton.tenant().api_key([]);
+    jeton.execute(match jeton.database() {
+        Database::Sqlite => {
+            "CREATE TRIGGER injected BEFORE INSERT ON audit_events WHEN NEW.user_agent = 'unwritable'
+             BEGIN SELECT RAISE(ABORT, 'injected'); END"
+        }
+        Database::Postgres { .. } => {
+            "CREATE FUNCTION injected() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'injected'; END $$;
+             CREATE TRIGGER injected BEFORE INSERT ON audit_events FOR EACH ROW
+             WHEN (NEW.user_agent = 'unwritable') EXECUTE FUNCTION injected()"
+        }
+    });
+    let strange = |number: usize| key.forged(format!("jtn_live_{number:032x}"));
+    let metrics = Client::new(&jeton.server(|server| server.metrics.clone()));
+    let dropped = |lines: usize| {
+        let text = String::from_utf8(metrics.get("/metrics").send().body).unwrap();
+        text.lines().any(|line| line == format!("jeton_audit_lines_dropped_total {lines}"))
+    };
+    assert!(dropped(0), "there from the start");
+
+    let mut holder = jeton.hold_audit();
+    at_once(24, |number| strange(number).exchange().expect_status(401));
+    strange(24).ask().header("User-Agent", "unwritable").send().expect_status(401);
+    at_once(24, |number| strange(number + 25).exchange().expect_status(401));
+    holder.batch_execute("ROLLBACK").unwrap();
+    until("all others are recorded", || jeton.audited("api_key.refused") == 48);
+    until("it is counted", || dropped(1));
 }
