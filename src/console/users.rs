@@ -140,7 +140,7 @@ pub async fn change_role(
     };
     match changed {
         Ok(_) => Ok(see_other(&format!("/console/users/{id}?done=role"))),
-        Err(refusal) => show_detail(&app, &visitor, id, None, Refused::of(refusal)?).await,
+        Err(refusal) => refuse(&app, &visitor, id, refusal).await,
     }
 }
 
@@ -154,7 +154,7 @@ pub async fn renew(
     let id = path_id(&id)?;
     match users::give_one_time_password(&app, &visitor.actor, visitor.tenant(), id).await {
         Ok((user, password)) => show_given(&app, &visitor, &user, &password),
-        Err(refusal) => show_detail(&app, &visitor, id, None, Refused::of(refusal)?).await,
+        Err(refusal) => refuse(&app, &visitor, id, refusal).await,
     }
 }
 
@@ -168,7 +168,7 @@ pub async fn remove(
     let id = path_id(&id)?;
     match users::remove(&app, &visitor.actor, visitor.tenant(), id).await {
         Ok(()) => Ok(see_other("/console/users?done=removed")),
-        Err(refusal) => show_detail(&app, &visitor, id, None, Refused::of(refusal)?).await,
+        Err(refusal) => refuse(&app, &visitor, id, refusal).await,
     }
 }
 
@@ -198,6 +198,20 @@ async fn show_list<A>(
         refused,
     };
     render(list.refused.status(), &list)
+}
+
+/// On the page of the member, for those who may see it.
+async fn refuse(
+    app: &App,
+    visitor: &Visitor<WriteUsers>,
+    id: UserId,
+    refusal: Refusal,
+) -> Result<HttpResponse, Refusal> {
+    if may::<ReadUsers>(visitor) {
+        show_detail(app, visitor, id, None, Refused::of(refusal)?).await
+    } else {
+        Err(refusal)
+    }
 }
 
 async fn show_detail<A>(

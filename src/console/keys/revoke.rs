@@ -5,17 +5,16 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path};
 use askama::Template;
 
-use super::chart::DAYS;
 use super::list::Row;
-use super::usage::{CallerRow, callers};
+use super::usage::{CallerRow, with_callers};
 use crate::app::App;
 use crate::console::form::Form;
-use crate::console::page::{Page, Place, render, see_other};
+use crate::console::page::{Page, Place, may, render, see_other};
 use crate::console::session::Visitor;
 use crate::console::texts::{self, Gap as _};
-use crate::domain::{ApiKeyId, Refusal, Timestamp};
+use crate::domain::{ApiKeyId, Refusal};
 use crate::extract::path_id;
-use crate::extract::principal::WriteApiKeys;
+use crate::extract::principal::{ReadApiKeys, WriteApiKeys};
 use crate::manage;
 
 #[derive(Template)]
@@ -23,17 +22,19 @@ use crate::manage;
 struct Revoke<'a> {
     page: Page<'a>,
     row: Row,
+    /// Whether its use is for the visitor to see.
+    may_read: bool,
     callers: Vec<CallerRow>,
 }
 
 /// The question.
 pub async fn page(app: Data<App>, visitor: Visitor<WriteApiKeys>, path: Path<String>) -> Result<HttpResponse, Refusal> {
-    let now = app.now();
-    let usage = manage::usage::of(&app, visitor.tenant(), path_id(&path)?, DAYS).await?;
+    let (key, callers) = with_callers(&app, &visitor, path_id(&path)?).await?;
     let revoke = Revoke {
-        page: Page::of(&app, &visitor, Place::Keys, texts::EN.revoke_key.title.with(&usage.key.name)),
-        row: Row::of(&app, &usage.key, now),
-        callers: callers(&usage, None, Timestamp::of_seconds(0), now),
+        page: Page::of(&app, &visitor, Place::Keys, texts::EN.revoke_key.title.with(&key.name)),
+        row: Row::of(&app, &key, app.now()),
+        may_read: may::<ReadApiKeys>(&visitor),
+        callers,
     };
     render(StatusCode::OK, &revoke)
 }

@@ -7,10 +7,9 @@ use chrono::TimeDelta;
 
 use super::created::{self, Replaced};
 use super::list::{Row, barred};
-use super::usage::{CallerRow, callers};
+use super::usage::{CallerRow, with_callers};
 use crate::app::App;
 use crate::console::form::{Fields, Form};
-use crate::console::keys::chart::DAYS;
 use crate::console::page::{Page, Place, render};
 use crate::console::refused::Refused;
 use crate::console::session::Visitor;
@@ -83,14 +82,14 @@ async fn show(
     refused: Refused,
 ) -> Result<HttpResponse, Refusal> {
     let now = app.now();
-    let usage = manage::usage::of(app, visitor.tenant(), id, DAYS).await?;
-    let keeps_id = app.profile.form(usage.key.access_type.as_ref()) == KeyForm::IdAndSecret;
+    let (key, callers) = with_callers(app, visitor, id).await?;
+    let keeps_id = app.profile.form(key.access_type.as_ref()) == KeyForm::IdAndSecret;
     let barred = if keeps_id { None } else { barred(app, &visitor.member.tenant).await? };
     let rotate = Rotate {
-        page: Page::of(app, visitor, Place::Keys, texts::EN.rotate_key.title.with(&usage.key.name)),
-        row: Row::of(app, &usage.key, now),
+        page: Page::of(app, visitor, Place::Keys, texts::EN.rotate_key.title.with(&key.name)),
+        row: Row::of(app, &key, now),
         keeps_id,
-        callers: callers(&usage, None, Timestamp::of_seconds(0), now),
+        callers,
         overlaps: overlaps(),
         chosen: chosen.unwrap_or(if barred.is_some() { 0 } else { 86_400 }),
         barred,

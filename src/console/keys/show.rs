@@ -93,6 +93,7 @@ pub async fn change(
     };
     match changed {
         Ok(_) => Ok(see_other(&format!("/console/keys/{id}?done=changed"))),
+        Err(refusal) if !may::<ReadApiKeys>(&visitor) => Err(refusal),
         Err(refusal) => show(&app, &visitor, id, None, Some(filled), Refused::of(refusal)?).await,
     }
 }

@@ -5,10 +5,13 @@ use chrono::TimeDelta;
 use super::chart::DAYS;
 use crate::app::App;
 use crate::console::date::Moment;
+use crate::console::page::may;
+use crate::console::session::Visitor;
 use crate::console::texts::{self, Gap as _};
 use crate::domain::api_key::{ApiKey, ApiKeyState, WhichSecret};
 use crate::domain::usage::Caller;
 use crate::domain::{ApiKeyId, Refusal, Timestamp};
+use crate::extract::principal::{ReadApiKeys, WriteApiKeys};
 use crate::manage;
 use crate::manage::usage::KeyUsage;
 
@@ -41,6 +44,21 @@ pub fn callers(usage: &KeyUsage, which: Option<WhichSecret>, since: Timestamp, n
     let rows = usage.callers.iter().filter(|(secret, _)| which.is_none_or(|wanted| wanted == *secret));
     let rows = rows.map(|(_, caller)| caller).filter(|caller| caller.last_seen_at > since);
     rows.map(|caller| CallerRow::of(caller, now)).collect()
+}
+
+/// A key that is to end, and who uses it: for those who may see that.
+pub async fn with_callers(
+    app: &App,
+    visitor: &Visitor<WriteApiKeys>,
+    id: ApiKeyId,
+) -> Result<(ApiKey, Vec<CallerRow>), Refusal> {
+    let (tenant, now) = (visitor.tenant(), app.now());
+    if !may::<ReadApiKeys>(visitor) {
+        return Ok((manage::api_keys::find(app, tenant, id).await?, Vec::new()));
+    }
+    let usage = manage::usage::of(app, tenant, id, DAYS).await?;
+    let callers = callers(&usage, None, Timestamp::of_seconds(0), now);
+    Ok((usage.key, callers))
 }
 
 /// What a key has replaced that is still alive.

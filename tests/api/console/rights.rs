@@ -4,7 +4,8 @@ use jeton_test_macros::both_databases;
 use serde_json::json;
 
 use super::Browser;
-use crate::harness::Jeton;
+use crate::harness::{Jeton, User};
+use crate::profiles::with_profile;
 
 /// Where a form leads after it succeeded.
 #[track_caller]
@@ -223,4 +224,48 @@ fn operators_rotate_and_revoke_signing_keys(jeton: Jeton) {
     assert!(!jeton.jwks().to_string().contains(&old));
     browser.submit_on(path, &format!("{path}/unknown/revoke"), &[]).expect_status(404);
     assert_eq!(jeton.audited("signing_key.revoked"), 1);
+}
+
+const WRITERS: &str = r#"
+name = "acme"
+[key]
+prefix = "acme_"
+[roles.keymaker]
+management = ["api-keys:write"]
+[roles.inviter]
+management = ["users:write"]
+"#;
+
+/// The right to change something is none to read it.
+#[both_databases]
+fn who_may_only_write_sees_what_the_api_would_show_them(jeton: Jeton) {
+    let jeton = with_profile(jeton, WRITERS).with("server.trusted_proxies", "127.0.0.1");
+    let tenant = jeton.tenant();
+    let key = tenant.api_key_with(json!({"scopes": ["a:b"], "allowed_ips": ["10.1.2.3", "192.0.2.7"]}));
+    let call = key.ask().header("X-Forwarded-For", "192.0.2.7").header("User-Agent", "hidden-agent/1");
+    call.send().expect_status(200);
+    jeton.restart();
+    let page = format!("/console/keys/{}", key.id);
+    let seen = |user: &User, path: &str| Browser::of(&jeton, user).get(path).expect_status(200).told();
+    let keymaker = tenant.user("keymaker");
+    for path in [format!("{page}/rotate"), format!("{page}/revoke")] {
+        assert!(seen(tenant.admin(), &path).contains("hidden-agent/1"));
+        let told = seen(&keymaker, &path);
+        assert!(
+            !told.contains("hidden-agent/1") && !told.contains("192.0.2.7") && !told.contains("last used"),
+            "{told}"
+        );
+    }
+    let mut browser = Browser::of(&jeton, &keymaker);
+    let told = browser.submit_on(&format!("{page}/rotate"), &page, &[("name", "")]).expect_status(422).told();
+    assert!(!told.contains("10.1.2.3") && !told.contains("hidden-agent/1"), "{told}");
+
+    let admin = tenant.admin();
+    let path = format!("/console/users/{}", admin.id);
+    let mut browser = Browser::of(&jeton, &tenant.user("inviter"));
+    for (what, fields) in [("role", vec![("role", "member")]), ("one-time-password", vec![]), ("remove", vec![])] {
+        let refused = browser.submit_on("/console/account", &format!("{path}/{what}"), &fields);
+        assert!([403, 409].contains(&refused.status), "{}", refused.told());
+        assert!(!refused.told().contains(&admin.email), "{what}: {}", refused.told());
+    }
 }
