@@ -6,7 +6,7 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::date::Moment;
-use super::form::{Fields, Form};
+use super::form::{Button, Fields, Form};
 use super::page::{Page, Place, render, see_other, see_other_with};
 use super::refused::Refused;
 use super::session::Visitor;
@@ -77,19 +77,13 @@ pub async fn change_password(app: Data<App>, Form { visitor, fields }: Form) -> 
 }
 
 /// Ends one session.
-pub async fn end_session(
-    app: Data<App>,
-    path: Path<String>,
-    Form { visitor, fields }: Form,
-) -> Result<HttpResponse, Refusal> {
-    fields.finish(Some(()))?;
+pub async fn end_session(app: Data<App>, path: Path<String>, Button(visitor): Button) -> Result<HttpResponse, Refusal> {
     manage::sessions::revoke(&app, &visitor.actor, visitor.member.user.id, path_id(&path)?).await?;
     Ok(see_other("/console/account?done=session"))
 }
 
 /// Ends every session, this one too.
-pub async fn sign_out_everywhere(app: Data<App>, Form { visitor, fields }: Form) -> Result<HttpResponse, Refusal> {
-    fields.finish(Some(()))?;
+pub async fn sign_out_everywhere(app: Data<App>, Button(visitor): Button) -> Result<HttpResponse, Refusal> {
     manage::sessions::log_out_everywhere(&app, &visitor.actor, visitor.member.user.id).await?;
     Ok(see_other_with("/console/sign-in?why=everywhere", clear_refresh_cookie()))
 }

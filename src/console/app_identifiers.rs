@@ -5,7 +5,7 @@ use actix_web::web::{Data, Path, Query};
 use askama::Template;
 
 use super::date::Moment;
-use super::form::Form;
+use super::form::{Button, Form};
 use super::list::{ListQuery, moment};
 use super::page::{Page, Place, may, render, see_other};
 use super::refused::Refused;
@@ -71,9 +71,8 @@ pub async fn create(app: Data<App>, Form { visitor, mut fields }: Form<WriteApiK
 pub async fn delete(
     app: Data<App>,
     id: Path<String>,
-    Form { visitor, fields }: Form<WriteApiKeys>,
+    Button(visitor): Button<WriteApiKeys>,
 ) -> Result<HttpResponse, Refusal> {
-    fields.finish(Some(()))?;
     manage::app_identifiers::delete(&app, &visitor.actor, visitor.tenant(), path_id(&id)?).await?;
     Ok(see_other("/console/app-identifiers?done=deleted"))
 }

@@ -36,6 +36,9 @@ pub struct Form<A: Access = Anyone> {
     pub fields: Fields,
 }
 
+/// A form that is nothing but its button, of such a person: with any field in it, it is refused.
+pub struct Button<A: Access = Anyone>(pub Visitor<A>);
+
 /// A form of somebody who is not signed in yet.
 pub struct StrangersForm(pub Fields);
 
@@ -56,6 +59,20 @@ impl<A: Access + 'static> FromRequest for Form<A> {
             let visitor = Visitor::<A>::extract(&request).await?;
             let fields = read(&request, payload, &visitor.forms()).await?;
             Ok(Self { visitor, fields })
+        })
+    }
+}
+
+impl<A: Access + 'static> FromRequest for Button<A> {
+    type Error = Refusal;
+    type Future = LocalBoxFuture<'static, Result<Self, Refusal>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let form = Form::<A>::from_request(request, payload);
+        Box::pin(async move {
+            let Form { visitor, fields } = form.await?;
+            fields.finish(Some(()))?;
+            Ok(Self(visitor))
         })
     }
 }

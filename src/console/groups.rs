@@ -6,7 +6,7 @@ use actix_web::web::{Data, Path, Query};
 use askama::Template;
 
 use super::date::Moment;
-use super::form::{Fields, Form};
+use super::form::{Button, Fields, Form};
 use super::keys::list::Row as KeyRow;
 use super::list::{Choice, ListQuery, moment};
 use super::page::{Page, Place, may, render, see_other};
@@ -128,9 +128,8 @@ pub async fn detail(
 pub async fn delete(
     app: Data<App>,
     id: Path<String>,
-    Form { visitor, fields }: Form<WriteApiKeys>,
+    Button(visitor): Button<WriteApiKeys>,
 ) -> Result<HttpResponse, Refusal> {
-    fields.finish(Some(()))?;
     manage::key_groups::delete(&app, &visitor.actor, visitor.tenant(), path_id(&id)?).await?;
     Ok(see_other("/console/groups?done=deleted"))
 }

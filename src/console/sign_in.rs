@@ -6,7 +6,7 @@ use askama::Template;
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 
-use super::form::{Fields, Form, StrangersForm, browser};
+use super::form::{Button, Fields, StrangersForm, browser};
 use super::page::{Page, render, see_other, see_other_with};
 use super::refused::Refused;
 use super::session::Visitor;
@@ -116,12 +116,7 @@ pub async fn sign_in(
 }
 
 /// Signs out: ends this session, and takes the cookie away.
-pub async fn sign_out(
-    app: Data<App>,
-    request: HttpRequest,
-    Form { visitor, fields }: Form,
-) -> Result<HttpResponse, Refusal> {
-    fields.finish(Some(()))?;
+pub async fn sign_out(app: Data<App>, request: HttpRequest, Button(visitor): Button) -> Result<HttpResponse, Refusal> {
     let token = navigations_refresh_cookie(&request)?.and_then(|token| RefreshToken::parse(token.expose_secret()));
     if let Some(token) = token {
         manage::sessions::log_out(&app, &visitor.actor, &token).await?;

@@ -6,7 +6,7 @@ use actix_web::web::{Data, Path, Query};
 use askama::Template;
 
 use super::date::Moment;
-use super::form::Form;
+use super::form::{Button, Form};
 use super::list::{ListQuery, moment};
 use super::page::{Page, Place, render, see_other};
 use super::session::Visitor;
@@ -79,9 +79,8 @@ pub async fn rotate(app: Data<App>, Form { visitor, mut fields }: Form<Operate>)
 pub async fn revoke(
     app: Data<App>,
     kid: Path<String>,
-    Form { visitor, fields }: Form<Operate>,
+    Button(visitor): Button<Operate>,
 ) -> Result<HttpResponse, Refusal> {
-    fields.finish(Some(()))?;
     signing_keys::revoke(&app, &visitor.actor, &kid).await?;
     Ok(see_other("/console/signing-keys?done=revoked"))
 }

@@ -5,7 +5,7 @@ use actix_web::web::{Data, Path, Query};
 use askama::Template;
 
 use super::date::Moment;
-use super::form::Form;
+use super::form::{Button, Form};
 use super::list::{Choice, ListQuery, moment};
 use super::page::{Page, Place, render, see_other};
 use super::refused::Refused;
@@ -107,9 +107,8 @@ pub async fn set_plan(
 pub async fn suspend(
     app: Data<App>,
     id: Path<String>,
-    Form { visitor, fields }: Form<Operate>,
+    Button(visitor): Button<Operate>,
 ) -> Result<HttpResponse, Refusal> {
-    fields.finish(Some(()))?;
     let id = path_id(&id)?;
     let suspended = tenants::suspend(&app, &visitor.actor, id).await;
     after(&app, &visitor, id, suspended, "suspended").await
@@ -119,9 +118,8 @@ pub async fn suspend(
 pub async fn resume(
     app: Data<App>,
     id: Path<String>,
-    Form { visitor, fields }: Form<Operate>,
+    Button(visitor): Button<Operate>,
 ) -> Result<HttpResponse, Refusal> {
-    fields.finish(Some(()))?;
     let id = path_id(&id)?;
     let resumed = tenants::resume(&app, &visitor.actor, id).await;
     after(&app, &visitor, id, resumed, "resumed").await

@@ -8,7 +8,7 @@ use actix_web::web::{Data, Path, Query};
 use askama::Template;
 
 use super::date::Moment;
-use super::form::{Fields, Form};
+use super::form::{Button, Fields, Form};
 use super::list::{ListQuery, moment};
 use super::page::{Page, Place, may, render, see_other};
 use super::refused::Refused;
@@ -113,9 +113,8 @@ pub async fn create(
 pub async fn delete(
     app: Data<App>,
     id: Path<String>,
-    Form { visitor, fields }: Form<WriteTrustedIssuers>,
+    Button(visitor): Button<WriteTrustedIssuers>,
 ) -> Result<HttpResponse, Refusal> {
-    fields.finish(Some(()))?;
     manage::trusted_issuers::delete(&app, &visitor.actor, visitor.tenant(), path_id(&id)?).await?;
     Ok(see_other("/console/trusted-issuers?done=deleted"))
 }

@@ -7,7 +7,7 @@ use askama::Template;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::date::Moment;
-use super::form::Form;
+use super::form::{Button, Form};
 use super::list::{Choice, ListQuery, moment};
 use super::page::{Page, Place, may, render, see_other};
 use super::refused::Refused;
@@ -148,9 +148,8 @@ pub async fn change_role(
 pub async fn renew(
     app: Data<App>,
     id: Path<String>,
-    Form { visitor, fields }: Form<WriteUsers>,
+    Button(visitor): Button<WriteUsers>,
 ) -> Result<HttpResponse, Refusal> {
-    fields.finish(Some(()))?;
     let id = path_id(&id)?;
     match users::give_one_time_password(&app, &visitor.actor, visitor.tenant(), id).await {
         Ok((user, password)) => show_given(&app, &visitor, &user, &password),
@@ -162,9 +161,8 @@ pub async fn renew(
 pub async fn remove(
     app: Data<App>,
     id: Path<String>,
-    Form { visitor, fields }: Form<WriteUsers>,
+    Button(visitor): Button<WriteUsers>,
 ) -> Result<HttpResponse, Refusal> {
-    fields.finish(Some(()))?;
     let id = path_id(&id)?;
     match users::remove(&app, &visitor.actor, visitor.tenant(), id).await {
         Ok(()) => Ok(see_other("/console/users?done=removed")),

@@ -7,6 +7,7 @@ use askama::Template;
 use super::example;
 use crate::app::App;
 use crate::console::date::Moment;
+use crate::console::list::moment;
 use crate::console::page::{Page, Place, render};
 use crate::console::session::Visitor;
 use crate::console::texts::{self, Gap as _};
@@ -59,7 +60,7 @@ pub fn show(
         example_help: if is_product { t.example_product.with(example::PRODUCT) } else { t.example_help.to_owned() },
         example,
         is_rotation: replaced.is_some(),
-        overlap: replaced.and_then(|replaced| replaced.until).map(|until| Moment::of(until, now, &texts::EN.time)),
+        overlap: replaced.and_then(|replaced| replaced.until).map(|until| moment(until, now)),
     };
     render(StatusCode::OK, &created)
 }

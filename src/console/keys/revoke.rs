@@ -8,7 +8,7 @@ use askama::Template;
 use super::list::Row;
 use super::usage::{CallerRow, with_callers};
 use crate::app::App;
-use crate::console::form::Form;
+use crate::console::form::Button;
 use crate::console::page::{Page, Place, may, render, see_other};
 use crate::console::session::Visitor;
 use crate::console::texts::{self, Gap as _};
@@ -43,9 +43,8 @@ pub async fn page(app: Data<App>, visitor: Visitor<WriteApiKeys>, path: Path<Str
 pub async fn revoke(
     app: Data<App>,
     path: Path<String>,
-    Form { visitor, fields }: Form<WriteApiKeys>,
+    Button(visitor): Button<WriteApiKeys>,
 ) -> Result<HttpResponse, Refusal> {
-    fields.finish(Some(()))?;
     let id: ApiKeyId = path_id(&path)?;
     manage::api_keys::revoke(&app, &visitor.actor, visitor.tenant(), id).await?;
     Ok(see_other(&format!("/console/keys/{id}?done=revoked")))

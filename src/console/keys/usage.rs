@@ -5,6 +5,7 @@ use chrono::TimeDelta;
 use super::chart::DAYS;
 use crate::app::App;
 use crate::console::date::Moment;
+use crate::console::list::moment;
 use crate::console::page::may;
 use crate::console::session::Visitor;
 use crate::console::texts::{self, Gap as _};
@@ -64,11 +65,10 @@ pub async fn with_callers(
 /// What a key has replaced that is still alive.
 pub async fn old(app: &App, usage: &KeyUsage, now: Timestamp) -> Result<Option<Old>, Refusal> {
     let key = &usage.key;
-    let moment = |at| Moment::of(at, now, &texts::EN.time);
     if let Some(until) = key.previous_until.filter(|until| now < *until) {
         let since = key.secret_changed_at.unwrap_or(key.created_at);
         let callers = callers(usage, Some(WhichSecret::Previous), since, now);
-        return Ok(Some(Old { key: None, until: Some(moment(until)), callers, quiet: quiet(since, now) }));
+        return Ok(Some(Old { key: None, until: Some(moment(until, now)), callers, quiet: quiet(since, now) }));
     }
     let Some(id) = key.replaces else { return Ok(None) };
     let old = match manage::usage::of(app, key.tenant_id, id, DAYS).await {
@@ -78,7 +78,7 @@ pub async fn old(app: &App, usage: &KeyUsage, now: Timestamp) -> Result<Option<O
     };
     let callers = callers(&old, None, key.created_at, now);
     let quiet = quiet(key.created_at, now);
-    Ok(Some(Old { key: Some(id), until: old.key.expires_at.map(moment), callers, quiet }))
+    Ok(Some(Old { key: Some(id), until: old.key.expires_at.map(|at| moment(at, now)), callers, quiet }))
 }
 
 /// A day is not too long for a program that runs each night: before it is over nobody is told that the old one can go.
@@ -113,7 +113,7 @@ impl CallerRow {
             ip: caller.ip.map_or_else(others, |ip| ip.to_string()),
             agent: caller.user_agent.clone(),
             times: caller.times,
-            seen: Moment::of(caller.last_seen_at, now, &texts::EN.time),
+            seen: moment(caller.last_seen_at, now),
         }
     }
 }
