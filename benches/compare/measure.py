@@ -21,6 +21,8 @@ class Work:
     headers: tuple = ()
     body: str | None = None
     tokens: list | None = None
+    flood: "Work | None" = None
+    """What others do at the same time."""
 
 
 @dataclass
@@ -103,24 +105,27 @@ def wrk(command: list) -> dict:
     return told
 
 
-def load(pid: int, work: Work, seconds: float, connections: int, folder: Path) -> Measured:
-    """Sends `work` for `seconds` over so many connections."""
+def command(work: Work, seconds: float, connections: int, folder: Path) -> list:
+    """How wrk is told to send it."""
     body, tokens = "-", "-"
     if work.body is not None:
-        body = str(folder / "body")
-        Path(body).write_text(work.body)
+        body = folder / f"body of {work.kind}"
+        body.write_text(work.body)
     if work.tokens is not None:
-        tokens = str(folder / "tokens")
-        Path(tokens).write_text("\n".join(work.tokens) + "\n")
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(HERE / "load.lua")]
-    for header in work.headers:
-        command += ["-H", header]
-    command += [work.url, "--", work.method, body, tokens]
+        tokens = folder / "tokens"
+        tokens.write_text("\n".join(work.tokens) + "\n")
+    headers = [part for header in work.headers for part in ("-H", header)]
+    options = ["-t1", f"-c{connections}", f"-d{seconds}s", "-s", HERE / "load.lua"]
+    return ["wrk", *options, *headers, work.url, "--", work.method, body, tokens]
 
+
+def load(pid: int, work: Work, seconds: float, connections: int, folder: Path) -> Measured:
+    """Sends `work` for `seconds` over so many connections."""
+    sent = command(work, seconds, connections, folder)
     pids = family(pid)
     before = precise_processor_time(pids)
     ticks = processor_time(pids)
-    told = wrk(command)
+    told = wrk(sent)
     spent, ticks = precise_processor_time(pids) - before, processor_time(pids) - ticks
     # Of threads that have ended only the ticks tell.
     spent = ticks if spent < 0.9 * ticks else spent

@@ -27,7 +27,10 @@ def rows(results: dict, hello: str) -> list[dict]:
     return sorted(made, key=lambda row: (KINDS.index(row["kind"]) if row["kind"] in KINDS else 99, row["cpu"]))
 
 
-KINDS = ["hello", "JWKS", "discovery", "key to JWT", "session to JWT", "forward auth", "refresh"]
+KINDS = [
+    "hello", "JWKS", "discovery", "key to JWT", "session to JWT", "forward auth", "refresh", "login", "JWKS during logins",
+    "key to JWT during logins",
+]
 
 HEAD = ["work", "server", "requests/s", "CPU us", "x hello (spread)", "requests/s, x Jeton", "p50 ms", "p99 ms", "MiB"]
 
@@ -35,12 +38,12 @@ HEAD = ["work", "server", "requests/s", "CPU us", "x hello (spread)", "requests/
 def cells(row: dict) -> list[str]:
     """A row as text."""
     x_jeton = "" if row["x_jeton"] is None else f"{row['x_jeton']:.2f}"
-    rate = [row["kind"], row["name"], f"{row['per_second']:,.0f}"]
-    if not row["cpu"]:
-        return [*rate, "", "", x_jeton, f"{row['p50']:.2f}", "", ""]
+    told = lambda figure, text: text if figure else ""
     return [
-        *rate, f"{row['cpu']:.1f}", f"{row['x_hello']:.2f} ({row['low']:.2f} to {row['high']:.2f})", x_jeton,
-        f"{row['p50']:.2f}", f"{row['p99']:.2f}", f"{row['memory']:.0f}",
+        row["kind"], row["name"], f"{row['per_second']:,.0f}", told(row["cpu"], f"{row['cpu']:.1f}"),
+        told(row["cpu"], f"{row['x_hello']:.2f} ({row['low']:.2f} to {row['high']:.2f})"),
+        "" if row["x_jeton"] is None else f"{row['x_jeton']:.2f}",
+        f"{row['p50']:.2f}", told(row["p99"], f"{row['p99']:.2f}"), told(row["memory"], f"{row['memory']:.0f}"),
     ]
 
 

@@ -9,6 +9,8 @@ import socket
 import subprocess
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import measure
@@ -120,6 +122,9 @@ class Jeton(Server):
 
     about = "strict revocation: every answer rests on what is committed when its request arrives"
     password = "a long password for a benchmark"
+    credentials = {"email": "bench@example.com", "password": password}
+    flooding = 16
+    """Connections over which others log in."""
 
     def __init__(self, folder: Path, binary: Path, algorithm: str, cluster=None, label="Jeton"):
         super().__init__(folder)
@@ -156,21 +161,37 @@ class Jeton(Server):
 
     def refresh_tokens(self, sessions: int) -> list[str]:
         """Fresh ones, each of a login of its own."""
-        credentials = {"email": "bench@example.com", "password": self.password}
         login = self.url("/api/v1/auth/login")
-        return [ask("POST", login, credentials)["refresh_token"] for _ in range(sessions)]
+        return [ask("POST", login, self.credentials)["refresh_token"] for _ in range(sessions)]
 
     def works(self):
         key = (f"Authorization: Bearer {self.key}", f"X-Tenant-ID: {self.tenant}")
         original = ("X-Original-Method: GET", "X-Original-URI: /api/v1/bookings/7?full=1")
         json_type = ("Content-Type: application/json",)
+        login = Work("login", self.url("/api/v1/auth/login"), "POST", json_type, json.dumps(self.credentials))
+        exchange = Work("key to JWT", self.url("/api/v1/auth/exchange"), "POST", key)
+        jwks = Work("JWKS", self.url("/.well-known/jwks.json"))
         return [
-            Work("key to JWT", self.url("/api/v1/auth/exchange"), "POST", key),
+            exchange,
             Work("forward auth", self.url("/api/v1/auth/forward"), headers=key + original),
             Work("refresh", self.url("/api/v1/auth/refresh"), "POST", json_type, tokens=lambda: self.refresh_tokens(48)),
-            Work("JWKS", self.url("/.well-known/jwks.json")),
+            jwks,
             Work("discovery", self.url("/.well-known/openid-configuration")),
+            login,
+            *(replace(work, kind=f"{work.kind} during logins", flood=login) for work in (exchange, jwks)),
         ]
+
+    def load(self, work, options, folder):
+        if not work.flood:
+            return super().load(work, options, folder)
+        flood = measure.command(work.flood, options.seconds + 1, self.flooding, folder)
+        with ThreadPoolExecutor(1) as other:
+            logins = other.submit(measure.wrk, flood)
+            time.sleep(0.5)
+            measured = super().load(work, options, folder)
+            logins.result()
+        # Whose time the processor spent cannot be told.
+        return replace(measured, cpu=0)
 
     def version(self):
         return subprocess.run([self.binary, "--version"], capture_output=True, text=True, check=True).stdout.strip()
@@ -218,6 +239,29 @@ class BareUpdate(Server):
         requests = int(figure("transactions actually processed"))
         latency = figure("latency average")
         return Measured(requests, figure("\ntps"), cpu=0, p50=latency, p99=0, memory=0)
+
+
+class BareArgon2(Server):
+    """The password hash of a login alone, on as many threads as Jeton has for it."""
+
+    name = "Argon2id alone, a thread a core"
+    about = "no more than the password hash, with Jeton's parameters, crate and kept memory"
+
+    def __init__(self, folder: Path, binary: Path):
+        super().__init__(folder)
+        self.binary = binary
+
+    def start(self):
+        pass
+
+    def works(self):
+        return [Work("login", "")]
+
+    def load(self, work, options, folder):
+        command = [str(self.binary), str(os.cpu_count()), str(options.seconds)]
+        told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        cpu = os.cpu_count() * told["seconds"] * 1e6 / told["hashes"]
+        return Measured(told["hashes"], told["hashes"] / told["seconds"], cpu, p50=cpu / 1e3, p99=0, memory=0)
 
 
 class Cluster:
