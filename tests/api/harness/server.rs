@@ -1,6 +1,7 @@
 //! One running `jeton serve`: its addresses, its log, and the ways in which it ends.
 
 use std::{
+    fs,
     io::{BufRead, BufReader, Read},
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
@@ -111,11 +112,29 @@ impl Server {
         self.wait();
     }
 
-    /// Sends it a signal.
+    /// Sends it a signal. After a SIGSTOP every thread of it stands still: by itself the signal stops them when one of them gets
+    /// a processor, and another could still take a lock meanwhile and keep it.
     pub fn signal(&self, name: &str) {
         let id = self.process.id().to_string();
         let sent = Command::new("kill").args(["-s", name, &id]).status().expect("kill is there");
         assert!(sent.success(), "SIG{name} is sent");
+        if name == "STOP" {
+            let deadline = Instant::now() + PATIENCE;
+            while !self.stands_still() {
+                assert!(Instant::now() < deadline, "the server stops within {PATIENCE:?} of SIGSTOP");
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+
+    /// Whether each of its threads is stopped.
+    fn stands_still(&self) -> bool {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.process.id())).expect("it runs");
+        threads.flatten().all(|thread| {
+            // The name of the thread, which may hold anything, ends at the last bracket; its state stands behind it.
+            let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ").is_none_or(|(_, state)| state.starts_with('T'))
+        })
     }
 
     fn wait(&mut self) -> ExitStatus {
