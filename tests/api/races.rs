@@ -202,38 +202,47 @@ fn users_who_switch_in_opposite_directions_do_not_stop_each_other(jeton: Jeton) 
 
 const CALLERS: usize = 4;
 
-/// Calls without a pause on two servers, ends it, and looks at the calls that began after the end was acknowledged.
+/// How long a busy machine may take until a call has come through.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Calls without a pause on two servers, ends it, and looks at the calls that began after the end was acknowledged: of each
+/// caller there is one at least that a rule has answered, and not the haste of a busy machine (503).
 fn expect_an_end(jeton: &Jeton, call: impl Fn(&Client) -> Answer + Sync, end: impl Fn() + Sync) {
     let (_server, elsewhere) = jeton.second();
-    let over = AtomicBool::new(false);
-    let (calls, ended_at) = (Mutex::new(Vec::new()), Mutex::new(None));
+    let (ended, over, begun) = (AtomicBool::new(false), AtomicBool::new(false), Instant::now());
+    let calls: Mutex<Vec<(bool, Answer)>> = Mutex::default();
     std::thread::scope(|scope| {
         for number in 0..CALLERS {
             let client = if number % 2 == 0 { jeton.client() } else { elsewhere.clone() };
-            let (call, over, calls) = (&call, &over, &calls);
+            let (call, ended, over, calls) = (&call, &ended, &over, &calls);
             scope.spawn(move || {
-                while !over.load(Ordering::SeqCst) {
-                    let began = Instant::now();
+                let mut was_judged = false;
+                while !(was_judged && over.load(Ordering::SeqCst)) && begun.elapsed() < PATIENCE {
+                    let is_after = ended.load(Ordering::SeqCst);
                     let answer = call(&client);
-                    calls.lock().unwrap().push((began, answer));
+                    was_judged |= is_after && answer.status != 503;
+                    calls.lock().unwrap().push((is_after, answer));
                 }
+                assert!(was_judged, "a call after the end is judged within {PATIENCE:?}");
             });
+        }
+        let has_worked = || calls.lock().unwrap().iter().any(|(_, answer)| answer.status == 200);
+        while !has_worked() && begun.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_millis(5));
         }
         std::thread::sleep(Duration::from_millis(150));
         end();
-        *ended_at.lock().unwrap() = Some(Instant::now());
+        ended.store(true, Ordering::SeqCst);
         std::thread::sleep(Duration::from_millis(100));
         over.store(true, Ordering::SeqCst);
     });
 
-    let ended_at = ended_at.into_inner().unwrap().expect("it was ended");
-    let (before, after): (Vec<_>, Vec<_>) =
-        calls.into_inner().unwrap().into_iter().partition(|(began, _)| *began <= ended_at);
+    let (after, before): (Vec<_>, Vec<_>) =
+        calls.into_inner().unwrap().into_iter().partition(|(is_after, _)| *is_after);
     assert!(before.iter().any(|(_, answer)| answer.status == 200), "it worked before: {before:#?}");
-    assert!(!after.is_empty(), "and was tried after");
     for (_, answer) in after {
         // Many refused logins in a row are not even tried any more.
-        assert!(matches!(answer.status, 401 | 403 | 429), "{}", answer.told());
+        assert!(matches!(answer.status, 401 | 403 | 429 | 503), "{}", answer.told());
     }
 }
 
