@@ -1,14 +1,12 @@
 //! `jeton trusted-issuer ...`
 
-use std::collections::BTreeMap;
-
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::output::Output;
 use super::{CliError, missing};
 use crate::app::App;
-use crate::domain::claim_conditions::ClaimConditions;
+use crate::domain::claim_conditions::{ClaimConditions, Condition};
 use crate::domain::issuer_url::IssuerUrl;
 use crate::domain::page::Page;
 use crate::domain::trusted_issuer::TrustedIssuer;
@@ -50,16 +48,11 @@ pub struct Create {
     #[arg(long)]
     audience: String,
     /// What a claim must be; of several with the same claim one suffices
-    #[arg(long = "condition", value_name = "CLAIM=VALUE", required = true, value_parser = condition)]
-    conditions: Vec<(String, String)>,
+    #[arg(long = "condition", value_name = "CLAIM=VALUE", required = true)]
+    conditions: Vec<Condition>,
     /// What its workloads may do; may be given several times
     #[arg(long = "scope", value_name = "SCOPE", required = true)]
     scopes: Vec<Scope>,
-}
-
-fn condition(text: &str) -> Result<(String, String), &'static str> {
-    let (claim, value) = text.split_once('=').ok_or("must be CLAIM=VALUE, like repository=octo-org/app")?;
-    Ok((claim.to_owned(), value.to_owned()))
 }
 
 pub async fn run(app: &App, command: Command, output: Output) -> Result<(), CliError> {
@@ -67,11 +60,8 @@ pub async fn run(app: &App, command: Command, output: Output) -> Result<(), CliE
     match command {
         Command::Create(Create { tenant, name, issuer, audience, conditions, scopes }) => {
             let scopes = Scopes::new(&scopes).map_err(|error| Refusal::invalid("--scope", error))?;
-            let mut values: BTreeMap<String, Vec<String>> = BTreeMap::new();
-            for (claim, value) in conditions {
-                values.entry(claim).or_default().push(value);
-            }
-            let conditions = ClaimConditions::new(values).map_err(|error| Refusal::invalid("--condition", error))?;
+            let conditions =
+                ClaimConditions::any_of(conditions).map_err(|error| Refusal::invalid("--condition", error))?;
             let new = NewTrustedIssuer { name, issuer, audience, conditions, scopes };
             let made = trusted_issuers::create(app, by, tenant, new).await.map_err(missing("tenant"))?;
             output.one(view(&made), &FIELDS)

@@ -1,7 +1,5 @@
 //! `/console/trusted-issuers`: whose workloads get tokens without an API key.
 
-use std::collections::BTreeMap;
-
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path, Query};
@@ -16,7 +14,7 @@ use super::scopes::{self, ScopesQuestion};
 use super::session::Visitor;
 use super::texts::{self, Gap as _};
 use crate::app::App;
-use crate::domain::claim_conditions::ClaimConditions;
+use crate::domain::claim_conditions::{ClaimConditions, Condition};
 use crate::domain::trusted_issuer::TrustedIssuer;
 use crate::domain::{Refusal, Timestamp, TrustedIssuerId};
 use crate::extract::path_id;
@@ -137,15 +135,9 @@ fn read(mut fields: Fields, chosen: &[String]) -> Result<NewTrustedIssuer, Refus
 /// `claim = value`, one in each line; a claim of several lines may have any of their values.
 fn conditions(fields: &mut Fields) -> Option<ClaimConditions> {
     let text = fields.take("conditions").unwrap_or_default();
-    let mut values = BTreeMap::<String, Vec<String>>::new();
-    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        let Some((claim, value)) = line.split_once('=') else {
-            fields.fault("conditions", texts::EN.issuers.bad_condition.with(line));
-            return None;
-        };
-        values.entry(claim.trim().to_owned()).or_default().push(value.trim().to_owned());
-    }
-    ClaimConditions::new(values).map_err(|error| fields.fault("conditions", error)).ok()
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let read = lines.map(str::parse).collect::<Result<Vec<Condition>, _>>().and_then(ClaimConditions::any_of);
+    read.map_err(|error| fields.fault("conditions", error)).ok()
 }
 
 fn show_new(

@@ -1,12 +1,14 @@
 //! Conditions on the claims of somebody else's token: which of an issuer's workloads are meant.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::str::FromStr;
 
 use diesel::deserialize::FromSqlRow;
 use diesel::expression::AsExpression;
 use diesel::sql_types::Text;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use utoipa::openapi::{RefOr, Schema};
 
@@ -17,8 +19,7 @@ use super::distinct::first_repeated;
 /// A claim is named as it stands at the top of the token (`repository`, `https://a.example/role`), or, where the name begins
 /// with `/`, by a JSON Pointer (RFC 6901: `/kubernetes.io/namespace`). A value is compared as a whole, or up to a trailing `*`
 /// behind a separator. There are no regular expressions: nobody reads one right at the first try.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, AsExpression, FromSqlRow)]
-#[serde(try_from = "BTreeMap<String, Allowed>")]
+#[derive(Clone, Debug, PartialEq, Eq, AsExpression, FromSqlRow)]
 #[diesel(sql_type = Text)]
 pub struct ClaimConditions {
     values: Values,
@@ -27,12 +28,32 @@ pub struct ClaimConditions {
 
 type Values = BTreeMap<String, Vec<String>>;
 
+/// One condition as a line of text, `claim = value`: how people write it on the command line and in the console. Spaces around
+/// the claim and around the value are none of either.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    claim: String,
+    value: String,
+}
+
+/// What is given in JSON.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Given {
+    Claims(Claims),
+    Other(IgnoredAny),
+}
+
+/// Claims, one that comes twice too: a map would keep the last and forget that there was another.
+struct Claims(Vec<(String, Allowed)>);
+
 /// One value, or a list of them.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Allowed {
     One(String),
     Several(Vec<String>),
+    Other(IgnoredAny),
 }
 
 /// What was given are no conditions.
@@ -58,18 +79,30 @@ pub enum InvalidConditions {
     /// A claim that is checked anyway.
     #[error("`{0}` is checked for every token and cannot be a condition")]
     Registered(String),
-    /// An empty, long or unprintable value.
-    #[error("the values of `{0}` must be 1 to 255 printable characters")]
+    /// A value that is no text, or empty, long or unprintable.
+    #[error("the values of `{0}` must be texts of 1 to 255 printable characters")]
     Value(String),
+    /// Spaces that nobody meant, and that no token has.
+    #[error("`{0}` must be without spaces around it, or no token would meet the condition")]
+    Spaces(String),
     /// `octo*` would let `octo-evil` in.
     #[error("the values of `{0}` may have a `*` at the end alone, behind a `/` or `:`")]
     Wildcard(String),
     /// The same value twice.
     #[error("names the value `{0}` twice")]
     Repeated(String),
+    /// The same claim twice, as `sub` and `/sub` perhaps: each would have to be met.
+    #[error("names the claim `{0}` twice; give it all of its values at once")]
+    Twice(String),
+    /// A claim that must be text has nothing in it.
+    #[error("no token has `{0}` where `{1}` is text, as it must be")]
+    Within(String, String),
     /// Not the JSON of conditions.
-    #[error("must be claims, each with a value or a list of values")]
+    #[error("must be an object of claims, each with a value or a list of values")]
     Malformed,
+    /// Not a line with a condition.
+    #[error("must be CLAIM=VALUE, like repository=octo-org/app, and `{0}` is not")]
+    Line(String),
 }
 
 /// The claims that are checked for every token (RFC 7519 section 4.1). `sub` is not among them: it says which workload it is.
@@ -82,11 +115,37 @@ impl ClaimConditions {
     /// As many values as a claim may have.
     pub const MOST_VALUES: usize = 50;
 
-    /// The values that are allowed for each claim.
+    /// The values that are allowed for each claim, in the order in which they are given: a claim that comes twice is refused,
+    /// for both would have to be met.
     ///
     /// # Errors
-    /// See [`InvalidConditions`].
-    pub fn new(values: BTreeMap<String, Vec<String>>) -> Result<Self, InvalidConditions> {
+    /// See [`InvalidConditions`]; what no token could ever meet too.
+    pub fn new(given: impl IntoIterator<Item = (String, Vec<String>)>) -> Result<Self, InvalidConditions> {
+        let mut values = Values::new();
+        for (claim, allowed) in given {
+            if values.contains_key(&claim) {
+                return Err(InvalidConditions::Twice(claim));
+            }
+            values.insert(claim, allowed);
+        }
+        let conditions = Self::of(values)?;
+        conditions.ensure_can_be_met()?;
+        Ok(conditions)
+    }
+
+    /// Several conditions with the same claim are met by any of their values.
+    ///
+    /// # Errors
+    /// As [`ClaimConditions::new`].
+    pub fn any_of(conditions: impl IntoIterator<Item = Condition>) -> Result<Self, InvalidConditions> {
+        let mut values = Values::new();
+        for Condition { claim, value } in conditions {
+            values.entry(claim).or_default().push(value);
+        }
+        Self::new(values)
+    }
+
+    fn of(values: Values) -> Result<Self, InvalidConditions> {
         let has_fit_size = |values: &Vec<String>| (1..=Self::MOST_VALUES).contains(&values.len());
         if values.is_empty() {
             return Err(InvalidConditions::None);
@@ -103,6 +162,28 @@ impl ClaimConditions {
         }
         let json = serde_json::to_string(&values).map_err(|_| InvalidConditions::Malformed)?;
         Ok(Self { values, json })
+    }
+
+    /// Refuses what no token meets, whoever issues it.
+    fn ensure_can_be_met(&self) -> Result<(), InvalidConditions> {
+        let mut texts =
+            self.iter().flat_map(|(claim, values)| [claim].into_iter().chain(values.iter().map(String::as_str)));
+        if let Some(text) = texts.find(|text| text.trim() != *text) {
+            return Err(InvalidConditions::Spaces(text.to_owned()));
+        }
+        let places: Vec<_> = self.values.keys().map(|claim| (place(claim), claim)).collect();
+        // Every token has a `sub`, which is text.
+        let (sub, named) = (place("sub"), "sub".to_owned());
+        for (inner, claim) in &places {
+            let mut texts = places.iter().map(|(place, claim)| (place, *claim)).chain([(&sub, &named)]);
+            if let Some((_, text)) = texts.find(|(outer, _)| inner != *outer && inner.starts_with(outer)) {
+                return Err(InvalidConditions::Within((*claim).clone(), text.clone()));
+            }
+            if places.iter().any(|(place, other)| place == inner && other < claim) {
+                return Err(InvalidConditions::Twice((*claim).clone()));
+            }
+        }
+        Ok(())
     }
 
     /// Each claim with the values that are allowed for it.
@@ -134,6 +215,14 @@ fn is_met(claims: &Value, claim: &str, allowed: &[String]) -> bool {
     })
 }
 
+/// Where a claim stands in a token, from the top.
+fn place(claim: &str) -> Vec<String> {
+    match claim.strip_prefix('/') {
+        Some(pointer) => pointer.split('/').map(|name| name.replace("~1", "/").replace("~0", "~")).collect(),
+        None => vec![claim.to_owned()],
+    }
+}
+
 fn is_fit(text: &str) -> bool {
     (1..=255).contains(&text.chars().count()) && !text.chars().any(char::is_control)
 }
@@ -161,23 +250,59 @@ fn ensure_value(claim: &str, value: &str) -> Result<(), InvalidConditions> {
     }
 }
 
-impl TryFrom<BTreeMap<String, Allowed>> for ClaimConditions {
-    type Error = InvalidConditions;
+impl FromStr for Condition {
+    type Err = InvalidConditions;
 
-    fn try_from(claims: BTreeMap<String, Allowed>) -> Result<Self, Self::Error> {
-        let values = |allowed| match allowed {
-            Allowed::One(value) => vec![value],
-            Allowed::Several(values) => values,
-        };
-        Self::new(claims.into_iter().map(|(claim, allowed)| (claim, values(allowed))).collect())
+    fn from_str(line: &str) -> Result<Self, Self::Err> {
+        let (claim, value) = line.split_once('=').ok_or_else(|| InvalidConditions::Line(line.to_owned()))?;
+        Ok(Self { claim: claim.trim().to_owned(), value: value.trim().to_owned() })
     }
 }
 
+impl<'de> Deserialize<'de> for ClaimConditions {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Given::Claims(Claims(given)) = Given::deserialize(deserializer)? else {
+            return Err(D::Error::custom(InvalidConditions::Malformed));
+        };
+        let values = given.into_iter().map(|(claim, allowed)| match allowed {
+            Allowed::One(value) => Ok((claim, vec![value])),
+            Allowed::Several(values) => Ok((claim, values)),
+            Allowed::Other(_) => Err(InvalidConditions::Value(claim)),
+        });
+        values.collect::<Result<Vec<_>, _>>().and_then(Self::new).map_err(D::Error::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for Claims {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Collect;
+
+        impl<'de> Visitor<'de> for Collect {
+            type Value = Claims;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of claims")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Claims, A::Error> {
+                let mut claims = Vec::new();
+                while let Some(claim) = map.next_entry()? {
+                    claims.push(claim);
+                }
+                Ok(Claims(claims))
+            }
+        }
+
+        deserializer.deserialize_map(Collect)
+    }
+}
+
+/// What is stored: it was checked before, and what was once accepted is read, whether a token can meet it or not.
 impl FromStr for ClaimConditions {
     type Err = InvalidConditions;
 
     fn from_str(json: &str) -> Result<Self, Self::Err> {
-        Self::new(serde_json::from_str(json).map_err(|_| InvalidConditions::Malformed)?)
+        Self::of(serde_json::from_str(json).map_err(|_| InvalidConditions::Malformed)?)
     }
 }
 
@@ -264,12 +389,57 @@ mod tests {
             (json!({"sub": []}), "1 to 50 values"),
             (json!({"sub": many}), "1 to 50 values"),
             (json!({"sub": ["a", "a"]}), "twice"),
-            (json!({"sub": 7}), "did not match"),
-            (json!({"sub": {"a": "b"}}), "did not match"),
-            (json!([]), "expected a map"),
+            (json!({"sub": 7}), "the values of `sub` must be texts"),
+            (json!({"sub": {"a": "b"}}), "the values of `sub` must be texts"),
+            (json!({"ref": ["a", true]}), "the values of `ref` must be texts"),
+            (json!([]), "must be an object of claims"),
+            (json!("sub=a"), "must be an object of claims"),
         ] {
             let error = conditions(&bad).unwrap_err();
             assert!(error.contains(says), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_no_token_can_meet_is_refused_and_read_where_it_was_stored() {
+        for (never, says) in [
+            (json!({" sub": "a"}), "` sub` must be without spaces"),
+            (json!({"sub": "a "}), "`a ` must be without spaces"),
+            (json!({"sub": "a", "/sub": "a"}), "names the claim `sub` twice"),
+            (json!({"a/b": "x", "/a~1b": "x"}), "names the claim `a/b` twice"),
+            (json!({"/sub/0": "a"}), "no token has `/sub/0` where `sub` is text"),
+            (json!({"a": "x", "/a/b": "x"}), "no token has `/a/b` where `a` is text"),
+            (json!({"/a/b/c": "x", "/a/b": "x"}), "no token has `/a/b/c` where `/a/b` is text"),
+        ] {
+            let error = conditions(&never).unwrap_err();
+            assert!(error.contains(says), "{never}: {error}");
+            let listed = never.as_object().unwrap().iter().map(|(claim, value)| (claim.clone(), vec![value.clone()]));
+            let stored = Value::Object(listed.map(|(claim, values)| (claim, Value::Array(values))).collect());
+            assert!(stored.to_string().parse::<ClaimConditions>().is_ok(), "{never}");
+        }
+        conditions(&json!({"/sub": "a", "/a/b": "x", "/a/bc": "x", "/a/d": "x"})).unwrap();
+        let twice = serde_json::from_str::<ClaimConditions>(r#"{"sub":"a","sub":"b"}"#).unwrap_err().to_string();
+        assert!(twice.contains("names the claim `sub` twice"), "{twice}");
+    }
+
+    #[test]
+    fn lines_are_read_as_people_write_them() {
+        let read = |lines: &str| {
+            let given = lines.lines().map(str::parse).collect::<Result<Vec<Condition>, _>>()?;
+            ClaimConditions::any_of(given)
+        };
+        let of_several = read("repository=octo/app\n ref = refs/heads/main \nref=refs/tags/*\nquery=a=b");
+        let expected = r#"{"query":["a=b"],"ref":["refs/heads/main","refs/tags/*"],"repository":["octo/app"]}"#;
+        assert_eq!(of_several.unwrap().as_str(), expected);
+        for (bad, error) in [
+            ("sub", InvalidConditions::Line("sub".to_owned())),
+            ("", InvalidConditions::None),
+            ("=a", InvalidConditions::Claim(String::new())),
+            ("sub=", InvalidConditions::Value("sub".to_owned())),
+            ("sub=a\n/sub=b", InvalidConditions::Twice("sub".to_owned())),
+            ("sub=a\nsub = a", InvalidConditions::Repeated("a".to_owned())),
+        ] {
+            assert_eq!(read(bad), Err(error), "{bad}");
         }
     }
 

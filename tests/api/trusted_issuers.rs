@@ -65,6 +65,10 @@ fn what_lets_too_many_in_is_refused(jeton: Jeton) {
         ("conditions", json!({"conditions": {"sub": "*"}})),
         ("conditions", json!({"conditions": {"repository": "octo*"}})),
         ("conditions", json!({"conditions": {"private": true}})),
+        ("conditions", json!({"conditions": []})),
+        ("conditions", json!({"conditions": {"sub ": "x"}})),
+        ("conditions", json!({"conditions": {"sub": "x", "/sub": "x"}})),
+        ("conditions", json!({"conditions": {"/sub/id": "x"}})),
         ("issuer", json!({"issuer": "http://a.example"})),
         ("issuer", json!({"issuer": "https://a.example?x"})),
         ("audience", json!({"audience": ""})),
@@ -127,14 +131,19 @@ fn the_command_line_does_the_same(jeton: Jeton) {
     assert_eq!(listed.json()["items"], json!([made.json()]));
     jeton.cli(["trusted-issuer", "list", "--tenant", &tenant.id]).expect_code(0);
 
+    let spaced = create(&["sub = a", "ref = b = c"]).expect_code(0);
+    assert_eq!(spaced.json()["conditions"], json!({"sub": ["a"], "ref": ["b = c"]}));
+    jeton.cli(["trusted-issuer", "delete", &spaced.text("id")]).expect_code(0);
+
     create(&[]).expect_refusal(2, &["--condition"]);
     create(&["sub"]).expect_refusal(2, &["CLAIM=VALUE"]);
     create(&["sub=*"]).expect_refusal(1, &["--condition", "`*`"]);
+    create(&["a=x", "/a/b=x"]).expect_refusal(1, &["--condition", "no token has `/a/b`"]);
     let id = made.text("id");
     jeton.cli(["trusted-issuer", "delete", &id]).expect_code(0);
     jeton.cli(["trusted-issuer", "delete", &id]).expect_refusal(1, &["no such trusted-issuer"]);
     assert_eq!(
         jeton.audit().iter().filter(|row| row.actor == "cli" && row.action.starts_with("trusted_issuer.")).count(),
-        2
+        4
     );
 }

@@ -89,7 +89,6 @@ texts! {
         conditions = "Conditions",
         conditions_hint = "One in each line: repository = octo-org/app. A claim in several lines may have any of their values. A value \
                            may end in * behind / or :",
-        bad_condition = "must be claim = value in each line, and is not in: {}",
         scopes = "Permissions",
         since = "Trusted since",
         used = "Last used",
