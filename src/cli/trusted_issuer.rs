@@ -10,7 +10,7 @@ use crate::domain::claim_conditions::{ClaimConditions, Condition};
 use crate::domain::issuer_url::IssuerUrl;
 use crate::domain::page::Page;
 use crate::domain::trusted_issuer::TrustedIssuer;
-use crate::domain::{Actor, Name, Refusal, Scope, Scopes, TenantId, TrustedIssuerId};
+use crate::domain::{Actor, Audience, Name, Refusal, Scope, Scopes, TenantId, TrustedIssuerId};
 use crate::manage::tenants;
 use crate::manage::trusted_issuers::{self, NewTrustedIssuer};
 
@@ -46,7 +46,7 @@ pub struct Create {
     issuer: IssuerUrl,
     /// What its tokens must have among their `aud`
     #[arg(long)]
-    audience: String,
+    audience: Audience,
     /// What a claim must be; of several with the same claim one suffices
     #[arg(long = "condition", value_name = "CLAIM=VALUE", required = true)]
     conditions: Vec<Condition>,

@@ -175,7 +175,7 @@ impl Row {
             scopes: trusted.scopes.iter().map(str::to_owned).collect(),
             created: moment(trusted.created_at, now),
             used: trusted.last_used_at.map(|at| moment(at, now)),
-            audience: trusted.audience,
+            audience: trusted.audience.into(),
         }
     }
 }

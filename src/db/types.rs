@@ -17,7 +17,7 @@ use crate::domain::issuer_url::IssuerUrl;
 use crate::domain::signing_key::KeyState;
 use crate::domain::status_list::StatusIndex;
 use crate::domain::{
-    AccessTypeName, Algorithm, ApiKeyId, AppIdentifierId, AuditChainId, AuditEventId, Day, Email, InstanceId,
+    AccessTypeName, Algorithm, ApiKeyId, AppIdentifierId, Audience, AuditChainId, AuditEventId, Day, Email, InstanceId,
     KeyGroupId, Name, Role, Scopes, SessionId, TenantId, Timestamp, TrustedIssuerId, UserId,
 };
 
@@ -103,7 +103,7 @@ stored_as_uuid!(
     UserId
 );
 stored_as_number!(Day, StatusIndex, Timestamp);
-stored_as_text!(|text: String| parsed(&text); AccessTypeName, Algorithm, ClaimConditions, Email, IpAllowList, IssuerUrl, KeyState, Name, Role);
+stored_as_text!(|text: String| parsed(&text); AccessTypeName, Algorithm, Audience, ClaimConditions, Email, IpAllowList, IssuerUrl, KeyState, Name, Role);
 // Checked before they were stored, and too long to be checked again for every request.
 stored_as_text!(|text| Ok(Constraints::stored(text)); Constraints);
 stored_as_text!(|text| Ok(Scopes::stored(text)); Scopes);

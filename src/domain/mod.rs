@@ -4,6 +4,7 @@ pub mod actor;
 pub mod algorithm;
 pub mod api_key;
 pub mod app_identifier;
+pub mod audience;
 pub mod audit;
 pub mod audit_chain;
 pub mod change;
@@ -41,6 +42,7 @@ pub mod word;
 
 pub use actor::Actor;
 pub use algorithm::Algorithm;
+pub use audience::Audience;
 pub use day::Day;
 pub use email::Email;
 pub use id::{

@@ -5,7 +5,7 @@ use diesel::Queryable;
 use super::claim_conditions::ClaimConditions;
 use super::issuer_url::IssuerUrl;
 use super::status_list::StatusIndex;
-use super::{ApiKeyId, Name, Scopes, TenantId, Timestamp, TrustedIssuerId};
+use super::{ApiKeyId, Audience, Name, Scopes, TenantId, Timestamp, TrustedIssuerId};
 
 /// An issuer that a tenant trusts with some scopes, for those of its tokens that meet the conditions. It never changes: who
 /// wants another one makes it, and deletes this.
@@ -20,7 +20,7 @@ pub struct TrustedIssuer {
     /// The `iss` of its tokens.
     pub issuer: IssuerUrl,
     /// What its tokens must have among their `aud`.
-    pub audience: String,
+    pub audience: Audience,
     /// What else they must say.
     pub conditions: ClaimConditions,
     /// What a workload may do with them.

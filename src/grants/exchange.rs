@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::domain::api_key::ApiKey;
 use crate::domain::rate_limit::RateLimitState;
 use crate::domain::refusal::Holder;
-use crate::domain::{Actor, Refusal, Scopes, TenantId, Timestamp};
+use crate::domain::{Actor, Audience, Refusal, Scopes, TenantId, Timestamp};
 use crate::tokens::claims::{Grant, Subject};
 use crate::tokens::issuer::AccessToken;
 
@@ -21,7 +21,7 @@ pub struct ExchangeRequest {
     /// Fewer scopes than the key has; all of them where none are named.
     pub scopes: Option<Scopes>,
     /// For whom; the first of `tokens.audience` where none is named.
-    pub audience: Option<String>,
+    pub audience: Option<Audience>,
     /// For how long; `tokens.exchange_ttl` where nothing is said.
     pub lifetime: Option<TimeDelta>,
     /// From where.
@@ -59,7 +59,7 @@ pub(super) fn token_of_key(
     app: &App,
     key: &ApiKey,
     scopes: Scopes,
-    audience: Option<String>,
+    audience: Option<Audience>,
     lifetime: TimeDelta,
     now: Timestamp,
 ) -> Result<AccessToken, Refusal> {

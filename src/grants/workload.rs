@@ -9,7 +9,7 @@ use crate::domain::actor::Who;
 use crate::domain::rate_limit::RateLimitState;
 use crate::domain::refusal::Holder;
 use crate::domain::trusted_issuer::TrustedIssuer;
-use crate::domain::{Actor, Refusal, Scopes, Tenant, TenantId, Timestamp};
+use crate::domain::{Actor, Audience, Refusal, Scopes, Tenant, TenantId, Timestamp};
 use crate::tokens::claims::{Grant, Subject};
 use crate::tokens::foreign::{ForeignClaims, ForeignToken};
 
@@ -25,7 +25,7 @@ pub struct WorkloadRequest {
     /// Fewer scopes than its issuer is trusted with; all of them where none are named.
     pub scopes: Option<Scopes>,
     /// For whom; the first of `tokens.audience` where none is named.
-    pub audience: Option<String>,
+    pub audience: Option<Audience>,
     /// From where.
     pub client: Actor,
 }

@@ -8,7 +8,7 @@ use crate::domain::claim_conditions::ClaimConditions;
 use crate::domain::issuer_url::IssuerUrl;
 use crate::domain::page::{Page, Paged};
 use crate::domain::trusted_issuer::TrustedIssuer;
-use crate::domain::{Actor, Name, Refusal, Scopes, TenantId, TrustedIssuerId};
+use crate::domain::{Actor, Audience, Name, Refusal, Scopes, TenantId, TrustedIssuerId};
 use crate::profile::roles::{INTROSPECT, management_in};
 
 /// An issuer that somebody wants to trust.
@@ -19,7 +19,7 @@ pub struct NewTrustedIssuer {
     /// The `iss` of its tokens.
     pub issuer: IssuerUrl,
     /// What its tokens must have among their `aud`.
-    pub audience: String,
+    pub audience: Audience,
     /// What else they must say.
     pub conditions: ClaimConditions,
     /// What a workload may do with them.
@@ -30,7 +30,7 @@ pub struct NewTrustedIssuer {
 ///
 /// # Errors
 /// [`Refusal::NotFound`] without such a tenant; [`Refusal::PlanRequired`], for a workload does what a key does;
-/// [`Refusal::TrustedIssuerLimitReached`]; this server as the issuer; an audience that is none; scopes that the profile does
+/// [`Refusal::TrustedIssuerLimitReached`]; this server as the issuer; scopes that the profile does
 /// not have, or that manage the tenant; [`Refusal::InsufficientScope`] of who gives what they lack.
 pub async fn create(app: &App, by: &Actor, tenant: TenantId, new: NewTrustedIssuer) -> Result<TrustedIssuer, Refusal> {
     let now = app.now();
@@ -73,10 +73,6 @@ pub async fn create(app: &App, by: &Actor, tenant: TenantId, new: NewTrustedIssu
 fn ensure_fit(app: &App, by: &Actor, new: &NewTrustedIssuer) -> Result<(), Refusal> {
     if new.issuer.is_same_as(app.config.server.public_url.issuer()) {
         return Err(Refusal::invalid("issuer", "must be another server than this one, whose tokens need no exchange"));
-    }
-    let audience = &new.audience;
-    if !(1..=255).contains(&audience.chars().count()) || audience.chars().any(char::is_control) {
-        return Err(Refusal::invalid("audience", "must be 1 to 255 printable characters"));
     }
     if new.scopes == Scopes::NONE {
         return Err(Refusal::invalid("scopes", "must be at least one scope"));

@@ -10,7 +10,7 @@ use validator::Validate;
 
 use crate::app::App;
 use crate::domain::rate_limit::RateLimitState;
-use crate::domain::{Refusal, Scopes, TenantId};
+use crate::domain::{Audience, Refusal, Scopes, TenantId};
 use crate::error::rate_limit_fields;
 use crate::extract::client::Client;
 use crate::extract::credential::presented_key;
@@ -31,9 +31,7 @@ pub struct ExchangeBody {
     #[schema(value_type = Option<String>)]
     scope: Option<Scopes>,
     /// One of `tokens.audience`; the first where it is absent.
-    #[schema(min_length = 1, max_length = 255)]
-    #[validate(length(min = 1, max = 255, message = "must be 1 to 255 characters"))]
-    audience: Option<String>,
+    audience: Option<Audience>,
     /// Seconds; refused over `tokens.exchange_ttl_max`.
     #[schema(minimum = 1)]
     #[validate(range(min = 1, message = "must be at least 1"))]

@@ -8,7 +8,7 @@ use super::exchange::{ACCESS_TOKEN_URN, ExchangeAnswer, exchanged, unstored};
 use super::login::TokenAnswer;
 use crate::app::App;
 use crate::domain::refresh_token::RefreshToken;
-use crate::domain::{Actor, Refusal, Scopes};
+use crate::domain::{Actor, Audience, Refusal, Scopes};
 use crate::error::OAuthError;
 use crate::extract::client::Client;
 use crate::extract::form::Form;
@@ -125,7 +125,7 @@ async fn workload(
         token,
         tenant: named.ok_or_else(|| refused(Refusal::TenantRequired(Vec::new())))?,
         scopes: scopes(&mut form)?,
-        audience: form.take("audience"),
+        audience: audience(&mut form)?,
         client,
     };
     grants::workload::exchange(app, request).await.map(exchanged).map_err(refused)
@@ -145,7 +145,7 @@ async fn exchange(
         key,
         tenant: named_tenant(request).map_err(refused)?,
         scopes: scopes(&mut form)?,
-        audience: form.take("audience"),
+        audience: audience(&mut form)?,
         lifetime: None,
         client,
     };
@@ -209,6 +209,12 @@ pub async fn introspect(
 fn scopes(form: &mut Form) -> Result<Option<Scopes>, OAuthError> {
     let text = form.take("scope");
     text.map(|text| text.parse().map_err(|_| OAuthError::new("invalid_scope", "The scope is malformed"))).transpose()
+}
+
+fn audience(form: &mut Form) -> Result<Option<Audience>, OAuthError> {
+    let text = form.take("audience");
+    text.map(|text| text.parse().map_err(|_| OAuthError::new("invalid_target", "The audience is malformed")))
+        .transpose()
 }
 
 /// The form, as OpenAPI describes it.

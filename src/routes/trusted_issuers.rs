@@ -13,7 +13,7 @@ use crate::domain::claim_conditions::ClaimConditions;
 use crate::domain::issuer_url::IssuerUrl;
 use crate::domain::page::Paged;
 use crate::domain::trusted_issuer::TrustedIssuer;
-use crate::domain::{Name, Refusal, Scope, Scopes, TenantId, Timestamp, TrustedIssuerId};
+use crate::domain::{Audience, Name, Refusal, Scope, Scopes, TenantId, Timestamp, TrustedIssuerId};
 use crate::extract::Then;
 use crate::extract::json::Json;
 use crate::extract::principal::{InTenant, ReadTrustedIssuers, WriteTrustedIssuers};
@@ -29,8 +29,7 @@ pub struct CreateTrustedIssuerBody {
     /// The `iss` of its tokens, exactly.
     issuer: IssuerUrl,
     /// What its tokens must have among their `aud`; best a name of this server that no other one uses.
-    #[schema(min_length = 1, max_length = 255)]
-    audience: String,
+    audience: Audience,
     /// What else they must say: for each claim a value or a list of values; at least one claim.
     conditions: ClaimConditions,
     #[validate(length(max = 200, message = "must be at most 200 scopes"))]
@@ -44,7 +43,7 @@ pub struct TrustedIssuerAnswer {
     tenant_id: TenantId,
     name: Name,
     issuer: IssuerUrl,
-    audience: String,
+    audience: Audience,
     conditions: ClaimConditions,
     scopes: Vec<Scope>,
     created_at: Timestamp,

@@ -10,7 +10,7 @@ use crate::domain::constraints::Constraints;
 use crate::domain::session::Session;
 use crate::domain::status_list::StatusIndex;
 use crate::domain::trusted_issuer::TrustedIssuer;
-use crate::domain::{AccessTypeName, KeyGroupId, Member, Role, Scopes, SessionId, TenantId, Timestamp};
+use crate::domain::{AccessTypeName, Audience, KeyGroupId, Member, Role, Scopes, SessionId, TenantId, Timestamp};
 
 /// The `typ` of every access token, so that no other JWT passes for one (RFC 9068 section 2.1).
 pub const ACCESS_TOKEN_TYPE: &str = "at+jwt";
@@ -91,7 +91,7 @@ pub struct StatusReference {
 #[derive(Clone, Debug)]
 pub struct Grant {
     /// For whom; the first of `tokens.audience` where none is named.
-    pub audience: Option<String>,
+    pub audience: Option<Audience>,
     /// What it may do.
     pub scopes: Scopes,
     /// The tenant it speaks for.

@@ -9,8 +9,8 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::domain::Timestamp;
 use crate::domain::issuer_url::IssuerUrl;
+use crate::domain::{Audience, Timestamp};
 
 /// Longer than the tokens of any known issuer: nobody makes us decode more.
 const LONGEST: usize = 16 * 1024;
@@ -38,7 +38,7 @@ pub struct ForeignClaims {
     pub expires_at: Timestamp,
     /// Everything that it says.
     pub all: Value,
-    audience: Audience,
+    audience: Named,
 }
 
 /// A key that another issuer publishes.
@@ -55,7 +55,7 @@ pub struct ForeignKey {
 struct Registered {
     iss: String,
     sub: String,
-    aud: Audience,
+    aud: Named,
     exp: i64,
     nbf: Option<i64>,
     iat: Option<i64>,
@@ -63,7 +63,7 @@ struct Registered {
 
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum Audience {
+enum Named {
     One(String),
     Several(Vec<String>),
 }
@@ -112,10 +112,11 @@ impl ForeignToken {
 impl ForeignClaims {
     /// Whether the token is for `audience`, among others.
     #[must_use]
-    pub fn is_for(&self, audience: &str) -> bool {
+    pub fn is_for(&self, audience: &Audience) -> bool {
+        let audience = audience.as_str();
         match &self.audience {
-            Audience::One(named) => named == audience,
-            Audience::Several(named) => named.iter().any(|named| named == audience),
+            Named::One(named) => named == audience,
+            Named::Several(named) => named.iter().any(|named| named == audience),
         }
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::claims::{Claims, Grant};
 use super::keyring::{Keyring, Keys};
 use crate::config::{Audience, Config};
-use crate::domain::{Algorithm, Refusal};
+use crate::domain::{self, Algorithm, Refusal};
 use crate::random::Random;
 
 /// Signs access tokens.
@@ -56,7 +56,7 @@ impl Issuer {
     /// An audience that is not in `tokens.audience`; [`Refusal::Unavailable`] while no key signs, or the keys in
     /// memory may be out of date.
     pub fn access_token(&self, grant: Grant) -> Result<AccessToken, Refusal> {
-        let audience = self.audience(grant.audience.as_deref())?;
+        let audience = self.audience(grant.audience.as_ref())?;
         let keys = self.keys()?;
         let key = keys.signer(audience.algorithm.unwrap_or(self.algorithm), self.algorithm, &self.in_use)?;
         let jti = uuid::Builder::from_random_bytes(self.random.name()?).into_uuid();
@@ -83,10 +83,10 @@ impl Issuer {
         if self.keyring.is_trusted() { Ok(self.keyring.keys()) } else { Err(Refusal::Unavailable) }
     }
 
-    fn audience(&self, name: Option<&str>) -> Result<&Audience, Refusal> {
-        let audience = match name {
+    fn audience(&self, named: Option<&domain::Audience>) -> Result<&Audience, Refusal> {
+        let audience = match named {
             None => self.audiences.first(),
-            Some(name) => self.audiences.iter().find(|audience| audience.name == name),
+            Some(named) => self.audiences.iter().find(|audience| audience.name == named.as_str()),
         };
         audience.ok_or_else(|| Refusal::invalid("audience", "must be an audience that this server issues for"))
     }
