@@ -97,15 +97,20 @@ impl fmt::Debug for Certificate {
 fn read_pair(files: &TlsFiles) -> Result<CertifiedKey, TlsError> {
     let cert = read_file(CERT, &files.cert)?;
     let malformed = |error| TlsError::Malformed(CERT, shown(&files.cert), "a certificate", error);
-    let chain: Vec<CertificateDer<'static>> =
-        CertificateDer::pem_slice_iter(&cert).collect::<Result<_, _>>().map_err(malformed)?;
-    if chain.is_empty() {
-        return Err(malformed(PemError::NoItemsFound));
-    }
+    let chain = certificates(&cert).map_err(malformed)?;
     let key = PrivateKeyDer::from_pem_slice(&read_file(KEY, &files.key)?)
         .map_err(|error| TlsError::Malformed(KEY, shown(&files.key), "a private key that is not encrypted", error))?;
     let pair = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider());
     pair.map_err(|why| TlsError::Pair { cert: shown(&files.cert), key: shown(&files.key), why })
+}
+
+/// The certificates of a PEM file, of which there is one at least; whatever else is in it is passed over.
+///
+/// # Errors
+/// There is none, or the file is damaged.
+pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemError> {
+    let found: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>()?;
+    if found.is_empty() { Err(PemError::NoItemsFound) } else { Ok(found) }
 }
 
 fn read_file(setting: &'static str, path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {

@@ -18,7 +18,7 @@ use ureq::Agent;
 use ureq::config::Config as AgentConfig;
 use ureq::http::header::{CACHE_CONTROL, HeaderMap};
 use ureq::http::{StatusCode, Uri};
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use url::Url;
@@ -28,6 +28,7 @@ use crate::config::Workload;
 use crate::domain::issuer_url::IssuerUrl;
 use crate::domain::public_address::is_public;
 use crate::telemetry::VERSION;
+use crate::tls::certificates;
 use crate::tokens::foreign::ForeignKey;
 
 /// The longest that one document may take: connection, handshake, answer.
@@ -186,13 +187,9 @@ impl Resolver for PublicAddresses {
 fn read_certificates(path: &PathBuf) -> Result<Vec<Certificate<'static>>, ClientError> {
     let failed = |reason: String| ClientError::CaFile { path: path.clone(), reason };
     let pem = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
-    let mut certificates = Vec::new();
-    for item in parse_pem(&pem) {
-        if let PemItem::Certificate(certificate) = item.map_err(|error| failed(error.to_string()))? {
-            certificates.push(certificate);
-        }
-    }
-    if certificates.is_empty() { Err(failed("there is no certificate in it".to_owned())) } else { Ok(certificates) }
+    let found = certificates(&pem)
+        .map_err(|error| failed(format!("there is no certificate in it, or a damaged one: {error}")))?;
+    Ok(found.iter().map(|der| Certificate::from_der(der).to_owned()).collect())
 }
 
 /// For how long an answer may be used (RFC 9111 section 5.2.2.1).
