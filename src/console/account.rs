@@ -1,12 +1,12 @@
 //! `/console/account`: one's own sessions and password.
 
 use actix_web::HttpResponse;
-use actix_web::web::{Data, Path, Query};
+use actix_web::web::{Data, Path};
 use askama::Template;
-use serde::Deserialize;
 
 use super::date::Moment;
 use super::form::{Button, Fields, Form};
+use super::list::Done;
 use super::page::{Page, Place, render, see_other, see_other_with};
 use super::refused::Refused;
 use super::session::Visitor;
@@ -16,16 +16,9 @@ use crate::domain::page::Page as ListPage;
 use crate::domain::password::Password;
 use crate::domain::session::Session;
 use crate::domain::{Refusal, SessionId, Timestamp};
-use crate::extract::path_id;
 use crate::extract::refresh_cookie::clear_refresh_cookie;
+use crate::extract::{Then, path_id};
 use crate::manage;
-
-/// What was just done.
-#[derive(Default, Deserialize)]
-pub struct Done {
-    #[serde(default)]
-    pub done: String,
-}
 
 #[derive(Template)]
 #[template(path = "account.html")]
@@ -47,9 +40,9 @@ struct Row {
 }
 
 /// The page.
-pub async fn page(app: Data<App>, visitor: Visitor, done: Query<Done>) -> Result<HttpResponse, Refusal> {
+pub async fn page(app: Data<App>, Then(visitor, Done(done)): Then<Visitor, Done>) -> Result<HttpResponse, Refusal> {
     let t = &texts::EN.account;
-    let notice = match done.done.as_str() {
+    let notice = match done.as_str() {
         "password" => Some(t.password_changed),
         "session" => Some(t.session_ended),
         _ => None,

@@ -1,20 +1,21 @@
 //! `/console/app-identifiers`: public names of apps.
 
 use actix_web::HttpResponse;
-use actix_web::web::{Data, Path, Query};
+use actix_web::web::{Data, Path};
 use askama::Template;
 
 use super::date::Moment;
 use super::form::{Button, Form};
-use super::list::{ListQuery, moment};
+use super::list::{FIRST, ListQuery, Pages, moment};
 use super::page::{Page, Place, may, render, see_other};
 use super::refused::Refused;
 use super::session::Visitor;
 use super::texts::{self, Gap as _};
 use crate::app::App;
+use crate::domain::page::Page as ListPage;
 use crate::domain::{AppIdentifierId, Name, Refusal};
-use crate::extract::path_id;
 use crate::extract::principal::{ReadApiKeys, WriteApiKeys};
+use crate::extract::{Then, path_id};
 use crate::manage;
 
 #[derive(Template)]
@@ -22,8 +23,7 @@ use crate::manage;
 struct List<'a> {
     page: Page<'a>,
     rows: Vec<Row>,
-    next: Option<String>,
-    is_first: bool,
+    pages: Pages,
     may_write: bool,
     typed_name: String,
     platform: String,
@@ -41,15 +41,14 @@ struct Row {
 /// The list.
 pub async fn list(
     app: Data<App>,
-    visitor: Visitor<ReadApiKeys>,
-    query: Query<ListQuery>,
+    Then(visitor, query): Then<Visitor<ReadApiKeys>, ListQuery>,
 ) -> Result<HttpResponse, Refusal> {
     let notice = match query.done.as_str() {
         "created" => Some(texts::EN.apps.created),
         "deleted" => Some(texts::EN.apps.deleted),
         _ => None,
     };
-    show(&app, &visitor, &query, notice, Refused::default(), (String::new(), String::new())).await
+    show(&app, &visitor, query.page, notice, Refused::default(), (String::new(), String::new())).await
 }
 
 /// Assigns one.
@@ -63,7 +62,7 @@ pub async fn create(app: Data<App>, Form { visitor, mut fields }: Form<WriteApiK
     };
     match created {
         Ok(_) => Ok(see_other("/console/app-identifiers?done=created")),
-        Err(refusal) => show(&app, &visitor, &ListQuery::default(), None, Refused::of(refusal)?, typed).await,
+        Err(refusal) => show(&app, &visitor, FIRST, None, Refused::of(refusal)?, typed).await,
     }
 }
 
@@ -80,14 +79,14 @@ pub async fn delete(
 async fn show<A>(
     app: &App,
     visitor: &Visitor<A>,
-    query: &ListQuery,
+    open: ListPage,
     notice: Option<&str>,
     refused: Refused,
     (typed_name, platform): (String, String),
 ) -> Result<HttpResponse, Refusal> {
     let now = app.now();
     let known = if may::<ReadApiKeys>(visitor) {
-        Some(manage::app_identifiers::list(app, visitor.tenant(), query.page()?).await?)
+        Some(manage::app_identifiers::list(app, visitor.tenant(), open).await?)
     } else {
         None
     };
@@ -103,8 +102,7 @@ async fn show<A>(
                 created: moment(known.created_at, now),
             })
             .collect(),
-        next,
-        is_first: query.is_first(),
+        pages: Pages::of("/console/app-identifiers?", open, next),
         may_write: may::<WriteApiKeys>(visitor),
         typed_name,
         platform,

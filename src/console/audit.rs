@@ -1,34 +1,37 @@
 //! `/console/audit`: what was done in the organisation.
 
-use actix_web::HttpResponse;
-use actix_web::web::{Data, Query};
+use std::future::Ready;
+
+use actix_web::dev::Payload;
+use actix_web::web::Data;
+use actix_web::{FromRequest, HttpRequest, HttpResponse};
 use askama::Template;
 use chrono::TimeDelta;
-use serde::Deserialize;
 use url::form_urlencoded;
 
 use super::date::Moment;
-use super::list::{self, moment};
+use super::list::{Pages, ROWS, moment};
 use super::page::{Page, Place, render};
 use super::refused::Refused;
 use super::session::Visitor;
 use super::texts;
 use crate::app::App;
 use crate::domain::audit::{AuditEvent, AuditFilter, Sought};
+use crate::domain::page::Page as ListPage;
 use crate::domain::refusal::FieldError;
 use crate::domain::{Refusal, Timestamp};
+use crate::extract::Then;
 use crate::extract::principal::{ReadAudit, SignedIn};
+use crate::extract::query::Parameters;
 use crate::manage;
 
 /// What somebody looks for. A form sends what is empty too.
-#[derive(Default, Deserialize)]
-#[serde(default)]
 pub struct Asked {
+    page: ListPage,
     action: String,
     actor: String,
     since: String,
     until: String,
-    cursor: String,
 }
 
 #[derive(Template)]
@@ -38,11 +41,8 @@ struct Log<'a> {
     asked: &'a Asked,
     refused: Refused,
     rows: Vec<Row>,
-    next: Option<String>,
-    is_first: bool,
+    pages: Pages,
     is_filtered: bool,
-    /// The address of this list, for its further pages.
-    here: String,
 }
 
 /// A line of the log.
@@ -56,26 +56,41 @@ struct Row {
 }
 
 /// The page.
-pub async fn page(app: Data<App>, visitor: Visitor<ReadAudit>, asked: Query<Asked>) -> Result<HttpResponse, Refusal> {
+pub async fn page(
+    app: Data<App>,
+    Then(visitor, asked): Then<Visitor<ReadAudit>, Asked>,
+) -> Result<HttpResponse, Refusal> {
     let now = app.now();
     let (filter, refused) = asked.filter()?;
-    let found = if refused.any() {
-        None
-    } else {
-        Some(manage::audit::list(&app, visitor.tenant(), filter, list::page(&asked.cursor)?).await?)
-    };
+    let found =
+        if refused.any() { None } else { Some(manage::audit::list(&app, visitor.tenant(), filter, asked.page).await?) };
     let (events, next) = found.map_or((Vec::new(), None), |found| (found.items, found.next_cursor));
     let log = Log {
         page: Page::of(&app, &visitor, Place::Audit, texts::EN.audit.title),
         rows: events.into_iter().map(|event| Row::of(event, &visitor, now)).collect(),
-        next,
-        is_first: asked.cursor.is_empty(),
-        is_filtered: asked.is_filtered(),
-        here: asked.address(),
+        pages: Pages::of(address(asked.fields()), asked.page, next),
+        is_filtered: asked.fields().next().is_some(),
         asked: &asked,
         refused,
     };
     render(log.refused.status(), &log)
+}
+
+impl FromRequest for Asked {
+    type Error = Refusal;
+    type Future = Ready<Result<Self, Refusal>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        Parameters::read(request, |given| {
+            Ok(Self {
+                page: given.page(ROWS)?,
+                action: given.text("action"),
+                actor: given.text("actor"),
+                since: given.text("since"),
+                until: given.text("until"),
+            })
+        })
+    }
 }
 
 impl Asked {
@@ -115,14 +130,6 @@ impl Asked {
     fn fields(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let all = [("action", &self.action), ("actor", &self.actor), ("since", &self.since), ("until", &self.until)];
         all.into_iter().map(|(name, value)| (name, value.as_str())).filter(|(_, value)| !value.is_empty())
-    }
-
-    fn is_filtered(&self) -> bool {
-        self.fields().next().is_some()
-    }
-
-    fn address(&self) -> String {
-        address(self.fields())
     }
 }
 
@@ -172,8 +179,7 @@ mod tests {
 
     #[test]
     fn what_was_asked_stays_in_the_address() {
-        let asked = Asked { action: "a&b=c".to_owned(), ..Asked::default() };
-        assert_eq!(asked.address(), "/console/audit?action=a%26b%3Dc&");
-        assert_eq!(Asked::default().address(), "/console/audit?");
+        assert_eq!(address([("action", "a&b=c")].into_iter()), "/console/audit?action=a%26b%3Dc&");
+        assert_eq!(address([].into_iter()), "/console/audit?");
     }
 }

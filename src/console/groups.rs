@@ -2,13 +2,13 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::web::{Data, Path, Query};
+use actix_web::web::{Data, Path};
 use askama::Template;
 
 use super::date::Moment;
 use super::form::{Button, Fields, Form};
 use super::keys::list::Row as KeyRow;
-use super::list::{Choice, ListQuery, moment};
+use super::list::{Choice, ListQuery, Pages, moment};
 use super::page::{Page, Place, may, render, see_other};
 use super::refused::Refused;
 use super::scopes::{self, ScopesQuestion};
@@ -17,8 +17,8 @@ use super::texts::{self, Gap as _};
 use crate::app::App;
 use crate::domain::key_group::KeyGroup;
 use crate::domain::{KeyGroupId, Refusal, Timestamp};
-use crate::extract::path_id;
 use crate::extract::principal::{ReadApiKeys, WriteApiKeys};
+use crate::extract::{Then, path_id};
 use crate::manage;
 use crate::manage::key_groups::NewKeyGroup;
 
@@ -27,8 +27,7 @@ use crate::manage::key_groups::NewKeyGroup;
 struct List<'a> {
     page: Page<'a>,
     rows: Vec<Row>,
-    next: Option<String>,
-    is_first: bool,
+    pages: Pages,
     may_write: bool,
 }
 
@@ -48,8 +47,7 @@ struct Detail<'a> {
     page: Page<'a>,
     row: Row,
     keys: Vec<KeyRow>,
-    next: Option<String>,
-    is_first: bool,
+    pages: Pages,
     may_write: bool,
 }
 
@@ -65,17 +63,15 @@ struct Row {
 /// The list.
 pub async fn list(
     app: Data<App>,
-    visitor: Visitor<ReadApiKeys>,
-    query: Query<ListQuery>,
+    Then(visitor, query): Then<Visitor<ReadApiKeys>, ListQuery>,
 ) -> Result<HttpResponse, Refusal> {
     let now = app.now();
     let notice = (query.done == "deleted").then_some(texts::EN.groups.deleted);
-    let groups = manage::key_groups::list(&app, visitor.tenant(), query.page()?).await?;
+    let groups = manage::key_groups::list(&app, visitor.tenant(), query.page).await?;
     let list = List {
         page: Page::of(&app, &visitor, Place::Groups, texts::EN.groups.title).with_notice(notice),
         rows: groups.items.iter().map(|group| Row::of(group, now)).collect(),
-        next: groups.next_cursor,
-        is_first: query.is_first(),
+        pages: Pages::of("/console/groups?", query.page, groups.next_cursor),
         may_write: may::<WriteApiKeys>(&visitor),
     };
     render(StatusCode::OK, &list)
@@ -104,20 +100,18 @@ pub async fn create(app: Data<App>, Form { visitor, mut fields }: Form<WriteApiK
 /// One group, with its keys.
 pub async fn detail(
     app: Data<App>,
-    visitor: Visitor<ReadApiKeys>,
     id: Path<String>,
-    query: Query<ListQuery>,
+    Then(visitor, query): Then<Visitor<ReadApiKeys>, ListQuery>,
 ) -> Result<HttpResponse, Refusal> {
     let now = app.now();
     let notice = (query.done == "created").then_some(texts::EN.groups.created);
     let (tenant, id) = (visitor.tenant(), path_id(&id)?);
     let group = manage::key_groups::find(&app, tenant, id).await?;
-    let keys = manage::api_keys::list_of_group(&app, tenant, id, query.page()?).await?;
+    let keys = manage::api_keys::list_of_group(&app, tenant, id, query.page).await?;
     let detail = Detail {
         page: Page::of(&app, &visitor, Place::Groups, group.name.to_string()).with_notice(notice),
         keys: keys.items.iter().map(|key| KeyRow::of(&app, key, now)).collect(),
-        next: keys.next_cursor,
-        is_first: query.is_first(),
+        pages: Pages::of(format!("/console/groups/{id}?"), query.page, keys.next_cursor),
         may_write: may::<WriteApiKeys>(&visitor),
         row: Row::of(&group, now),
     };

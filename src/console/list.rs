@@ -1,23 +1,41 @@
-//! What lists have in common: which page is open, and what was just done; and the choices of a form.
+//! What lists have in common: which page is open, the ways to others, and what was just done; and the choices of a form.
 
-use serde::Deserialize;
+use std::future::Ready;
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpRequest};
 
 use super::date::Moment;
 use super::texts;
-use crate::domain::page::{Cursor, Page};
+use crate::domain::page::Page;
 use crate::domain::{Refusal, Timestamp};
+use crate::extract::query::Parameters;
 
 /// Rows on a page: enough to look through, and a small page.
-const ROWS: i64 = 50;
+pub const ROWS: i64 = 50;
+
+/// The first page of a list.
+pub const FIRST: Page = Page { limit: ROWS, after: None };
 
 /// The query of a list.
-#[derive(Default, Deserialize)]
 pub struct ListQuery {
-    #[serde(default)]
-    cursor: String,
+    /// Which page of it.
+    pub page: Page,
     /// What was just done.
-    #[serde(default)]
     pub done: String,
+}
+
+/// The query of a page to which a form leads: what was just done.
+pub struct Done(pub String);
+
+/// The ways from a page of a list to others of it.
+pub struct Pages {
+    /// The address of the first one, to which a parameter can be added.
+    pub first: String,
+    /// Whether it is the first one.
+    pub is_first: bool,
+    /// The cursor of the next one.
+    pub next: Option<String>,
 }
 
 /// One of the answers to a question of a form.
@@ -32,25 +50,31 @@ pub struct Choice {
     pub is_chosen: bool,
 }
 
-impl ListQuery {
-    /// The page that is asked for.
-    pub fn page(&self) -> Result<Page, Refusal> {
-        page(&self.cursor)
-    }
+impl FromRequest for ListQuery {
+    type Error = Refusal;
+    type Future = Ready<Result<Self, Refusal>>;
 
-    /// Whether it is the first one.
-    pub fn is_first(&self) -> bool {
-        self.cursor.is_empty()
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        Parameters::read(request, |given| Ok(Self { page: given.page(ROWS)?, done: given.text("done") }))
     }
 }
 
-/// The page behind this cursor; the first where it is empty.
-pub fn page(cursor: &str) -> Result<Page, Refusal> {
-    let after = match cursor {
-        "" => None,
-        text => Some(text.parse::<Cursor>().map_err(|_| Refusal::NotFound)?.0),
-    };
-    Ok(Page { limit: ROWS, after })
+impl FromRequest for Done {
+    type Error = Refusal;
+    type Future = Ready<Result<Self, Refusal>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        Parameters::read(request, |given| Ok(Self(given.text("done"))))
+    }
+}
+
+impl Pages {
+    /// Of the list at `path`, which ends with `?` or `&`, where `page` is open.
+    pub fn of(path: impl Into<String>, page: Page, next: Option<String>) -> Self {
+        let (path, limit) = (path.into(), page.limit);
+        let first = if limit == ROWS { path } else { format!("{path}limit={limit}&") };
+        Self { first, is_first: page.after.is_none(), next }
+    }
 }
 
 /// How a moment looks now.

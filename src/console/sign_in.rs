@@ -1,10 +1,12 @@
 //! `/console/sign-in` and `/console/sign-out`.
 
-use actix_web::web::{Data, Query};
-use actix_web::{HttpRequest, HttpResponse};
+use std::future::Ready;
+
+use actix_web::dev::Payload;
+use actix_web::web::Data;
+use actix_web::{FromRequest, HttpRequest, HttpResponse};
 use askama::Template;
 use secrecy::ExposeSecret;
-use serde::Deserialize;
 
 use super::form::{Button, Fields, StrangersForm, browser};
 use super::page::{Page, render, see_other, see_other_with};
@@ -17,16 +19,14 @@ use crate::domain::refresh_token::RefreshToken;
 use crate::domain::refusal::TenantChoice;
 use crate::domain::{Actor, Refusal};
 use crate::extract::client::Client;
+use crate::extract::query::Parameters;
 use crate::extract::refresh_cookie::{clear_refresh_cookie, navigations_refresh_cookie, set_refresh_cookie};
 use crate::grants::login::LoginRequest;
 use crate::{grants, manage};
 
 /// Why somebody is here, and where they were going.
-#[derive(Default, Deserialize)]
 pub struct Arrival {
-    #[serde(default)]
     return_to: String,
-    #[serde(default)]
     why: String,
 }
 
@@ -54,14 +54,22 @@ struct Asked {
     new_password: bool,
 }
 
+impl FromRequest for Arrival {
+    type Error = Refusal;
+    type Future = Ready<Result<Self, Refusal>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        Parameters::read(request, |given| Ok(Self { return_to: given.text("return_to"), why: given.text("why") }))
+    }
+}
+
 /// The page; whoever is signed in already goes on. That it cannot be told is no reason to ask for a password.
 pub async fn page(
     app: Data<App>,
     request: HttpRequest,
     visitor: Result<Visitor, Refusal>,
-    arrival: Query<Arrival>,
+    Arrival { return_to, why }: Arrival,
 ) -> Result<HttpResponse, Refusal> {
-    let Query(Arrival { return_to, why }) = arrival;
     let t = &texts::EN.sign_in;
     let notice = match (visitor, why.as_str()) {
         (Ok(_), _) => return Ok(see_other(local(&return_to))),

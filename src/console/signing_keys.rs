@@ -2,12 +2,12 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::web::{Data, Path, Query};
+use actix_web::web::{Data, Path};
 use askama::Template;
 
 use super::date::Moment;
 use super::form::{Button, Form};
-use super::list::{ListQuery, moment};
+use super::list::{Done, moment};
 use super::page::{Page, Place, render, see_other};
 use super::session::Visitor;
 use super::texts::{self, Gap as _};
@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::domain::rotation::KeyOutlook;
 use crate::domain::signing_key::KeyState;
 use crate::domain::{Refusal, Timestamp};
+use crate::extract::Then;
 use crate::extract::principal::Operate;
 use crate::manage::signing_keys;
 
@@ -45,9 +46,12 @@ struct Row {
 }
 
 /// The page.
-pub async fn page(app: Data<App>, visitor: Visitor<Operate>, query: Query<ListQuery>) -> Result<HttpResponse, Refusal> {
+pub async fn page(
+    app: Data<App>,
+    Then(visitor, Done(done)): Then<Visitor<Operate>, Done>,
+) -> Result<HttpResponse, Refusal> {
     let (t, now) = (&texts::EN.signing_keys, app.now());
-    let notice = match query.done.as_str() {
+    let notice = match done.as_str() {
         "rotated" => Some(t.rotated),
         "emergency" => Some(t.hastened),
         "revoked" => Some(t.revoked),

@@ -1,21 +1,22 @@
 //! `/console/tenants`, for operators: every organisation of the server.
 
 use actix_web::HttpResponse;
-use actix_web::web::{Data, Path, Query};
+use actix_web::web::{Data, Path};
 use askama::Template;
 
 use super::date::Moment;
 use super::form::{Button, Form};
-use super::list::{Choice, ListQuery, moment};
+use super::list::{Choice, Done, FIRST, ListQuery, Pages, moment};
 use super::page::{Page, Place, render, see_other};
 use super::refused::Refused;
 use super::session::Visitor;
 use super::texts::{self, Gap as _};
 use crate::app::App;
+use crate::domain::page::Page as ListPage;
 use crate::domain::tenant::TenantState;
 use crate::domain::{Refusal, Tenant, TenantId, Timestamp};
-use crate::extract::path_id;
 use crate::extract::principal::{Operate, SignedIn};
+use crate::extract::{Then, path_id};
 use crate::manage::tenants::{self, NewTenant, TenantChange};
 
 #[derive(Template)]
@@ -23,8 +24,7 @@ use crate::manage::tenants::{self, NewTenant, TenantChange};
 struct List<'a> {
     page: Page<'a>,
     rows: Vec<Row>,
-    next: Option<String>,
-    is_first: bool,
+    pages: Pages,
     typed_name: String,
     plans: Vec<Choice>,
     refused: Refused,
@@ -51,9 +51,12 @@ struct Row {
 }
 
 /// The list.
-pub async fn list(app: Data<App>, visitor: Visitor<Operate>, query: Query<ListQuery>) -> Result<HttpResponse, Refusal> {
+pub async fn list(
+    app: Data<App>,
+    Then(visitor, query): Then<Visitor<Operate>, ListQuery>,
+) -> Result<HttpResponse, Refusal> {
     let notice = (query.done == "deleted").then_some(texts::EN.tenants.deleted);
-    show_list(&app, &visitor, &query, notice, Refused::default(), (String::new(), None)).await
+    show_list(&app, &visitor, query.page, notice, Refused::default(), (String::new(), None)).await
 }
 
 /// Makes one.
@@ -66,19 +69,18 @@ pub async fn create(app: Data<App>, Form { visitor, mut fields }: Form<Operate>)
     };
     match created {
         Ok(tenant) => Ok(see_other(&format!("/console/tenants/{}?done=created", tenant.id))),
-        Err(refusal) => show_list(&app, &visitor, &ListQuery::default(), None, Refused::of(refusal)?, typed).await,
+        Err(refusal) => show_list(&app, &visitor, FIRST, None, Refused::of(refusal)?, typed).await,
     }
 }
 
 /// One tenant.
 pub async fn detail(
     app: Data<App>,
-    visitor: Visitor<Operate>,
     id: Path<String>,
-    query: Query<ListQuery>,
+    Then(visitor, Done(done)): Then<Visitor<Operate>, Done>,
 ) -> Result<HttpResponse, Refusal> {
     let (t, id) = (&texts::EN.tenants, path_id(&id)?);
-    let notice = match query.done.as_str() {
+    let notice = match done.as_str() {
         "created" => Some(t.created.with(id)),
         "plan" => Some(t.plan_changed.to_owned()),
         "suspended" => Some(t.suspended.to_owned()),
@@ -162,18 +164,17 @@ async fn after(
 async fn show_list(
     app: &App,
     visitor: &Visitor<Operate>,
-    query: &ListQuery,
+    open: ListPage,
     notice: Option<&str>,
     refused: Refused,
     (typed_name, plan): (String, Option<String>),
 ) -> Result<HttpResponse, Refusal> {
     let now = app.now();
-    let found = tenants::list(app, query.page()?).await?;
+    let found = tenants::list(app, open).await?;
     let list = List {
         page: Page::of(app, visitor, Place::Tenants, texts::EN.tenants.title).with_notice(notice),
         rows: found.items.into_iter().map(|tenant| Row::of(tenant, visitor, now)).collect(),
-        next: found.next_cursor,
-        is_first: query.is_first(),
+        pages: Pages::of("/console/tenants?", open, found.next_cursor),
         plans: plans(app, plan.as_deref()),
         typed_name,
         refused,

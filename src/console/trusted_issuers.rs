@@ -2,12 +2,12 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::web::{Data, Path, Query};
+use actix_web::web::{Data, Path};
 use askama::Template;
 
 use super::date::Moment;
 use super::form::{Button, Fields, Form};
-use super::list::{ListQuery, moment};
+use super::list::{ListQuery, Pages, moment};
 use super::page::{Page, Place, may, render, see_other};
 use super::refused::Refused;
 use super::scopes::{self, ScopesQuestion};
@@ -17,8 +17,8 @@ use crate::app::App;
 use crate::domain::claim_conditions::{ClaimConditions, Condition};
 use crate::domain::trusted_issuer::TrustedIssuer;
 use crate::domain::{Refusal, Timestamp, TrustedIssuerId};
-use crate::extract::path_id;
 use crate::extract::principal::{ReadTrustedIssuers, WriteTrustedIssuers};
+use crate::extract::{Then, path_id};
 use crate::manage;
 use crate::manage::trusted_issuers::NewTrustedIssuer;
 
@@ -27,8 +27,7 @@ use crate::manage::trusted_issuers::NewTrustedIssuer;
 struct List<'a> {
     page: Page<'a>,
     rows: Vec<Row>,
-    next: Option<String>,
-    is_first: bool,
+    pages: Pages,
     may_write: bool,
 }
 
@@ -65,8 +64,7 @@ struct Row {
 /// The list.
 pub async fn list(
     app: Data<App>,
-    visitor: Visitor<ReadTrustedIssuers>,
-    query: Query<ListQuery>,
+    Then(visitor, query): Then<Visitor<ReadTrustedIssuers>, ListQuery>,
 ) -> Result<HttpResponse, Refusal> {
     let now = app.now();
     let notice = match query.done.as_str() {
@@ -74,12 +72,11 @@ pub async fn list(
         "deleted" => Some(texts::EN.issuers.deleted),
         _ => None,
     };
-    let trusted = manage::trusted_issuers::list(&app, visitor.tenant(), query.page()?).await?;
+    let trusted = manage::trusted_issuers::list(&app, visitor.tenant(), query.page).await?;
     let list = List {
         page: Page::of(&app, &visitor, Place::Issuers, texts::EN.issuers.title).with_notice(notice),
         rows: trusted.items.into_iter().map(|trusted| Row::of(trusted, now)).collect(),
-        next: trusted.next_cursor,
-        is_first: query.is_first(),
+        pages: Pages::of("/console/trusted-issuers?", query.page, trusted.next_cursor),
         may_write: may::<WriteTrustedIssuers>(&visitor),
     };
     render(StatusCode::OK, &list)

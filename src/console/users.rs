@@ -2,21 +2,22 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::web::{Data, Path, Query};
+use actix_web::web::{Data, Path};
 use askama::Template;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::date::Moment;
 use super::form::{Button, Form};
-use super::list::{Choice, ListQuery, moment};
+use super::list::{Choice, Done, FIRST, ListQuery, Pages, moment};
 use super::page::{Page, Place, may, render, see_other};
 use super::refused::Refused;
 use super::session::Visitor;
 use super::texts::{self, Gap as _};
 use crate::app::App;
+use crate::domain::page::Page as ListPage;
 use crate::domain::{Email, Member, Refusal, Role, Timestamp, User, UserId};
-use crate::extract::path_id;
 use crate::extract::principal::{ReadUsers, SignedIn, WriteUsers};
+use crate::extract::{Then, path_id};
 use crate::manage::users::{self, NewPassword, NewUser};
 use crate::profile::roles::management_in;
 
@@ -25,8 +26,7 @@ use crate::profile::roles::management_in;
 struct List<'a> {
     page: Page<'a>,
     rows: Vec<Row>,
-    next: Option<String>,
-    is_first: bool,
+    pages: Pages,
     may_write: bool,
     roles: Vec<Choice>,
     email: String,
@@ -70,8 +70,7 @@ struct Row {
 /// The list.
 pub async fn list(
     app: Data<App>,
-    visitor: Visitor<ReadUsers>,
-    query: Query<ListQuery>,
+    Then(visitor, query): Then<Visitor<ReadUsers>, ListQuery>,
 ) -> Result<HttpResponse, Refusal> {
     let t = &texts::EN.users;
     let notice = match query.done.as_str() {
@@ -79,7 +78,7 @@ pub async fn list(
         "removed" => Some(t.removed),
         _ => None,
     };
-    show_list(&app, &visitor, &query, notice, Refused::default(), (String::new(), Role::MEMBER.to_string())).await
+    show_list(&app, &visitor, query.page, notice, Refused::default(), (String::new(), Role::MEMBER.to_string())).await
 }
 
 /// Adds somebody, with a one-time password.
@@ -106,19 +105,18 @@ pub async fn add(app: Data<App>, Form { visitor, mut fields }: Form<WriteUsers>)
             let known = users::find(&app, &known.ok_or(Refusal::EmailTaken)?).await?;
             Ok(see_other(&format!("/console/users/{}?done=member", known.id)))
         }
-        Err(refusal) => show_list(&app, &visitor, &ListQuery::default(), None, Refused::of(refusal)?, typed).await,
+        Err(refusal) => show_list(&app, &visitor, FIRST, None, Refused::of(refusal)?, typed).await,
     }
 }
 
 /// One member.
 pub async fn detail(
     app: Data<App>,
-    visitor: Visitor<ReadUsers>,
     id: Path<String>,
-    query: Query<ListQuery>,
+    Then(visitor, Done(done)): Then<Visitor<ReadUsers>, Done>,
 ) -> Result<HttpResponse, Refusal> {
     let t = &texts::EN.users;
-    let notice = match query.done.as_str() {
+    let notice = match done.as_str() {
         "role" => Some(t.role_changed),
         "member" => Some(t.member_already),
         _ => None,
@@ -173,23 +171,19 @@ pub async fn remove(
 async fn show_list<A>(
     app: &App,
     visitor: &Visitor<A>,
-    query: &ListQuery,
+    open: ListPage,
     notice: Option<&str>,
     refused: Refused,
     (email, role): (String, String),
 ) -> Result<HttpResponse, Refusal> {
     let now = app.now();
-    let members = if may::<ReadUsers>(visitor) {
-        Some(users::list_members(app, visitor.tenant(), query.page()?).await?)
-    } else {
-        None
-    };
+    let members =
+        if may::<ReadUsers>(visitor) { Some(users::list_members(app, visitor.tenant(), open).await?) } else { None };
     let (items, next) = members.map_or((Vec::new(), None), |members| (members.items, members.next_cursor));
     let list = List {
         page: Page::of(app, visitor, Place::Users, texts::EN.users.title).with_notice(notice),
         rows: items.into_iter().map(|member| Row::of(member, visitor, now)).collect(),
-        next,
-        is_first: query.is_first(),
+        pages: Pages::of("/console/users?", open, next),
         may_write: may::<WriteUsers>(visitor),
         roles: roles(app, visitor, &role),
         email,

@@ -31,11 +31,7 @@ impl FromRequest for PageQuery {
     type Future = Ready<Result<Self, Refusal>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(Parameters::of(request).and_then(|mut given| {
-            let page = given.page()?;
-            given.ensure_empty()?;
-            Ok(Self(page))
-        }))
+        Parameters::read(request, |given| given.page(Page::DEFAULT.limit).map(Self))
     }
 }
 
@@ -44,17 +40,16 @@ impl FromRequest for AuditQuery {
     type Future = Ready<Result<Self, Refusal>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(Parameters::of(request).and_then(|mut given| {
-            let page = given.page()?;
+        Parameters::read(request, |given| {
+            let page = given.page(Page::DEFAULT.limit)?;
             let filter = AuditFilter {
                 action: given.parse("action")?,
                 actor: given.parse("actor")?,
                 since: given.parse("since")?,
                 until: given.parse("until")?,
             };
-            given.ensure_empty()?;
             Ok(Self { page, filter })
-        }))
+        })
     }
 }
 
@@ -63,14 +58,13 @@ impl FromRequest for DaysQuery {
     type Future = Ready<Result<Self, Refusal>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(Parameters::of(request).and_then(|mut given| {
+        Parameters::read(request, |given| {
             let days = given.parse("days")?.unwrap_or(30);
             if !(1..=MOST_DAYS).contains(&days) {
                 return Err(Refusal::invalid("days", format!("must be 1 to {MOST_DAYS}")));
             }
-            given.ensure_empty()?;
             Ok(Self(days))
-        }))
+        })
     }
 }
 
@@ -81,9 +75,24 @@ const MOST_DAYS: u16 = 366;
 const MOST_PARAMETERS: usize = 32;
 
 /// The parameters of a query that nobody took yet.
-struct Parameters<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+pub struct Parameters<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
 impl<'a> Parameters<'a> {
+    /// The whole query of a request, as `take` reads it.
+    ///
+    /// # Errors
+    /// [`Refusal::ValidationFailed`] where a parameter is there twice, or one is left that nobody took (security 21).
+    pub fn read<T>(
+        request: &'a HttpRequest,
+        take: impl FnOnce(&mut Self) -> Result<T, Refusal>,
+    ) -> Ready<Result<T, Refusal>> {
+        ready(Self::of(request).and_then(|mut given| {
+            let read = take(&mut given)?;
+            given.ensure_empty()?;
+            Ok(read)
+        }))
+    }
+
     fn of(request: &'a HttpRequest) -> Result<Self, Refusal> {
         let mut given: Vec<(Cow<'a, str>, _)> = Vec::new();
         for (name, value) in url::form_urlencoded::parse(request.query_string().as_bytes()) {
@@ -98,21 +107,31 @@ impl<'a> Parameters<'a> {
         Ok(Self(given))
     }
 
-    fn take(&mut self, name: &str) -> Option<Cow<'a, str>> {
+    /// Takes a parameter as it stands.
+    pub fn take(&mut self, name: &str) -> Option<Cow<'a, str>> {
         let index = self.0.iter().position(|(known, _)| known == name)?;
         Some(self.0.swap_remove(index).1)
     }
 
-    fn parse<T: FromStr<Err: Display>>(&mut self, name: &str) -> Result<Option<T>, Refusal> {
-        self.take(name).map(|text| text.parse().map_err(|error| Refusal::invalid(name, error))).transpose()
+    /// Takes a parameter as a text; one that is absent is empty.
+    pub fn text(&mut self, name: &str) -> String {
+        self.take(name).unwrap_or_default().into_owned()
     }
 
-    fn page(&mut self) -> Result<Page, Refusal> {
-        let limit = self.parse("limit")?.unwrap_or(Page::DEFAULT.limit);
+    /// Takes `limit` and `cursor`: a page of `rows` where the query does not say how many.
+    ///
+    /// # Errors
+    /// [`Refusal::ValidationFailed`].
+    pub fn page(&mut self, rows: i64) -> Result<Page, Refusal> {
+        let limit = self.parse("limit")?.unwrap_or(rows);
         if !(1..=Page::MOST).contains(&limit) {
             return Err(Refusal::invalid("limit", format!("must be 1 to {}", Page::MOST)));
         }
         Ok(Page { limit, after: self.parse::<Cursor>("cursor")?.map(|cursor| cursor.0) })
+    }
+
+    fn parse<T: FromStr<Err: Display>>(&mut self, name: &str) -> Result<Option<T>, Refusal> {
+        self.take(name).map(|text| text.parse().map_err(|error| Refusal::invalid(name, error))).transpose()
     }
 
     fn ensure_empty(&self) -> Result<(), Refusal> {

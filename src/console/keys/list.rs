@@ -8,14 +8,15 @@ use chrono::TimeDelta;
 
 use crate::app::App;
 use crate::console::date::Moment;
+use crate::console::list::{ListQuery, Pages};
 use crate::console::page::{Page, Place, may, render};
 use crate::console::refused::in_our_words;
 use crate::console::session::Visitor;
 use crate::console::texts::{self, Gap as _};
 use crate::domain::api_key::{ApiKey, ApiKeyState};
 use crate::domain::{ApiKeyId, Refusal, Tenant, Timestamp};
+use crate::extract::Then;
 use crate::extract::principal::{ReadApiKeys, WriteApiKeys};
-use crate::extract::query::PageQuery;
 use crate::manage;
 use crate::profile::TenantLocator;
 
@@ -27,10 +28,7 @@ struct List<'a> {
     /// What the tenant is named by in requests.
     names_tenant: Option<TenantLocator>,
     rows: Vec<Row>,
-    next: Option<String>,
-    /// Where the pages of the list are.
-    pages: String,
-    is_first: bool,
+    pages: Pages,
     may_write: bool,
     /// Why there can be no more keys, where that is so.
     barred: Option<String>,
@@ -70,18 +68,19 @@ pub struct State {
 }
 
 /// The page.
-pub async fn page(app: Data<App>, visitor: Visitor<ReadApiKeys>, query: PageQuery) -> Result<HttpResponse, Refusal> {
+pub async fn page(
+    app: Data<App>,
+    Then(visitor, query): Then<Visitor<ReadApiKeys>, ListQuery>,
+) -> Result<HttpResponse, Refusal> {
     let now = app.now();
-    let keys = manage::api_keys::list(&app, visitor.tenant(), query.0).await?;
+    let keys = manage::api_keys::list(&app, visitor.tenant(), query.page).await?;
     let tenant = &visitor.member.tenant;
     let list = List {
         page: Page::of(&app, &visitor, Place::Keys, texts::EN.keys.title),
         tenant,
         names_tenant: Some(app.profile.locator).filter(|locator| *locator != TenantLocator::Key),
         rows: keys.items.into_iter().map(|key| Row::of(&app, &key, now)).collect(),
-        next: keys.next_cursor,
-        pages: format!("/console/keys?limit={}&", query.0.limit),
-        is_first: query.0.after.is_none(),
+        pages: Pages::of("/console/keys?", query.page, keys.next_cursor),
         may_write: may::<WriteApiKeys>(&visitor),
         barred: barred(&app, tenant).await?,
     };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use actix_web::HttpResponse;
-use actix_web::web::{Data, Path, Query};
+use actix_web::web::{Data, Path};
 use askama::Template;
 use url::form_urlencoded;
 
@@ -11,9 +11,9 @@ use super::chart::{Chart, DAYS, WIDTH};
 use super::list::Row;
 use super::usage::{CallerRow, Old, callers, old, unused_scopes};
 use crate::app::App;
-use crate::console::account::Done;
 use crate::console::date::Moment;
 use crate::console::form::{Fields, Form};
+use crate::console::list::Done;
 use crate::console::page::{Page, Place, may, render, see_other};
 use crate::console::refused::Refused;
 use crate::console::session::{Access, Visitor};
@@ -21,8 +21,8 @@ use crate::console::texts::{self, Gap as _};
 use crate::domain::api_key::{ApiKey, ApiKeyState};
 use crate::domain::change::Change;
 use crate::domain::{ApiKeyId, Refusal, Timestamp};
-use crate::extract::path_id;
 use crate::extract::principal::{ReadApiKeys, WriteApiKeys};
+use crate::extract::{Then, path_id};
 use crate::manage;
 use crate::manage::api_keys::ApiKeyChange;
 use crate::manage::usage::KeyUsage;
@@ -63,12 +63,11 @@ struct Detail {
 /// The page.
 pub async fn page(
     app: Data<App>,
-    visitor: Visitor<ReadApiKeys>,
     path: Path<String>,
-    done: Query<Done>,
+    Then(visitor, Done(done)): Then<Visitor<ReadApiKeys>, Done>,
 ) -> Result<HttpResponse, Refusal> {
     let t = &texts::EN.show_key;
-    let notice = match done.done.as_str() {
+    let notice = match done.as_str() {
         "changed" => Some(t.changed),
         "revoked" => Some(t.revoked),
         _ => None,

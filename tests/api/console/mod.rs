@@ -4,6 +4,7 @@ mod browser;
 mod forms;
 mod keys;
 mod people;
+mod queries;
 mod rights;
 mod sessions;
 

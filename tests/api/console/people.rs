@@ -204,7 +204,7 @@ fn the_audit_log_is_filtered_and_paged(jeton: Jeton) {
     for mark in ["id=\"actor-fault\"", "id=\"action-fault\"", "must not contain control characters"] {
         assert!(wrong.contains(mark) && !wrong.contains("class=\"event\""), "{mark} in {wrong}");
     }
-    browser.get("/console/audit?cursor=nonsense").expect_status(404);
+    browser.get("/console/audit?cursor=nonsense").expect_status(422);
     let other: Tenant = jeton.tenant();
     let theirs = Browser::of(&jeton, other.admin()).get("/console/audit").told();
     assert!(!theirs.contains("<code>api_key.created"), "{theirs}");
