@@ -52,14 +52,11 @@ pub async fn page(app: Data<App>, Then(visitor, Done(done)): Then<Visitor, Done>
 
 /// Changes the password.
 pub async fn change_password(app: Data<App>, Form { visitor, fields }: Form) -> Result<HttpResponse, Refusal> {
-    let changed = match passwords(fields) {
-        Ok((current, new)) => {
-            let (user, session) = (&visitor.member.user, visitor.session);
-            manage::users::change_password(&app, &visitor.actor, user, session, current, new).await
-        }
-        Err(refusal) => Err(refusal),
+    let changed = async {
+        let ((current, new), user) = (passwords(fields)?, &visitor.member.user);
+        manage::users::change_password(&app, &visitor.actor, user, visitor.session, current, new).await
     };
-    match changed {
+    match changed.await {
         Ok(()) => Ok(see_other("/console/account?done=password")),
         Err(Refusal::InvalidCredentials) => {
             let wrong = Refusal::invalid("current_password", texts::EN.account.wrong_password);

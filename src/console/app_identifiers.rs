@@ -55,12 +55,12 @@ pub async fn list(
 pub async fn create(app: Data<App>, Form { visitor, mut fields }: Form<WriteApiKeys>) -> Result<HttpResponse, Refusal> {
     let typed = |name: &str| fields.value(name).unwrap_or_default().to_owned();
     let typed = (typed("name"), typed("platform"));
-    let (name, platform) = (fields.required("name"), fields.optional("platform"));
-    let created = match fields.finish(name) {
-        Ok(name) => manage::app_identifiers::create(&app, &visitor.actor, visitor.tenant(), name, platform).await,
-        Err(refusal) => Err(refusal),
+    let created = async {
+        let (name, platform) = (fields.required("name"), fields.optional("platform"));
+        let name = fields.finish(name)?;
+        manage::app_identifiers::create(&app, &visitor.actor, visitor.tenant(), name, platform).await
     };
-    match created {
+    match created.await {
         Ok(_) => Ok(see_other("/console/app-identifiers?done=created")),
         Err(refusal) => show(&app, &visitor, FIRST, None, Refused::of(refusal)?, typed).await,
     }

@@ -87,11 +87,11 @@ pub async fn create(app: Data<App>, Form { visitor, mut fields }: Form<WriteApiK
     let typed = |name: &str| fields.value(name).unwrap_or_default().to_owned();
     let typed = (typed("name"), typed("access_type"));
     let chosen = scopes::take_chosen(&mut fields);
-    let created = match read(fields, &chosen) {
-        Ok(new) => manage::key_groups::create(&app, &visitor.actor, visitor.tenant(), new).await,
-        Err(refusal) => Err(refusal),
+    let created = async {
+        let new = read(fields, &chosen)?;
+        manage::key_groups::create(&app, &visitor.actor, visitor.tenant(), new).await
     };
-    match created {
+    match created.await {
         Ok(group) => Ok(see_other(&format!("/console/groups/{}?done=created", group.id))),
         Err(refusal) => show_new(&app, &visitor, Refused::of(refusal)?, typed, &chosen),
     }

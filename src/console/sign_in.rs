@@ -97,11 +97,8 @@ pub async fn sign_in(
         new_password: fields.value("new_password").is_some(),
         ..Asked::default()
     };
-    let signed_in = match login_request(fields, &request, client) {
-        Ok(login) => grants::login::login(&app, login).await,
-        Err(refusal) => Err(refusal),
-    };
-    let refused = match signed_in {
+    let signed_in = async { grants::login::login(&app, login_request(fields, &request, client)?).await };
+    let refused = match signed_in.await {
         Ok(tokens) => {
             let cookie = set_refresh_cookie(tokens.refresh.expose(), tokens.refresh_expires_in);
             return Ok(see_other_with(local(&asked.return_to), cookie));

@@ -62,12 +62,12 @@ pub async fn list(
 /// Makes one.
 pub async fn create(app: Data<App>, Form { visitor, mut fields }: Form<Operate>) -> Result<HttpResponse, Refusal> {
     let typed = (fields.value("name").unwrap_or_default().to_owned(), fields.value("plan").map(str::to_owned));
-    let (name, plan) = (fields.required("name"), fields.take("plan"));
-    let created = match fields.finish(name) {
-        Ok(name) => tenants::create(&app, &visitor.actor, NewTenant { id: None, name, plan }).await,
-        Err(refusal) => Err(refusal),
+    let created = async {
+        let (name, plan) = (fields.required("name"), fields.take("plan"));
+        let new = NewTenant { id: None, name: fields.finish(name)?, plan };
+        tenants::create(&app, &visitor.actor, new).await
     };
-    match created {
+    match created.await {
         Ok(tenant) => Ok(see_other(&format!("/console/tenants/{}?done=created", tenant.id))),
         Err(refusal) => show_list(&app, &visitor, FIRST, None, Refused::of(refusal)?, typed).await,
     }
@@ -97,12 +97,12 @@ pub async fn set_plan(
     Form { visitor, mut fields }: Form<Operate>,
 ) -> Result<HttpResponse, Refusal> {
     let id = path_id(&id)?;
-    let plan = fields.required("plan");
-    let changed = match fields.finish(plan) {
-        Ok(plan) => tenants::change(&app, &visitor.actor, id, TenantChange { name: None, plan: Some(plan) }).await,
-        Err(refusal) => Err(refusal),
+    let changed = async {
+        let plan = fields.required("plan");
+        let change = TenantChange { name: None, plan: Some(fields.finish(plan)?) };
+        tenants::change(&app, &visitor.actor, id, change).await
     };
-    after(&app, &visitor, id, changed, "plan").await
+    after(&app, &visitor, id, changed.await, "plan").await
 }
 
 /// Suspends one.
@@ -138,11 +138,11 @@ pub async fn delete(
     if fields.take("name").is_none_or(|typed| typed.trim() != tenant.name.as_str()) {
         fields.fault("name", texts::EN.tenants.name_differs);
     }
-    let deleted = match fields.finish(Some(())) {
-        Ok(()) => tenants::delete(&app, &visitor.actor, id).await,
-        Err(refusal) => Err(refusal),
+    let deleted = async {
+        fields.finish(Some(()))?;
+        tenants::delete(&app, &visitor.actor, id).await
     };
-    match deleted {
+    match deleted.await {
         Ok(()) => Ok(see_other("/console/tenants?done=deleted")),
         Err(refusal) => show_detail(&app, &visitor, id, None, Refused::of(refusal)?).await,
     }

@@ -94,11 +94,11 @@ pub async fn create(
 ) -> Result<HttpResponse, Refusal> {
     let typed = Typed::of(&fields);
     let chosen = scopes::take_chosen(&mut fields);
-    let created = match read(fields, &chosen) {
-        Ok(new) => manage::trusted_issuers::create(&app, &visitor.actor, visitor.tenant(), new).await,
-        Err(refusal) => Err(refusal),
+    let created = async {
+        let new = read(fields, &chosen)?;
+        manage::trusted_issuers::create(&app, &visitor.actor, visitor.tenant(), new).await
     };
-    match created {
+    match created.await {
         Ok(_) => Ok(see_other("/console/trusted-issuers?done=created")),
         Err(refusal) => show_new(&app, &visitor, Refused::of(refusal)?, typed, &chosen),
     }

@@ -87,15 +87,12 @@ pub async fn add(app: Data<App>, Form { visitor, mut fields }: Form<WriteUsers>)
     let typed = (typed("email"), typed("role"));
     let (email, role) = (fields.required::<Email>("email"), fields.required("role"));
     let known = email.clone();
-    let added = match fields.finish(email.zip(role)) {
-        Ok((email, role)) => {
-            let tenant = visitor.tenant();
-            let new = NewUser { email, tenant, role, operator: false, password: NewPassword::OneTime };
-            users::add(&app, &visitor.actor, new).await
-        }
-        Err(refusal) => Err(refusal),
+    let added = async {
+        let (tenant, (email, role)) = (visitor.tenant(), fields.finish(email.zip(role))?);
+        let new = NewUser { email, tenant, role, operator: false, password: NewPassword::OneTime };
+        users::add(&app, &visitor.actor, new).await
     };
-    match added {
+    match added.await {
         Ok(added) => match &added.generated_password {
             Some(password) => show_given(&app, &visitor, &added.member.user, password),
             None => Ok(see_other("/console/users?done=joined")),
@@ -131,12 +128,11 @@ pub async fn change_role(
     Form { visitor, mut fields }: Form<WriteUsers>,
 ) -> Result<HttpResponse, Refusal> {
     let id = path_id(&id)?;
-    let role = fields.required("role");
-    let changed = match fields.finish(role) {
-        Ok(role) => users::change_role(&app, &visitor.actor, visitor.tenant(), id, role).await,
-        Err(refusal) => Err(refusal),
+    let changed = async {
+        let role = fields.required("role");
+        users::change_role(&app, &visitor.actor, visitor.tenant(), id, fields.finish(role)?).await
     };
-    match changed {
+    match changed.await {
         Ok(_) => Ok(see_other(&format!("/console/users/{id}?done=role"))),
         Err(refusal) => refuse(&app, &visitor, id, refusal).await,
     }

@@ -46,14 +46,12 @@ pub async fn page(
 /// Creates the key, and shows it this once. The same form sent twice makes one key.
 pub async fn create(app: Data<App>, Form { visitor, mut fields }: Form<WriteApiKeys>) -> Result<HttpResponse, Refusal> {
     let filled = fields.clone();
-    let idempotency = fields.required("idempotency_key");
-    let created = match new_key(&app, fields, idempotency) {
-        Ok((new, idempotency)) => {
-            manage::api_keys::create(&app, &visitor.actor, visitor.tenant(), new, Some(idempotency)).await
-        }
-        Err(refusal) => Err(refusal),
+    let created = async {
+        let idempotency = fields.required("idempotency_key");
+        let (new, idempotency) = new_key(&app, fields, idempotency)?;
+        manage::api_keys::create(&app, &visitor.actor, visitor.tenant(), new, Some(idempotency)).await
     };
-    match created {
+    match created.await {
         Ok(created) => created::show(&app, &visitor, &created, None),
         Err(Refusal::IdempotencyConflict) => {
             let refused = Refused::of(Refusal::IdempotencyConflict)?.in_words(texts::EN.create_key.created_already);

@@ -56,15 +56,12 @@ pub async fn rotate(
 ) -> Result<HttpResponse, Refusal> {
     let id = path_id(&path)?;
     let chosen = fields.text("overlap_seconds").parse().ok();
-    let rotated = match wanted(fields) {
-        Ok((overlap, idempotency)) => {
-            let (by, tenant) = (&visitor.actor, visitor.tenant());
-            let rotated = manage::api_keys::rotate(&app, by, tenant, id, overlap, Some(idempotency)).await;
-            rotated.map(|created| (until(&created, overlap), created))
-        }
-        Err(refusal) => Err(refusal),
+    let rotated = async {
+        let ((overlap, idempotency), by) = (wanted(fields)?, &visitor.actor);
+        let created = manage::api_keys::rotate(&app, by, visitor.tenant(), id, overlap, Some(idempotency)).await?;
+        Ok((until(&created, overlap), created))
     };
-    match rotated {
+    match rotated.await {
         Ok((until, created)) => created::show(&app, &visitor, &created, Some(Replaced { until })),
         Err(Refusal::IdempotencyConflict) => {
             let refused = Refused::of(Refusal::IdempotencyConflict)?.in_words(texts::EN.rotate_key.rotated_already);

@@ -82,15 +82,13 @@ pub async fn change(
     Form { visitor, mut fields }: Form<WriteApiKeys>,
 ) -> Result<HttpResponse, Refusal> {
     let (id, filled) = (path_id(&path)?, fields.clone());
-    let name = fields.required("name");
-    let contact = fields.optional("contact_email");
-    let change =
-        name.map(|name| ApiKeyChange { name: Some(name), contact_email: contact.map_or(Change::Clear, Change::Set) });
-    let changed = match fields.finish(change) {
-        Ok(change) => manage::api_keys::change(&app, &visitor.actor, visitor.tenant(), id, change).await,
-        Err(refusal) => Err(refusal),
+    let changed = async {
+        let (name, contact) = (fields.required("name"), fields.optional("contact_email"));
+        let contact_email = contact.map_or(Change::Clear, Change::Set);
+        let change = ApiKeyChange { name: Some(fields.finish(name)?), contact_email };
+        manage::api_keys::change(&app, &visitor.actor, visitor.tenant(), id, change).await
     };
-    match changed {
+    match changed.await {
         Ok(_) => Ok(see_other(&format!("/console/keys/{id}?done=changed"))),
         Err(refusal) if !may::<ReadApiKeys>(&visitor) => Err(refusal),
         Err(refusal) => show(&app, &visitor, id, None, Some(filled), Refused::of(refusal)?).await,
