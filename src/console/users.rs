@@ -116,6 +116,7 @@ pub async fn detail(
     let notice = match done.as_str() {
         "role" => Some(t.role_changed),
         "member" => Some(t.member_already),
+        "given" => Some(t.given_already),
         _ => None,
     };
     show_detail(&app, &visitor, path_id(&id)?, notice, Refused::default()).await
@@ -138,15 +139,21 @@ pub async fn change_role(
     }
 }
 
-/// Gives a member another one-time password.
+/// Gives a member another one-time password. The same form sent twice gives one.
 pub async fn renew(
     app: Data<App>,
     id: Path<String>,
-    Button(visitor): Button<WriteUsers>,
+    Form { visitor, mut fields }: Form<WriteUsers>,
 ) -> Result<HttpResponse, Refusal> {
     let id = path_id(&id)?;
-    match users::give_one_time_password(&app, &visitor.actor, visitor.tenant(), id).await {
+    let given = async {
+        let instead_of = fields.required("instead_of");
+        let instead_of = Some(fields.finish(instead_of)?);
+        users::give_one_time_password(&app, &visitor.actor, visitor.tenant(), id, instead_of).await
+    };
+    match given.await {
         Ok((user, password)) => show_given(&app, &visitor, &user, &password),
+        Err(Refusal::IdempotencyConflict) => Ok(see_other(&format!("/console/users/{id}?done=given"))),
         Err(refusal) => refuse(&app, &visitor, id, refusal).await,
     }
 }

@@ -159,7 +159,7 @@ pub async fn give_one_time_password(
     path: Path<(String, String)>,
 ) -> Result<impl Responder, Refusal> {
     let (user, password) =
-        manage::users::give_one_time_password(&app, &caller.actor, caller.tenant, path_id(&path.1)?).await?;
+        manage::users::give_one_time_password(&app, &caller.actor, caller.tenant, path_id(&path.1)?, None).await?;
     Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(OneTimePasswordAnswer {
         id: user.id,
         password: password.expose_secret().to_owned(),

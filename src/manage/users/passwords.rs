@@ -144,16 +144,19 @@ pub async fn set_password(
     replace(app, email, user, given, event, now, |_| Ok(None)).await
 }
 
-/// Gives a member of a tenant another one-time password, where the last one was lost or has expired; answers it.
+/// Gives a member of a tenant another one-time password, where the last one was lost or has expired; answers it. One that is
+/// to take the place of the one until `instead_of` is given once.
 ///
 /// # Errors
-/// [`Refusal::NotFound`]; [`Refusal::OneTimePasswordNotAllowed`] where it is the user's own by now, or opens another tenant too:
+/// [`Refusal::NotFound`]; [`Refusal::IdempotencyConflict`] where the last one is another than that `instead_of`;
+/// [`Refusal::OneTimePasswordNotAllowed`] where it is the user's own by now, or opens another tenant too:
 /// that is not for this one to take over; [`Refusal::InsufficientScope`] for a member who may more than who asks.
 pub async fn give_one_time_password(
     app: &App,
     by: &Actor,
     tenant: TenantId,
     user: UserId,
+    instead_of: Option<Timestamp>,
 ) -> Result<(User, SecretString), Refusal> {
     let now = app.now();
     let mut member = super::find_member(app, tenant, user).await?.user;
@@ -169,7 +172,10 @@ pub async fn give_one_time_password(
         let everywhere = memberships::of_user(connection, user)?;
         let is_ours = |found: &User| found.one_time_until.is_some() && !found.operator;
         match everywhere.as_slice() {
-            [only] if is_ours(&only.user) => Ok(replaced),
+            [only] if is_ours(&only.user) => match instead_of {
+                Some(last) if only.user.one_time_until != Some(last) => Err(Refusal::IdempotencyConflict),
+                _ => Ok(replaced),
+            },
             _ => Err(Refusal::OneTimePasswordNotAllowed),
         }
     })

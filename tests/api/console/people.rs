@@ -4,7 +4,7 @@ use jeton_test_macros::both_databases;
 use serde_json::json;
 
 use super::Browser;
-use super::browser::value_of;
+use super::browser::{form_token, value_of};
 use crate::harness::{Database, Jeton, Tenant, User};
 
 const OWN: &str = "Harbour-violet-2207-anvil";
@@ -53,7 +53,8 @@ fn an_administrator_adds_changes_and_removes_people(jeton: Jeton) {
     let shown = browser.get(role.header("location").unwrap()).expect_status(200).told();
     assert!(shown.contains("The role is changed"), "{shown}");
     hers.get("/console/users").expect_status(200);
-    let again = browser.submit_on(&path, &format!("{path}/one-time-password"), &[]);
+    let renew = [("instead_of", "2026-01-01T00:00:00Z")];
+    let again = browser.submit_on(&path, &format!("{path}/one-time-password"), &renew);
     assert_eq!(again.status, 409, "she has a password of her own");
 
     browser.submit_on(&path, &format!("{path}/remove"), &[]).expect_status(303);
@@ -74,7 +75,9 @@ fn another_one_time_password_is_given_while_none_was_used(jeton: Jeton) {
     let first = browser.submit_on("/console/users", "/console/users", &add).expect_status(200).told();
     let id = id_behind(&browser.get("/console/users").told(), "/console/users/", "bob@example.com");
     let path = format!("/console/users/{id}");
-    let second = browser.submit_on(&path, &format!("{path}/one-time-password"), &[]).expect_status(200).told();
+    let instead_of = value_of(&browser.get(&path), "instead_of");
+    let renew = [("instead_of", instead_of.as_str())];
+    let second = browser.submit_on(&path, &format!("{path}/one-time-password"), &renew).expect_status(200).told();
     let (first, second) = (text_of(&first, "password"), text_of(&second, "password"));
     let login = |password: &str| {
         let body = json!({"email": "bob@example.com", "password": password, "new_password": OWN});
@@ -82,6 +85,30 @@ fn another_one_time_password_is_given_while_none_was_used(jeton: Jeton) {
     };
     login(&first).expect_problem(401, "invalid_credentials");
     login(&second).expect_tokens();
+}
+
+/// Loading the page with the password once more sends the form once more.
+#[both_databases]
+fn the_same_form_gives_one_one_time_password(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    let mut browser = Browser::of(&jeton, tenant.admin());
+    let add = [("email", "eve@example.com"), ("role", "member")];
+    browser.submit_on("/console/users", "/console/users", &add).expect_status(200);
+    let path =
+        format!("/console/users/{}", id_behind(&browser.get("/console/users").told(), "/console/users/", "eve@"));
+    let page = browser.get(&path);
+    let (token, instead_of) = (form_token(&page), value_of(&page, "instead_of"));
+    let form = [("form_token", token.as_str()), ("instead_of", &instead_of)];
+    let renew = format!("{path}/one-time-password");
+    let given = text_of(&browser.submit(&renew, &form).expect_status(200).told(), "password");
+
+    let again = browser.submit(&renew, &form).expect_status(303);
+    let told = browser.get(again.header("location").unwrap()).expect_status(200).told();
+    assert!(told.contains("has been given already"), "{told}");
+    assert_eq!(jeton.audited("user.one_time_password_given"), 1);
+    browser.submit(&renew, &[("form_token", &token)]).expect_status(422);
+    let body = json!({"email": "eve@example.com", "password": given, "new_password": OWN});
+    jeton.post("/api/v1/auth/login").json(body).expect_tokens();
 }
 
 #[both_databases]

@@ -263,7 +263,11 @@ fn who_may_only_write_sees_what_the_api_would_show_them(jeton: Jeton) {
     let admin = tenant.admin();
     let path = format!("/console/users/{}", admin.id);
     let mut browser = Browser::of(&jeton, &tenant.user("inviter"));
-    for (what, fields) in [("role", vec![("role", "member")]), ("one-time-password", vec![]), ("remove", vec![])] {
+    for (what, fields) in [
+        ("role", vec![("role", "member")]),
+        ("one-time-password", vec![("instead_of", "2026-01-01T00:00:00Z")]),
+        ("remove", vec![]),
+    ] {
         let refused = browser.submit_on("/console/account", &format!("{path}/{what}"), &fields);
         assert!([403, 409].contains(&refused.status), "{}", refused.told());
         assert!(!refused.told().contains(&admin.email), "{what}: {}", refused.told());
