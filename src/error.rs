@@ -155,21 +155,30 @@ fn throttle_fields(throttled: &Throttled) -> [(&'static str, String); 2] {
     ]
 }
 
+/// In how many seconds it may be tried again, where that is known.
+#[must_use]
+pub fn retry_after(refusal: &Refusal) -> Option<u32> {
+    match refusal {
+        Refusal::Overloaded | Refusal::Unavailable => Some(RETRY_AFTER_SECONDS),
+        Refusal::RateLimited(state) => Some(state.retry_after),
+        Refusal::LoginThrottled(throttled) => Some(throttled.retry_after),
+        _ => None,
+    }
+}
+
 fn builder(status: StatusCode, refusal: Option<&Refusal>) -> HttpResponseBuilder {
     let mut answer = HttpResponse::build(status);
     answer.insert_header((CACHE_CONTROL, "no-store"));
+    if let Some(seconds) = refusal.and_then(retry_after) {
+        answer.insert_header((RETRY_AFTER, seconds));
+    }
     match refusal {
-        Some(Refusal::Overloaded | Refusal::Unavailable) => {
-            answer.insert_header((RETRY_AFTER, RETRY_AFTER_SECONDS));
-        }
         Some(Refusal::RateLimited(state)) => {
-            answer.insert_header((RETRY_AFTER, state.retry_after));
             for field in rate_limit_fields(state) {
                 answer.insert_header(field);
             }
         }
         Some(Refusal::LoginThrottled(throttled)) => {
-            answer.insert_header((RETRY_AFTER, throttled.retry_after));
             for field in throttle_fields(throttled) {
                 answer.insert_header(field);
             }

@@ -20,6 +20,7 @@ use super::session::{NewCookie, forms_of};
 use super::texts::{self, Gap as _};
 use crate::app::App;
 use crate::domain::Refusal;
+use crate::error::retry_after;
 use crate::extract::principal::SignedIn;
 use crate::extract::refresh_cookie::{navigations_refresh_cookie, set_refresh_cookie};
 use crate::extract::request_id::RequestId;
@@ -38,10 +39,11 @@ pub async fn frame(
     if let Some(refusal) = refusal_in(&response) {
         app.metrics.count_refusal(refusal.code());
         let mut answer = explain(&app, response.request(), refusal);
-        for name in [ALLOW, RETRY_AFTER] {
-            if let Some(value) = response.headers().get(&name) {
-                answer.headers_mut().insert(name, value.clone());
-            }
+        if let Some(allowed) = response.headers().get(ALLOW) {
+            answer.headers_mut().insert(ALLOW, allowed.clone());
+        }
+        if let Some(seconds) = retry_after(refusal) {
+            answer.headers_mut().insert(RETRY_AFTER, seconds.into());
         }
         response = response.into_response(answer);
     }

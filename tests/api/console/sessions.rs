@@ -360,6 +360,46 @@ fn switching_begins_no_new_count_of_wrong_passwords(jeton: Jeton) {
 }
 
 #[both_databases]
+fn a_throttled_sign_in_says_when_to_come_back(jeton: Jeton) {
+    let jeton = jeton.with("login.account_failures", "3");
+    let user = jeton.tenant().user("member");
+    let mut browser = Browser::new(&jeton);
+    let mut sign_in =
+        |password: &str| browser.submit_on(SIGN_IN, SIGN_IN, &[("email", user.email.as_str()), ("password", password)]);
+    for _ in 0..13 {
+        jeton.advance(Duration::from_mins(16));
+        sign_in("not my password").expect_status(401);
+    }
+    let told = sign_in(&user.password).expect_status(429).told();
+    let wait = told.split_once("Too many failed sign-ins. Try again in ").unwrap_or_else(|| panic!("{told}")).1;
+    let wait: u64 = wait.split(' ').next().unwrap().parse().unwrap();
+    assert!((800..=900).contains(&wait), "{told}");
+    assert!(told.contains(&format!("value=\"{}\"", user.email)) && told.contains("name=\"password\""), "{told}");
+
+    jeton.advance(Duration::from_secs(wait));
+    sign_in(&user.password).expect_status(303);
+}
+
+#[both_databases]
+fn what_cannot_be_done_right_now_is_told_on_a_page(jeton: Jeton) {
+    let mut browser = Browser::of(&jeton, jeton.tenant().admin());
+    let token = form_token(&browser.get("/console/account"));
+    let fields = [("form_token", token.as_str()), ("name", "Harbour")];
+    let mut holder = jeton.hold_audit();
+    let refused = browser.submit("/console/account/sign-out-everywhere", &fields[..1]).expect_status(503);
+    assert_eq!(refused.header("content-type"), Some("text/html; charset=utf-8"));
+    assert!(refused.header("retry-after").is_some(), "{}", refused.told());
+    let told = refused.told();
+    assert!(told.contains("Please try again in a moment") && told.contains("If you ask for help"), "{told}");
+    let told = browser.submit("/console/app-identifiers", &fields).expect_status(503).told();
+    assert!(told.contains("role=\"alert\"") && told.contains("value=\"Harbour\""), "what was typed stays: {told}");
+
+    holder.batch_execute("ROLLBACK").unwrap();
+    browser.get("/console/account").expect_status(200);
+    browser.submit("/console/app-identifiers", &fields).expect_status(303);
+}
+
+#[both_databases]
 fn a_link_from_another_site_finds_the_session(jeton: Jeton) {
     let answer = jeton.get("/console/keys").header("Sec-Fetch-Site", "cross-site").send().expect_status(200);
     assert!(answer.told().contains("http-equiv=\"refresh\""), "asked again from here: {}", answer.told());
