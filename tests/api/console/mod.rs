@@ -3,6 +3,7 @@
 mod browser;
 mod forms;
 mod keys;
+mod laws;
 mod people;
 mod queries;
 mod rights;
