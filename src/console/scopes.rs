@@ -34,11 +34,8 @@ impl ScopesQuestion {
 
 /// Takes the scopes of a form, as they were sent.
 pub fn take_chosen(fields: &mut Fields) -> Vec<String> {
-    let mut chosen = Vec::new();
-    while let Some(text) = fields.take("scopes") {
-        chosen.extend(text.split_whitespace().map(str::to_owned));
-    }
-    chosen
+    let sent = fields.take_all("scopes");
+    sent.iter().flat_map(|text| text.split_whitespace()).map(str::to_owned).collect()
 }
 
 /// Reads scopes.

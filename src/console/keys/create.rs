@@ -12,11 +12,12 @@ use crate::app::App;
 use crate::console::form::{Fields, Form};
 use crate::console::page::{Page, Place, render};
 use crate::console::refused::Refused;
+use crate::console::scopes;
 use crate::console::session::Visitor;
 use crate::console::texts::{self, Gap as _};
 use crate::domain::constraints::Constraints;
 use crate::domain::ip_allow_list::IpAllowList;
-use crate::domain::{Refusal, Scope, Scopes, Timestamp};
+use crate::domain::{Refusal, Scopes, Timestamp};
 use crate::extract::principal::WriteApiKeys;
 use crate::manage;
 use crate::manage::api_keys::NewApiKey;
@@ -82,7 +83,7 @@ fn new_key(
 ) -> Result<(NewApiKey, IdempotencyKey), Refusal> {
     let name = fields.required("name");
     let group_id = fields.optional("group_id");
-    let own_rights = (fields.optional("access_type"), scopes(&mut fields));
+    let own_rights = (fields.optional("access_type"), own_scopes(&mut fields));
     let (access_type, scopes) = if group_id.is_some() { (None, None) } else { own_rights };
     let environment = fields.take("environment");
     let expires_at = expires_at(&mut fields);
@@ -104,13 +105,11 @@ fn new_key(
 }
 
 /// Those that are ticked, and those that are written.
-fn scopes(fields: &mut Fields) -> Option<Scopes> {
+fn own_scopes(fields: &mut Fields) -> Option<Scopes> {
     let written = fields.take("scopes_text").unwrap_or_default();
-    let ticked = fields.take_all("scopes");
-    let words = written.split_whitespace().map(str::to_owned).chain(ticked);
-    let scopes: Result<Vec<Scope>, _> = words.map(|word| word.parse()).collect();
-    let scopes = scopes.and_then(|scopes| Scopes::new(&scopes));
-    scopes.map_err(|error| fields.fault("scopes", error)).ok()
+    let mut chosen = scopes::take_chosen(fields);
+    chosen.extend(written.split_whitespace().map(str::to_owned));
+    scopes::read(fields, &chosen)
 }
 
 /// The end of the day that was chosen (UTC).
