@@ -1,5 +1,5 @@
-//! What a token costs, and what is done besides for every exchange: `cargo bench`. A whole token is held against the bare
-//! signature of the same length.
+//! What a token costs, and what is done besides for every exchange: `cargo bench`. A whole token is held against the
+//! bare signature of the same length.
 
 #![expect(clippy::expect_used, reason = "a benchmark fails by panicking")]
 

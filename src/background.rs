@@ -15,9 +15,9 @@ use crate::manage;
 /// How often what is counted in memory is written.
 const FLUSH_EVERY: Duration = Duration::from_secs(5);
 
-/// How often the signing keys in memory are compared with the database, so that a key that was revoked on another server is
-/// forgotten within a second even where no notice of it comes; and how often it is looked whether one is to go on in its
-/// life. These are two pieces of work, for to make a key takes time.
+/// How often the signing keys in memory are compared with the database, so that a key that was revoked on another
+/// server is forgotten within a second even where no notice of it comes; and how often it is looked whether one is to
+/// go on in its life. These are two pieces of work, for to make a key takes time.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// How often what has ended is forgotten.
@@ -65,8 +65,8 @@ impl Background {
         })
     }
 
-    /// Ends it after the last request. A flush is never interrupted, for nobody could say then what of it is written; what
-    /// it leaves is written now. Nor is a heartbeat, which could come after the goodbye.
+    /// Ends it after the last request. A flush is never interrupted, for nobody could say then what of it is written;
+    /// what it leaves is written now. Nor is a heartbeat, which could come after the goodbye.
     pub async fn stop(self) {
         self.others.iter().for_each(JoinHandle::abort);
         let _ = self.stop.send(true);
@@ -114,8 +114,8 @@ impl Work {
     }
 }
 
-/// Does a piece of work by the clock, and when it is called. What fails is tried again at the next turn; turns that were missed while the process
-/// was stopped are not made up for. A failure is told when it begins, not at every turn.
+/// Does a piece of work by the clock, and when it is called. What fails is tried again at the next turn; turns that
+/// were missed while the process was stopped are not made up for. A failure is told when it begins, not at every turn.
 async fn repeat(app: Arc<App>, every: Duration, called: Arc<Notify>, mut stopped: watch::Receiver<bool>, work: Work) {
     let mut turns = tokio::time::interval(every);
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);

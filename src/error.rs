@@ -265,8 +265,8 @@ impl OAuthError {
         Self { error, description: refusal.to_string(), status, refusal: Some(refusal) }
     }
 
-    /// The same of who asks about something else than their own credential: that a scope is lacking is told them in the words
-    /// of RFC 6750 section 3.1.
+    /// The same of who asks about something else than their own credential: that a scope is lacking is told them in the
+    /// words of RFC 6750 section 3.1.
     #[must_use]
     pub fn of_caller(refusal: Refusal) -> Self {
         match refusal {

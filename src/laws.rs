@@ -1,5 +1,5 @@
-//! The laws of every parser that reads what strangers send. Whatever comes, it ends without a panic, and what is accepted
-//! means one thing: written out it is read again as the same.
+//! The laws of every parser that reads what strangers send. Whatever comes, it ends without a panic, and what is
+//! accepted means one thing: written out it is read again as the same.
 //!
 //! Tests try them with generated texts, `fuzz/` with what a fuzzer finds.
 #![expect(clippy::missing_panics_doc, reason = "each panics where its law is broken, and for nothing else")]
@@ -119,8 +119,8 @@ fn respelled(path: &RequestPath) -> String {
     if text.is_empty() { "/".to_owned() } else { text }
 }
 
-/// A path meets one row at most, the most specific of those that match it; and whoever writes its letters in another case
-/// meets the same row or none.
+/// A path meets one row at most, the most specific of those that match it; and whoever writes its letters in another
+/// case meets the same row or none.
 pub fn endpoint(table: &EndpointTable, method: Method, text: &str) {
     let Ok(path) = RequestPath::parse(text) else { return };
     let path = &path;
@@ -264,7 +264,8 @@ pub fn json(body: &[u8]) {
     }
 }
 
-/// Scopes are the text that they were read from, and narrowing gives what was asked for or nothing, never more than is held.
+/// Scopes are the text that they were read from, and narrowing gives what was asked for or nothing, never more than is
+/// held.
 pub fn scopes(held: &str, asked: &str) {
     let (Ok(held), asked) = (held.parse::<Scopes>(), asked.parse::<Scopes>()) else { return };
     let Ok(asked) = asked else { return };

@@ -1,13 +1,15 @@
 //! Jeton: a server that logs people in, exchanges API keys for short-lived scoped JWTs, and publishes the keys that
 //! verify them.
 //!
-//! Three doors, [`routes`] (HTTP), `console` (a browser) and [`cli`], lead to one set of rules: [`grants`] turns a credential into
-//! tokens, [`manage`] changes what is stored, each under its rules and with its audit row. Both work on [`app::App`],
-//! which holds the [`db`], the [`tokens`] machinery, the clock and the randomness. [`domain`] is what the words mean.
+//! Three doors, [`routes`] (HTTP), `console` (a browser) and [`cli`], lead to one set of rules: [`grants`] turns a
+//! credential into tokens, [`manage`] changes what is stored, each under its rules and with its audit row. Both work on
+//! [`app::App`], which holds the [`db`], the [`tokens`] machinery, the clock and the randomness. [`domain`] is what the
+//! words mean.
 //!
 //! Where a line of code lives, the first that fits: it names an HTTP status for an error: [`error`]. It names a table:
-//! [`db`]. It can be decided from values alone: [`domain`]. It signs, verifies, hashes or encrypts: [`tokens`]. It reads
-//! what the profile says: [`profile`]. It turns a credential into tokens: [`grants`]. It changes what is stored: [`manage`]. Only one door needs it: there.
+//! [`db`]. It can be decided from values alone: [`domain`]. It signs, verifies, hashes or encrypts: [`tokens`]. It
+//! reads what the profile says: [`profile`]. It turns a credential into tokens: [`grants`]. It changes what is stored:
+//! [`manage`]. Only one door needs it: there.
 
 pub mod app;
 mod background;

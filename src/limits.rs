@@ -28,7 +28,8 @@ pub struct RateLimits {
 }
 
 /// The keys of one lock. One whose time has come has its whole limit again, as if it had never been seen, and may be
-/// forgotten once a refusal of it would be news: so there are never more than [`FEW`], or twice as many as were in use at once.
+/// forgotten once a refusal of it would be news: so there are never more than [`FEW`], or twice as many as were in use
+/// at once.
 #[derive(Default)]
 struct Shard {
     buckets: HashMap<ApiKeyId, Bucket>,
@@ -73,8 +74,8 @@ impl RateLimits {
         if decision.allowed { Ok(Some(decision.state)) } else { Err(Refusal::RateLimited(decision.state)) }
     }
 
-    /// Whether it is worth telling that a key was refused for this reason, one of a few: once a minute, for a client that does
-    /// not slow down tells nothing new.
+    /// Whether it is worth telling that a key was refused for this reason, one of a few: once a minute, for a client
+    /// that does not slow down tells nothing new.
     pub fn is_news(&self, key: ApiKeyId, reason: &'static str, now: Timestamp) -> bool {
         let mut shard = self.shard(key);
         let told = &mut shard.bucket(key, now).told;

@@ -52,8 +52,8 @@ struct Families {
     routes: RwLock<HashSet<&'static str>>,
 }
 
-/// What is counted of the requests of one route by one worker. It keeps the series that it found once, so that counting looks
-/// none up by its labels.
+/// What is counted of the requests of one route by one worker. It keeps the series that it found once, so that counting
+/// looks none up by its labels.
 #[derive(Default)]
 pub struct RouteCounts {
     route: OnceCell<&'static str>,

@@ -24,8 +24,8 @@ impl Random {
         Ok(bytes)
     }
 
-    /// `N` random bytes for a name that must never come twice and is no secret: out of a stock that each thread keeps, for to ask
-    /// for a few bytes costs as much as to ask for many.
+    /// `N` random bytes for a name that must never come twice and is no secret: out of a stock that each thread keeps,
+    /// for to ask for a few bytes costs as much as to ask for many.
     ///
     /// # Errors
     /// As [`Random::bytes`].

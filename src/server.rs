@@ -24,8 +24,8 @@ const SHUTDOWN_SECONDS: u64 = 25;
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(3);
 
-/// Handshakes under way on one worker; while there are more, no connection is accepted. Many, so that strangers who begin one and
-/// fall silent keep nobody out, and few enough for memory.
+/// Handshakes under way on one worker; while there are more, no connection is accepted. Many, so that strangers who
+/// begin one and fall silent keep nobody out, and few enough for memory.
 const HANDSHAKES: usize = 1_024;
 
 /// Serves until SIGTERM or SIGINT, then finishes what is under way.
@@ -75,8 +75,8 @@ pub async fn serve(config: Config, migrate: Migrate) -> Result<(), StartError> {
     ended.map_err(StartError::Ended)
 }
 
-/// SIGTERM or SIGINT, caught from now on: one that comes before the server runs ends it in order too, and its row among the
-/// servers goes with it.
+/// SIGTERM or SIGINT, caught from now on: one that comes before the server runs ends it in order too, and its row among
+/// the servers goes with it.
 fn told_to_end() -> std::io::Result<impl Future<Output = ()>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(async move {
@@ -120,8 +120,8 @@ fn warn_of_untrusted_proxies(app: &App) {
     }
 }
 
-/// Where nothing was configured, makes the first account and shows it on standard output, never in the log. With a database
-/// that somebody configured no account is ever made; the log says how to.
+/// Where nothing was configured, makes the first account and shows it on standard output, never in the log. With a
+/// database that somebody configured no account is ever made; the log says how to.
 async fn greet(app: &App) -> Result<(), StartError> {
     if app.config.is_bare()
         && let Some(account) = manage::first_start::make_first_account(app).await?

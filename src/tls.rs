@@ -1,4 +1,5 @@
-//! The server's certificate and its private key, from PEM files: TLS 1.2 and 1.3 by rustls, with the cryptography of aws-lc.
+//! The server's certificate and its private key, from PEM files: TLS 1.2 and 1.3 by rustls, with the cryptography of
+//! aws-lc.
 
 use std::fmt;
 use std::fs::File;
@@ -116,7 +117,8 @@ pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemError
 fn read_file(setting: &'static str, path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
     let failed = |error| TlsError::File(setting, shown(path), error);
     let mut file = File::open(path).map_err(failed)?;
-    // Of the file that is open: its name may mean another one a moment later. A group may read it, as distributions do it.
+    // Of the file that is open: its name may mean another one a moment later. A group may read it, as distributions do
+    // it.
     if setting == KEY && file.metadata().map_err(failed)?.permissions().mode() & 0o007 != 0 {
         return Err(TlsError::Exposed(shown(path)));
     }

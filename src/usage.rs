@@ -18,8 +18,8 @@ pub struct Usage(Mutex<Counts>);
 /// In the order of the keys' ids: two servers that write the same ones never wait for each other crosswise.
 type Counts = BTreeMap<ApiKeyId, UsageCounts>;
 
-/// Rows that are written at a time, but for those of one key: other writers get their turn in between, and over a network
-/// a batch is done long before anyone gives it up.
+/// Rows that are written at a time, but for those of one key: other writers get their turn in between, and over a
+/// network a batch is done long before anyone gives it up.
 const BATCH: usize = 100;
 
 impl Usage {
@@ -39,8 +39,8 @@ impl Usage {
         self.counts().entry(key).or_default().count_caller(secret, from, 1, now);
     }
 
-    /// Writes what was counted; what cannot be written is counted again. It must not be dropped half way: nobody could say
-    /// then what of it is written.
+    /// Writes what was counted; what cannot be written is counted again. It must not be dropped half way: nobody could
+    /// say then what of it is written.
     ///
     /// # Errors
     /// The database does not answer.

@@ -1,4 +1,5 @@
-//! The password hash of a login and nothing else, on so many threads for so many seconds: what logins are compared with.
+//! The password hash of a login and nothing else, on so many threads for so many seconds: what logins are compared
+//! with.
 
 #![expect(clippy::expect_used, reason = "a benchmark fails by panicking")]
 

@@ -38,8 +38,8 @@ async fn read_or_make(db: &Db, config: &Config, random: &Random) -> Result<Maste
     }
 }
 
-/// Names the first master key of a database, and what was sealed before keys had names; first it must open that. Of servers
-/// that start together one does it.
+/// Names the first master key of a database, and what was sealed before keys had names; first it must open that. Of
+/// servers that start together one does it.
 async fn claim(db: &Db, secrets: &SecretBox, now: Timestamp) -> Result<(), StartError> {
     if !db.read(|connection| master_keys::list(connection).map_err(DbError::from)).await?.is_empty() {
         return Ok(());

@@ -1,4 +1,5 @@
-//! What lists have in common: which page is open, the ways to others, and what was just done; and the choices of a form.
+//! What lists have in common: which page is open, the ways to others, and what was just done; and the choices of a
+//! form.
 
 use std::future::Ready;
 

@@ -1,5 +1,5 @@
-//! Makes the next refresh tokens of many sessions current together: on PostgreSQL, where a journey costs more than a row
-//! (ADR 20).
+//! Makes the next refresh tokens of many sessions current together: on PostgreSQL, where a journey costs more than a
+//! row (ADR 20).
 
 use std::collections::{HashMap, HashSet};
 
@@ -37,9 +37,9 @@ impl Advances {
         Self { db, together }
     }
 
-    /// Advances a session to what `next` makes of it, and answers after the commit. None where it must be tried alone, and
-    /// nothing was changed: `next` has none; somebody else changes the session, or asks for it too; the group of this one failed,
-    /// perhaps for another one's sake.
+    /// Advances a session to what `next` makes of it, and answers after the commit. None where it must be tried alone,
+    /// and nothing was changed: `next` has none; somebody else changes the session, or asks for it too; the group of
+    /// this one failed, perhaps for another one's sake.
     ///
     /// # Errors
     /// The database does not answer.

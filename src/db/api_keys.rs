@@ -55,8 +55,8 @@ pub fn insert(connection: &mut DbConnection, key: &ApiKey, hash: &[u8]) -> Query
         .map(drop)
 }
 
-/// Finds a key and its tenant by the hash of a secret that works: where keys may have two, also of the one before the last
-/// rotation, and then as it is for that one.
+/// Finds a key and its tenant by the hash of a secret that works: where keys may have two, also of the one before the
+/// last rotation, and then as it is for that one.
 pub fn find_by_secret(
     connection: &mut DbConnection,
     hash: &[u8],
@@ -69,8 +69,8 @@ pub fn find_by_secret(
     }
 }
 
-/// Finds a key and its tenant by the hash of the secret before the last rotation, while that still works: the key as it is for
-/// that one.
+/// Finds a key and its tenant by the hash of the secret before the last rotation, while that still works: the key as it
+/// is for that one.
 pub fn find_by_previous_secret(
     connection: &mut DbConnection,
     hash: &[u8],
@@ -122,8 +122,9 @@ pub fn find_with_tenant(connection: &mut DbConnection, id: ApiKeyId) -> QueryRes
         .optional()
 }
 
-/// Gives a living key the secret behind `hash`. The one that it had works until `key.previous_until`, where that is given;
-/// the one before that no more, whose place in the status lists the caller remembers. False where the key is revoked.
+/// Gives a living key the secret behind `hash`. The one that it had works until `key.previous_until`, where that is
+/// given; the one before that no more, whose place in the status lists the caller remembers. False where the key is
+/// revoked.
 pub fn replace_secret(connection: &mut DbConnection, key: &ApiKey, hash: &[u8]) -> QueryResult<bool> {
     let row = || {
         let living = api_keys::tenant_id.eq(key.tenant_id).and(api_keys::revoked_at.is_null());
@@ -147,8 +148,8 @@ pub fn replace_secret(connection: &mut DbConnection, key: &ApiKey, hash: &[u8]) 
         .map(|rows| rows == 1)
 }
 
-/// Revokes all living keys of a group for good; answers how many. In the order of their ids, as uses of keys are written:
-/// so neither waits for the other crosswise.
+/// Revokes all living keys of a group for good; answers how many. In the order of their ids, as uses of keys are
+/// written: so neither waits for the other crosswise.
 pub fn revoke_of_group(
     connection: &mut DbConnection,
     tenant: TenantId,
@@ -246,7 +247,8 @@ pub fn revoke(connection: &mut DbConnection, tenant: TenantId, id: ApiKeyId, now
         .map(|rows| rows == 1)
 }
 
-/// Revokes a key for good by a secret that works; false where it is dead already, or that secret was replaced meanwhile.
+/// Revokes a key for good by a secret that works; false where it is dead already, or that secret was replaced
+/// meanwhile.
 pub fn revoke_by_secret(connection: &mut DbConnection, id: ApiKeyId, hash: &[u8], now: Timestamp) -> QueryResult<bool> {
     let previous = api_keys::previous_hash.eq(hash).and(api_keys::previous_until.gt(now));
     diesel::update(api_keys::table.find(id))

@@ -48,8 +48,8 @@ pub fn record(connection: &mut DbConnection, event: &AuditEvent) -> QueryResult<
         .map(drop)
 }
 
-/// Adds lines in the order of their chains: two transactions with lines in the same ones never wait for each other crosswise.
-/// Else as [`record`], so that a transaction calls this once.
+/// Adds lines in the order of their chains: two transactions with lines in the same ones never wait for each other
+/// crosswise. Else as [`record`], so that a transaction calls this once.
 pub fn record_all(connection: &mut DbConnection, events: impl IntoIterator<Item = AuditEvent>) -> QueryResult<()> {
     let mut events: Vec<_> = events.into_iter().collect();
     events.sort_by_key(|event| event.tenant_id);

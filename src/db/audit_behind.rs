@@ -15,8 +15,9 @@ const MOST: usize = 1_024;
 /// Lines of one transaction, at most: what holds a chain is soon over.
 const BATCH: usize = 128;
 
-/// What was to be recorded since the last write began. Each line is added to a chain, which one transaction holds at a time:
-/// had each line a transaction of its own, those of one chain would wait for each other on all threads that there are.
+/// What was to be recorded since the last write began. Each line is added to a chain, which one transaction holds at a
+/// time: had each line a transaction of its own, those of one chain would wait for each other on all threads that there
+/// are.
 pub struct Behind {
     waiting: Mutex<Waiting>,
     /// Where they are written: it goes on while the process ends and the runtimes of the workers are gone.
@@ -93,7 +94,8 @@ impl Db {
                 return;
             }
             let Err(error) = self.record_batch(events.clone()).await else { continue };
-            // It was the moment, or one of them: each is tried once more, but a database that is away is not asked for long.
+            // It was the moment, or one of them: each is tried once more, but a database that is away is not asked for
+            // long.
             let (begun, mut lost) = (Instant::now(), 0);
             for event in events {
                 let is_lost = begun.elapsed() > PATIENCE || self.record_batch(vec![event]).await.is_err();

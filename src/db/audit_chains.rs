@@ -16,8 +16,9 @@ columns! {
 
 /// Makes room for a line at the end of its chain, and says where.
 ///
-/// The chain's row is held from here to the end of the transaction, so that its lines are numbered in the order in which they
-/// are committed. Hence a transaction records last what it does: whoever waits for a chain has all other rows that it needs.
+/// The chain's row is held from here to the end of the transaction, so that its lines are numbered in the order in
+/// which they are committed. Hence a transaction records last what it does: whoever waits for a chain has all other
+/// rows that it needs.
 pub fn extend(connection: &mut DbConnection, event: &AuditEvent) -> QueryResult<ChainEnd> {
     let chain = event.tenant_id.into();
     let held = if let Some(end) = hold(connection, chain)? {

@@ -11,17 +11,18 @@ use diesel::r2d2::PooledConnection;
 use super::DbError;
 use super::connection::Manager;
 
-/// The header of the wal-index, <https://sqlite.org/walformat.html#the_wal_index_header>: it says how far the log goes, with a
-/// checksum over all of it, and a commit is done when it is written there.
+/// The header of the wal-index, <https://sqlite.org/walformat.html#the_wal_index_header>: it says how far the log goes,
+/// with a checksum over all of it, and a commit is done when it is written there.
 const HEADER: usize = 48;
 
 /// The only version of the wal-index that there ever was, as its first four bytes.
 const VERSION: [u8; 4] = 3_007_000_u32.to_ne_bytes();
 
-/// What is committed, as SQLite's own readers see it: before it believes what it has in memory, a connection compares these
-/// same bytes.
+/// What is committed, as SQLite's own readers see it: before it believes what it has in memory, a connection compares
+/// these same bytes.
 pub struct Changes {
-    /// Never closed: with any of its descriptors of a file a process loses all locks that it has on it, SQLite's own too.
+    /// Never closed: with any of its descriptors of a file a process loses all locks that it has on it, SQLite's own
+    /// too.
     index: &'static File,
     /// While one connection is open no process takes the file away and makes another one.
     _open: Mutex<PooledConnection<Manager>>,
@@ -32,8 +33,8 @@ pub struct Changes {
 pub struct Moment([u8; HEADER]);
 
 impl Changes {
-    /// Watches the database in this file, which `connection` has open. None where it has no log in shared memory, or one that
-    /// we cannot read: then nothing can be told without a query.
+    /// Watches the database in this file, which `connection` has open. None where it has no log in shared memory, or
+    /// one that we cannot read: then nothing can be told without a query.
     pub fn watch(database: &Path, mut connection: PooledConnection<Manager>) -> Result<Option<Self>, DbError> {
         // The file is there once something was read.
         connection.batch_execute("SELECT 1 FROM sqlite_schema LIMIT 1")?;

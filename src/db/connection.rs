@@ -69,8 +69,8 @@ pub fn open_postgres(url: &str) -> Result<PgConnection, ConnectionError> {
     Ok(connection)
 }
 
-/// libpq would wait for ever for a server that does not answer, and for two hours on a connection without a word; what the
-/// URL itself says stands.
+/// libpq would wait for ever for a server that does not answer, and for two hours on a connection without a word; what
+/// the URL itself says stands.
 fn with_timeouts(url: &str) -> Zeroizing<String> {
     let mut url = Zeroizing::new(url.to_owned());
     for (parameter, value) in [("connect_timeout", "2"), ("tcp_user_timeout", "3000"), ("keepalives_idle", "10")] {

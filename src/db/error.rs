@@ -45,8 +45,8 @@ impl From<Error> for DbError {
     }
 }
 
-/// Runs an insert in a savepoint, so that a row which somebody else has made meanwhile does not spoil the transaction; false where
-/// there is such a row.
+/// Runs an insert in a savepoint, so that a row which somebody else has made meanwhile does not spoil the transaction;
+/// false where there is such a row.
 pub fn inserts(
     connection: &mut DbConnection,
     insert: impl FnOnce(&mut DbConnection) -> QueryResult<usize>,
@@ -58,7 +58,8 @@ pub fn inserts(
     }
 }
 
-/// Somebody else was faster, and this transaction cannot see it: it may be tried anew, as after a conflict of isolation.
+/// Somebody else was faster, and this transaction cannot see it: it may be tried anew, as after a conflict of
+/// isolation.
 #[must_use]
 pub fn changed_meanwhile() -> Error {
     let what = "another transaction was faster".to_owned();

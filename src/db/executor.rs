@@ -57,8 +57,8 @@ struct Queued {
     _counted: Counted,
 }
 
-/// Who decides whether a write happens: the thread, once it is about to commit, or the one who waits, once it is tired of
-/// waiting. Whoever is first: so that what is answered "unavailable" has not happened, and never will.
+/// Who decides whether a write happens: the thread, once it is about to commit, or the one who waits, once it is tired
+/// of waiting. Whoever is first: so that what is answered "unavailable" has not happened, and never will.
 #[derive(Clone, Default)]
 struct Turn(Arc<AtomicBool>);
 
@@ -137,8 +137,8 @@ impl Executor {
         Ok(Self { queue: Some(sender), threads, unfinished: Arc::default() })
     }
 
-    /// Queues work at once; the future has its result, after `patience` at the latest, unless it is being committed just
-    /// then. Dropping the future does not stop the work.
+    /// Queues work at once; the future has its result, after `patience` at the latest, unless it is being committed
+    /// just then. Dropping the future does not stop the work.
     pub fn run<F, T, E>(
         &self,
         kind: Kind,
@@ -183,8 +183,8 @@ impl Executor {
     }
 }
 
-/// The threads finish what is queued, and close their connections, before the process may end: OpenSSL clears up at its exit,
-/// and a thread that speaks TLS meanwhile would bring it down with a signal after all was done.
+/// The threads finish what is queued, and close their connections, before the process may end: OpenSSL clears up at its
+/// exit, and a thread that speaks TLS meanwhile would bring it down with a signal after all was done.
 impl Drop for Executor {
     fn drop(&mut self) {
         self.queue = None;
@@ -255,8 +255,8 @@ fn run_one(pool: &Pool<Manager>, mut queued: Queued) {
             match queued.kind {
                 Kind::Read => {
                     // The piece keeps its own error, and there is nothing to roll back. But diesel does not notice a
-                    // connection that broke while a statement was prepared, and the pool would give it out again and again:
-                    // another word to it, and diesel knows.
+                    // connection that broke while a statement was prepared, and the pool would give it out again and
+                    // again: another word to it, and diesel knows.
                     if run_caught(job, connection).is_err() {
                         let _ = connection.batch_execute("SELECT 1");
                     }

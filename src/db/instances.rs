@@ -43,7 +43,8 @@ pub fn note(connection: &mut DbConnection, server: &Instance) -> QueryResult<boo
     Ok(known == 0)
 }
 
-/// How many servers were seen after `since` and before `until`: what was noted by a clock that was ahead counts for nobody.
+/// How many servers were seen after `since` and before `until`: what was noted by a clock that was ahead counts for
+/// nobody.
 pub fn count_seen(connection: &mut DbConnection, since: Timestamp, until: Timestamp) -> QueryResult<i64> {
     instances::table
         .filter(instances::seen_at.gt(since).and(instances::seen_at.lt(until)))

@@ -17,8 +17,8 @@ columns! {
 /// The same as it is read.
 type Row = (StatusIndex, String, String, i64, Timestamp);
 
-/// Adds what was counted of a key's callers. Of each secret the [`MOST_CALLERS`] that were seen last stay told apart: one that
-/// comes again and again is among them, however many others come once.
+/// Adds what was counted of a key's callers. Of each secret the [`MOST_CALLERS`] that were seen last stay told apart:
+/// one that comes again and again is among them, however many others come once.
 pub fn add(connection: &mut DbConnection, key: ApiKeyId, callers: &[Caller]) -> QueryResult<()> {
     let mut fuller = Vec::new();
     for caller in callers {

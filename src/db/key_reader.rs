@@ -1,5 +1,5 @@
-//! Reads API keys for whoever presents one: what a revocation before the question did is always seen, and seldom a query is
-//! asked for it (ADR 15).
+//! Reads API keys for whoever presents one: what a revocation before the question did is always seen, and seldom a
+//! query is asked for it (ADR 15).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -37,8 +37,8 @@ pub fn wait_for(connection: &mut DbConnection, lock: Lock) -> QueryResult<()> {
     }
 }
 
-/// Takes a lock until the end of this transaction; false where another server has it, which is not waited for. It goes with
-/// the transaction, so a server that is killed holds none. On SQLite the transaction itself is alone.
+/// Takes a lock until the end of this transaction; false where another server has it, which is not waited for. It goes
+/// with the transaction, so a server that is killed holds none. On SQLite the transaction itself is alone.
 pub fn take(connection: &mut DbConnection, lock: Lock) -> QueryResult<bool> {
     match connection {
         DbConnection::Sqlite(_) => Ok(true),

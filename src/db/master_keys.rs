@@ -1,4 +1,5 @@
-//! Table `master_keys`: which master key is in use, and, while it is being replaced, the one before it. Never in plain text.
+//! Table `master_keys`: which master key is in use, and, while it is being replaced, the one before it. Never in plain
+//! text.
 
 use diesel::prelude::*;
 

@@ -17,8 +17,8 @@ const POSTGRES_TURNS: &str = "
     SELECT pg_advisory_xact_lock(5426117398041);
 ";
 
-/// Applies what is pending and answers the versions applied. Run it in one [`super::Db::write_unhurried`]: killed midway,
-/// nothing has happened.
+/// Applies what is pending and answers the versions applied. Run it in one [`super::Db::write_unhurried`]: killed
+/// midway, nothing has happened.
 ///
 /// # Errors
 /// A migration failed, or the database does not answer.

@@ -2,8 +2,8 @@
 //!
 //! [`Db::read`] and [`Db::write`] are all that the rest of Jeton sees. A table's queries stand in the file of its name.
 //!
-//! A row that its key names is read with `get_result`, never with `first`: that adds a `LIMIT ?`, for which SQLite compiles the
-//! statement anew every time that it is run.
+//! A row that its key names is read with `get_result`, never with `first`: that adds a `LIMIT ?`, for which SQLite
+//! compiles the statement anew every time that it is run.
 
 #![expect(clippy::missing_errors_doc, reason = "a query fails where the database does; what else can go wrong is said")]
 
@@ -17,8 +17,8 @@ macro_rules! columns {
     };
 }
 
-/// Runs a query on the connection of whichever database it is, as if there were no other: of one that runs for every request
-/// the text is then put together once, and not each time.
+/// Runs a query on the connection of whichever database it is, as if there were no other: of one that runs for every
+/// request the text is then put together once, and not each time.
 macro_rules! per_backend {
     ($connection:expr, $inner:ident => $query:expr) => {
         match $connection {
@@ -100,8 +100,8 @@ struct Inner {
     executor: Executor,
     /// Lines of the audit log that nobody waits for.
     behind: Behind,
-    /// The file of an SQLite database, whose reads take microseconds and wait for no one (WAL): they run where they are asked
-    /// for.
+    /// The file of an SQLite database, whose reads take microseconds and wait for no one (WAL): they run where they are
+    /// asked for.
     file: Option<PathBuf>,
 }
 

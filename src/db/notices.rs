@@ -51,8 +51,8 @@ impl Notice {
     }
 }
 
-/// Tells every server, once this transaction is committed. A database that knows no notices is left in peace: the savepoint
-/// keeps its refusal from the transaction.
+/// Tells every server, once this transaction is committed. A database that knows no notices is left in peace: the
+/// savepoint keeps its refusal from the transaction.
 pub fn tell(connection: &mut DbConnection, notice: Notice) {
     let DbConnection::Postgres(postgres) = connection else { return };
     if let Err(error) = postgres.transaction(|postgres| send(postgres, notice)) {
@@ -67,8 +67,8 @@ fn send(postgres: &mut PgConnection, notice: Notice) -> QueryResult<usize> {
         .execute(postgres)
 }
 
-/// Hears what the servers tell, on a connection and a thread of its own. Dropped, it ends within a look, or with the attempt
-/// to connect that is under way.
+/// Hears what the servers tell, on a connection and a thread of its own. Dropped, it ends within a look, or with the
+/// attempt to connect that is under way.
 pub struct Listener {
     /// Nothing is ever sent: its end is the sign.
     stop: Option<Sender<()>>,

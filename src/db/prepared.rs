@@ -1,5 +1,5 @@
-//! Statements as text that run often: prepared once a connection, where diesel prepares `sql_query` and each update anew
-//! every time. To PostgreSQL that is a journey less, on SQLite no SQL is parsed.
+//! Statements as text that run often: prepared once a connection, where diesel prepares `sql_query` and each update
+//! anew every time. To PostgreSQL that is a journey less, on SQLite no SQL is parsed.
 
 use diesel::backend::Backend;
 use diesel::prelude::*;

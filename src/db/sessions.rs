@@ -87,8 +87,9 @@ pub fn advance(connection: &mut DbConnection, next: &Session) -> QueryResult<boo
     per_backend!(connection, inner => Advance(next).execute(inner)).map(|rows| rows == 1)
 }
 
-/// [`advance`] for many sessions in one statement, on PostgreSQL; answers for which of them it succeeded. One that somebody else
-/// changes just then is left out: it is not waited for, so that none keeps its neighbours waiting, and no two deadlock.
+/// [`advance`] for many sessions in one statement, on PostgreSQL; answers for which of them it succeeded. One that
+/// somebody else changes just then is left out: it is not waited for, so that none keeps its neighbours waiting, and no
+/// two deadlock.
 pub(super) fn advance_all(connection: &mut DbConnection, next: &[&Session]) -> QueryResult<Vec<SessionId>> {
     match connection {
         DbConnection::Postgres(_) if next.is_empty() => Ok(Vec::new()),
@@ -97,8 +98,8 @@ pub(super) fn advance_all(connection: &mut DbConnection, next: &[&Session]) -> Q
     }
 }
 
-/// The statement of [`advance`], which is prepared once a connection: diesel prepares an update anew each time that it runs,
-/// and to PostgreSQL that is one more journey.
+/// The statement of [`advance`], which is prepared once a connection: diesel prepares an update anew each time that it
+/// runs, and to PostgreSQL that is one more journey.
 struct Advance<'a>(&'a Session);
 
 impl QueryId for Advance<'_> {

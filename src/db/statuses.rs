@@ -1,5 +1,5 @@
-//! Tables `status_counter` and `ended_statuses`, and what the others say of sessions and keys that have ended: the status
-//! lists (ADR 10).
+//! Tables `status_counter` and `ended_statuses`, and what the others say of sessions and keys that have ended: the
+//! status lists (ADR 10).
 
 use chrono::TimeDelta;
 use diesel::prelude::*;
@@ -11,8 +11,8 @@ use crate::domain::rotation::MARGIN;
 use crate::domain::status_list::StatusIndex;
 use crate::domain::{TenantId, Timestamp};
 
-/// What has ended is listed for so much longer than it need be: a clock that was ahead and was put back, or that goes behind those of
-/// who verifies, brings no revoked token back to life.
+/// What has ended is listed for so much longer than it need be: a clock that was ahead and was put back, or that goes
+/// behind those of who verifies, brings no revoked token back to life.
 const CLOCK_STEPS: TimeDelta = TimeDelta::hours(2);
 
 /// What has no row is remembered for so much longer than it is listed: it cannot be had back when the clock was wrong.
@@ -34,8 +34,8 @@ pub fn next(connection: &mut DbConnection) -> QueryResult<StatusIndex> {
     status_counter::table.select(status_counter::next).get_result(connection)
 }
 
-/// What ended before this moment has no token any more: of none that a published key may have signed, nor of one by this
-/// configuration, whichever lives longer.
+/// What ended before this moment has no token any more: of none that a published key may have signed, nor of one by
+/// this configuration, whichever lives longer.
 pub fn listed_since(connection: &mut DbConnection, longest: TimeDelta, now: Timestamp) -> QueryResult<Timestamp> {
     let keys = signing_keys::list_public(connection)?;
     let published = keys.iter().filter(|key| key.state.is_published());
@@ -43,9 +43,9 @@ pub fn listed_since(connection: &mut DbConnection, longest: TimeDelta, now: Time
     Ok(now.plus(-(longest + MARGIN + CLOCK_STEPS)))
 }
 
-/// What ended after `since`, in order: sessions and keys that were revoked, by whatever rule, keys and secrets whose time was
-/// up, keys and trusted issuers of suspended tenants, and what has no row any more. It is read from the rows themselves, so that no change
-/// of theirs can forget to tell.
+/// What ended after `since`, in order: sessions and keys that were revoked, by whatever rule, keys and secrets whose
+/// time was up, keys and trusted issuers of suspended tenants, and what has no row any more. It is read from the rows
+/// themselves, so that no change of theirs can forget to tell.
 ///
 /// What has no row is read last: rows go there, and never come back.
 pub fn ended(connection: &mut DbConnection, since: Timestamp, now: Timestamp) -> QueryResult<Vec<StatusIndex>> {

@@ -59,8 +59,8 @@ pub fn set_suspended(connection: &mut DbConnection, id: TenantId, since: Option<
         .map(|rows| rows == 1)
 }
 
-/// Deletes a tenant and all that belongs to it; false where there is no such tenant. Its row and its memberships are held, so
-/// that no session or key comes after those that the status lists remember.
+/// Deletes a tenant and all that belongs to it; false where there is no such tenant. Its row and its memberships are
+/// held, so that no session or key comes after those that the status lists remember.
 pub fn delete(connection: &mut DbConnection, id: TenantId, now: Timestamp) -> QueryResult<bool> {
     hold(connection, id)?;
     memberships::hold_all(connection, id)?;
@@ -68,8 +68,8 @@ pub fn delete(connection: &mut DbConnection, id: TenantId, now: Timestamp) -> Qu
     diesel::delete(tenants::table.find(id)).execute(connection).map(|rows| rows == 1)
 }
 
-/// Holds the tenant's row until the transaction ends, so that what is counted next stays so; none where there is no such
-/// tenant.
+/// Holds the tenant's row until the transaction ends, so that what is counted next stays so; none where there is no
+/// such tenant.
 pub fn hold(connection: &mut DbConnection, id: TenantId) -> QueryResult<Option<Tenant>> {
     diesel::update(tenants::table.find(id)).set(tenants::id.eq(id)).execute(connection)?;
     find(connection, id)

@@ -1,5 +1,5 @@
-//! What is asked while others of its kind are under way waits for them, and is then answered together: where each journey to
-//! the database costs more than one row more.
+//! What is asked while others of its kind are under way waits for them, and is then answered together: where each
+//! journey to the database costs more than one row more.
 
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,8 +37,8 @@ impl<Q: Send + 'static, A: Send + 'static> Together<Q, A> {
         Self { waiting: Arc::new(Mutex::new(Waiting { asked: Vec::new(), at_work: 0 })), groups }
     }
 
-    /// Asks, and answers for all who ask, unless enough do already. `answer_all` is given questions, each asked before it begins,
-    /// and how long the first of them still waits; it has an answer for each, in their order.
+    /// Asks, and answers for all who ask, unless enough do already. `answer_all` is given questions, each asked before
+    /// it begins, and how long the first of them still waits; it has an answer for each, in their order.
     ///
     /// # Errors
     /// Too many ask; what `answer_all` ends with.

@@ -54,8 +54,8 @@ const ADD_SCOPE: Upsert = [
     ") ON CONFLICT (api_key_id, day, scope) DO UPDATE SET times = api_key_scope_usage.times + excluded.times",
 ];
 
-/// As text, for diesel has no `ON CONFLICT` for both databases at once, which both of them understand: one round trip for
-/// a row, and nothing to do anew where another server inserts it at the same time.
+/// As text, for diesel has no `ON CONFLICT` for both databases at once, which both of them understand: one round trip
+/// for a row, and nothing to do anew where another server inserts it at the same time.
 fn upsert(
     connection: &mut DbConnection,
     [insert, or_add]: &Upsert,

@@ -90,8 +90,8 @@ pub fn rehash(connection: &mut DbConnection, id: UserId, from: &str, to: &str) -
         .map(drop)
 }
 
-/// Replaces the password, by a one-time password where it works only `until` then; with `from`, only while that is still its
-/// hash. False where nothing was replaced.
+/// Replaces the password, by a one-time password where it works only `until` then; with `from`, only while that is
+/// still its hash. False where nothing was replaced.
 pub fn set_password(
     connection: &mut DbConnection,
     id: UserId,

@@ -111,7 +111,8 @@ impl ApiKey {
         if self.allowed_ips.admits(from) { Ok(()) } else { Err(Refusal::IpNotAllowed) }
     }
 
-    /// Refuses tokens that were issued for a secret which was replaced since and is dead: whoever has only that has nothing.
+    /// Refuses tokens that were issued for a secret which was replaced since and is dead: whoever has only that has
+    /// nothing.
     ///
     /// # Errors
     /// [`Refusal::InvalidToken`].
@@ -121,7 +122,8 @@ impl ApiKey {
         if is_older && !overlaps { Err(Refusal::InvalidToken) } else { Ok(()) }
     }
 
-    /// The key as it is for whoever has the secret before this one: it ends with the overlap, and what is issued for it too.
+    /// The key as it is for whoever has the secret before this one: it ends with the overlap, and what is issued for it
+    /// too.
     #[must_use]
     pub fn by_previous_secret(self) -> Self {
         let expires_at = self.expires_at.into_iter().chain(self.previous_until).min();

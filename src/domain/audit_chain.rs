@@ -1,5 +1,5 @@
-//! The hash chain of the audit log: each line's link rests on the one before it, so that none is altered, moved, added or taken
-//! away without all links after it being wrong; and checkpoints say, signed, what the links were (ADR 18).
+//! The hash chain of the audit log: each line's link rests on the one before it, so that none is altered, moved, added
+//! or taken away without all links after it being wrong; and checkpoints say, signed, what the links were (ADR 18).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -136,7 +136,8 @@ impl Link {
     /// Each member is preceded by its length, so that no two lines are the same bytes.
     #[must_use]
     pub fn next(self, sequence: i64, event: &AuditEvent) -> Self {
-        // A member that is added to the line is missed here by the compiler, and must not be: what no link holds can be altered.
+        // A member that is added to the line is missed here by the compiler, and must not be: what no link holds can be
+        // altered.
         let AuditEvent { id, at, tenant_id, action, outcome, actor, target, ip, user_agent, request_id, details } =
             event;
         Self::of(|context| {

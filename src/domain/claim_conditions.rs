@@ -16,9 +16,9 @@ use super::distinct::first_repeated;
 
 /// The values that are allowed for each claim; every condition must be met.
 ///
-/// A claim is named as it stands at the top of the token (`repository`, `https://a.example/role`), or, where the name begins
-/// with `/`, by a JSON Pointer (RFC 6901: `/kubernetes.io/namespace`). A value is compared as a whole, or up to a trailing `*`
-/// behind a separator. There are no regular expressions: nobody reads one right at the first try.
+/// A claim is named as it stands at the top of the token (`repository`, `https://a.example/role`), or, where the name
+/// begins with `/`, by a JSON Pointer (RFC 6901: `/kubernetes.io/namespace`). A value is compared as a whole, or up to
+/// a trailing `*` behind a separator. There are no regular expressions: nobody reads one right at the first try.
 #[derive(Clone, Debug, PartialEq, Eq, AsExpression, FromSqlRow)]
 #[diesel(sql_type = Text)]
 pub struct ClaimConditions {
@@ -28,8 +28,8 @@ pub struct ClaimConditions {
 
 type Values = BTreeMap<String, Vec<String>>;
 
-/// One condition as a line of text, `claim = value`: how people write it on the command line and in the console. Spaces around
-/// the claim and around the value are none of either.
+/// One condition as a line of text, `claim = value`: how people write it on the command line and in the console. Spaces
+/// around the claim and around the value are none of either.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {
     claim: String,
@@ -105,7 +105,8 @@ pub enum InvalidConditions {
     Line(String),
 }
 
-/// The claims that are checked for every token (RFC 7519 section 4.1). `sub` is not among them: it says which workload it is.
+/// The claims that are checked for every token (RFC 7519 section 4.1). `sub` is not among them: it says which workload
+/// it is.
 const REGISTERED: [&str; 6] = ["iss", "aud", "exp", "nbf", "iat", "jti"];
 
 impl ClaimConditions {
@@ -115,8 +116,8 @@ impl ClaimConditions {
     /// As many values as a claim may have.
     pub const MOST_VALUES: usize = 50;
 
-    /// The values that are allowed for each claim, in the order in which they are given: a claim that comes twice is refused,
-    /// for both would have to be met.
+    /// The values that are allowed for each claim, in the order in which they are given: a claim that comes twice is
+    /// refused, for both would have to be met.
     ///
     /// # Errors
     /// See [`InvalidConditions`]; what no token could ever meet too.

@@ -1,5 +1,5 @@
-//! Constraints: what an API key is limited to besides its scopes, such as some channels of many. Jeton carries them from
-//! the key into its tokens; the downstream service, which knows what a channel is, enforces them.
+//! Constraints: what an API key is limited to besides its scopes, such as some channels of many. Jeton carries them
+//! from the key into its tokens; the downstream service, which knows what a channel is, enforces them.
 
 use std::collections::BTreeMap;
 
@@ -50,7 +50,8 @@ impl Constraints {
     /// As long as the whole may be: it stands in every token, and proxies read 4 KiB of headers by default.
     pub const MOST_BYTES: usize = 1_536;
 
-    /// Without the names whose list is empty: where nothing is chosen, everything is permitted. None where no name is left.
+    /// Without the names whose list is empty: where nothing is chosen, everything is permitted. None where no name is
+    /// left.
     #[must_use]
     pub fn or_none(self) -> Option<Self> {
         let mut values = self.values();

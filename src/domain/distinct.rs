@@ -1,6 +1,7 @@
 //! Lists in which nothing may come twice.
 
-/// The first item that is equal to an earlier one, and its position. For short lists: each is compared with all before it.
+/// The first item that is equal to an earlier one, and its position. For short lists: each is compared with all before
+/// it.
 #[must_use]
 pub fn first_repeated<T: PartialEq>(items: &[T]) -> Option<(usize, &T)> {
     items.iter().enumerate().find(|(index, item)| items.iter().take(*index).any(|earlier| earlier == *item))

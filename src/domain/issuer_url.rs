@@ -9,8 +9,8 @@ use diesel::sql_types::Text;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-/// An `https` URL without query, fragment and credentials. It is kept as it was written, for an `iss` is compared byte by
-/// byte (RFC 7519 section 2, `StringOrURI`).
+/// An `https` URL without query, fragment and credentials. It is kept as it was written, for an `iss` is compared byte
+/// by byte (RFC 7519 section 2, `StringOrURI`).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, AsExpression, FromSqlRow, utoipa::ToSchema)]
 #[serde(try_from = "String", into = "String")]
 #[diesel(sql_type = Text)]

@@ -118,7 +118,8 @@ const BASE62_RANDOM: usize = 22;
 /// As many characters as 32 bits need.
 const CHECKSUM: usize = 6;
 
-/// The CRC-32 (ISO-HDLC, that of zip and PNG) of a key's text: scanners find leaked keys with it, and it keeps nobody out.
+/// The CRC-32 (ISO-HDLC, that of zip and PNG) of a key's text: scanners find leaked keys with it, and it keeps nobody
+/// out.
 fn checksum(text: &str) -> String {
     base62(crc32fast::hash(text.as_bytes()).into(), CHECKSUM)
 }

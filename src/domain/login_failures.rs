@@ -65,8 +65,8 @@ pub struct Throttled {
 }
 
 impl Failures {
-    /// The same, seen at `now`: what lies ahead was left by a clock that stepped back, and counts as of this moment, so that
-    /// nobody waits for the clock to be there again.
+    /// The same, seen at `now`: what lies ahead was left by a clock that stepped back, and counts as of this moment, so
+    /// that nobody waits for the clock to be there again.
     #[must_use]
     pub fn seen_at(self, now: Timestamp) -> Self {
         Self { first_at: self.first_at.min(now), last_at: self.last_at.min(now), ..self }

@@ -1,7 +1,8 @@
 //! The request that a proxy asks about: its method and its path, in the one spelling that rules are matched against.
 //!
-//! A rule binds only where proxy, Jeton and upstream read a path alike. Whatever some server would read in another way (a
-//! dot segment, an encoded slash, `;`) is therefore refused, never repaired: no spelling of a path gets past its rule.
+//! A rule binds only where proxy, Jeton and upstream read a path alike. Whatever some server would read in another way
+//! (a dot segment, an encoded slash, `;`) is therefore refused, never repaired: no spelling of a path gets past its
+//! rule.
 
 use std::fmt;
 
@@ -129,8 +130,8 @@ impl RequestPath {
     }
 }
 
-/// A segment as it is to whoever takes letters of both cases for the same. By way of capital letters, of which some stand for
-/// several small ones: σ and ς.
+/// A segment as it is to whoever takes letters of both cases for the same. By way of capital letters, of which some
+/// stand for several small ones: σ and ς.
 #[must_use]
 pub fn without_case(segment: &str) -> String {
     segment.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
@@ -144,8 +145,8 @@ fn is_unclear(segment: &str) -> bool {
 /// What is not shown, such as joiners and marks of direction, and may be dropped by whoever reads it.
 const DEFAULT_IGNORABLE: CodePointSetDataBorrowed<'static> = CodePointSetData::new::<DefaultIgnorableCodePoint>();
 
-/// Decodes once. What would still be encoded then (`%25`), or would divide segments (`%2F`), is read differently by servers
-/// that decode twice or early; so is `;`, at which some cut a segment.
+/// Decodes once. What would still be encoded then (`%25`), or would divide segments (`%2F`), is read differently by
+/// servers that decode twice or early; so is `;`, at which some cut a segment.
 fn decode(path: &str) -> Result<String, Ambiguous> {
     let encoded = path.match_indices('%').map(|(index, _)| path.get(index + 1..index + 3));
     for pair in encoded {

@@ -2,12 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Whether an address is one that anybody may have on the Internet, and not one of our own network, of this machine or of
-/// its metadata service: whoever may name a server that we call must not reach those through us (server-side request
+/// Whether an address is one that anybody may have on the Internet, and not one of our own network, of this machine or
+/// of its metadata service: whoever may name a server that we call must not reach those through us (server-side request
 /// forgery).
 ///
-/// By the registries of special addresses (RFC 6890). Of IPv6 only what is assigned counts, without what holds an IPv4 address
-/// that somebody else's translator would call: IPv4-mapped, NAT64, 6to4 and Teredo.
+/// By the registries of special addresses (RFC 6890). Of IPv6 only what is assigned counts, without what holds an IPv4
+/// address that somebody else's translator would call: IPv4-mapped, NAT64, 6to4 and Teredo.
 #[must_use]
 pub fn is_public(address: IpAddr) -> bool {
     match address {

@@ -39,12 +39,12 @@ pub struct RateLimitState {
 }
 
 impl RateLimit {
-    /// Decides about a request of now. `tat` is what the decision before left, none where there was none; `servers` share
-    /// the limit, each an equal part of it.
+    /// Decides about a request of now. `tat` is what the decision before left, none where there was none; `servers`
+    /// share the limit, each an equal part of it.
     ///
-    /// What cannot be of this algorithm, a time further ahead than the whole limit, was left by a clock that stepped back.
-    /// It counts as a limit that is used up, which the next moments restore: nobody is locked out until the clock is there
-    /// again.
+    /// What cannot be of this algorithm, a time further ahead than the whole limit, was left by a clock that stepped
+    /// back. It counts as a limit that is used up, which the next moments restore: nobody is locked out until the clock
+    /// is there again.
     #[must_use]
     pub fn take(self, tat: Option<Timestamp>, now: Timestamp, servers: NonZeroU32) -> Decision {
         let (interval, burst) = self.share(servers);
@@ -186,8 +186,8 @@ mod tests {
         }
     }
 
-    /// Whatever the clock and the number of servers do, no more passes than what was there at the start and what the time
-    /// that went by has brought back; each step of the clock forwards is such a time.
+    /// Whatever the clock and the number of servers do, no more passes than what was there at the start and what the
+    /// time that went by has brought back; each step of the clock forwards is such a time.
     #[test]
     fn no_more_passes_than_a_burst_and_the_limit() {
         let mut random = Xorshift(0x9e37_79b9_7f4a_7c15);

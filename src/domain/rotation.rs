@@ -1,7 +1,8 @@
 //! How signing keys follow one another, so that no verifier ever meets a token whose key it cannot know.
 //!
 //! A key is `pending` while verifiers with a cached key set learn of it, `active` while it signs, `retiring` until its
-//! last token is dead, then `retired`; or `compromised`, from any of them. Nothing ever goes back, whatever the clock does.
+//! last token is dead, then `retired`; or `compromised`, from any of them. Nothing ever goes back, whatever the clock
+//! does.
 
 use std::collections::BTreeSet;
 
@@ -11,8 +12,8 @@ use serde::Serialize;
 use super::signing_key::{KeyState, SigningKeyInfo};
 use super::{Algorithm, Timestamp};
 
-/// How long a key stays published beyond the end of its last token: servers learn within a second that it signs no more,
-/// and one that was cut off stops by itself (`tokens::keyring::TRUSTED_FOR`), well before this.
+/// How long a key stays published beyond the end of its last token: servers learn within a second that it signs no
+/// more, and one that was cut off stops by itself (`tokens::keyring::TRUSTED_FOR`), well before this.
 pub const MARGIN: TimeDelta = TimeDelta::seconds(60);
 
 /// What the configuration says about signing keys.
@@ -75,8 +76,8 @@ impl RotationPolicy {
 
     /// The next step that is due by itself; nothing where all is as it should be.
     ///
-    /// Where no key is published at all nothing is done: a table that is empty now was damaged, and the keys in memory are
-    /// worth more than new ones.
+    /// Where no key is published at all nothing is done: a table that is empty now was damaged, and the keys in memory
+    /// are worth more than new ones.
     #[must_use]
     pub fn due(&self, keys: &[SigningKeyInfo], now: Timestamp) -> Vec<Change> {
         if !keys.iter().any(|key| key.state.is_published()) {
@@ -102,8 +103,8 @@ impl RotationPolicy {
         self.in_use.iter().filter(settled).map(|&algorithm| self.publish(algorithm, keys, now)).collect()
     }
 
-    /// Takes in keys of these algorithms that somebody brings: they sign at once where no key is published at all, beside new ones
-    /// for the other algorithms; else each waits like any other, and no second one beside it.
+    /// Takes in keys of these algorithms that somebody brings: they sign at once where no key is published at all,
+    /// beside new ones for the other algorithms; else each waits like any other, and no second one beside it.
     #[must_use]
     pub fn adopt(&self, brought: &BTreeSet<Algorithm>, keys: &[SigningKeyInfo], now: Timestamp) -> Vec<Change> {
         let first = self.first(keys);
@@ -123,8 +124,8 @@ impl RotationPolicy {
         self.in_use.iter().flat_map(|&algorithm| self.switch(algorithm, keys, now)).collect()
     }
 
-    /// Takes a key out of use for good, and lets another one sign at once if it was active. Nothing where that has happened
-    /// before.
+    /// Takes a key out of use for good, and lets another one sign at once if it was active. Nothing where that has
+    /// happened before.
     #[must_use]
     pub fn revoke(&self, kid: &str, keys: &[SigningKeyInfo], now: Timestamp) -> Vec<Change> {
         let Some(key) = keys.iter().find(|key| key.kid == kid && key.state != KeyState::Compromised) else {
@@ -219,8 +220,8 @@ impl RotationPolicy {
         self.rotate_every.map(|age| active.activated_at.unwrap_or(active.created_at).plus(age))
     }
 
-    /// For how long a new key must be published before it signs: twice what verifiers were told of the key sets before it,
-    /// once for their own copy and once for that of a cache in between.
+    /// For how long a new key must be published before it signs: twice what verifiers were told of the key sets before
+    /// it, once for their own copy and once for that of a cache in between.
     fn lead(&self, keys: &[SigningKeyInfo]) -> TimeDelta {
         self.promised(keys) * 2
     }

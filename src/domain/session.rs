@@ -106,8 +106,8 @@ impl Session {
     /// What a token of `generation` is, presented now.
     #[must_use]
     pub fn judge(&self, generation: Generation, now: Timestamp, grace: TimeDelta) -> Presented {
-        // Two servers' clocks differ a little: a rotation that lies up to the grace ahead counts as just now. A clock that
-        // steps further back ends the grace, as if it had run out.
+        // Two servers' clocks differ a little: a rotation that lies up to the grace ahead counts as just now. A clock
+        // that steps further back ends the grace, as if it had run out.
         let within_grace = now.since(self.rotated_at).abs() < grace;
         match self.generation.saturating_sub(generation) {
             ..0 => Presented::Unknown,

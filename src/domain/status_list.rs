@@ -6,8 +6,8 @@ use diesel::deserialize::FromSqlRow;
 use diesel::expression::AsExpression;
 use diesel::sql_types::BigInt;
 
-/// The place of a session or an API key among all that ever were. It is given once: a verifier may hold an old list, in which
-/// the bit is another's.
+/// The place of a session or an API key among all that ever were. It is given once: a verifier may hold an old list, in
+/// which the bit is another's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, AsExpression, FromSqlRow)]
 #[diesel(sql_type = BigInt)]
 pub struct StatusIndex(pub(crate) i64);
@@ -19,8 +19,8 @@ pub struct ListNumber(i64);
 /// Where the first list is; each other one is below it.
 pub const PATH: &str = "/.well-known/revocations";
 
-/// Places in a list. All lists have this length, so that no token's index lies outside (section 8.3), and a revocation in a
-/// million costs the same wherever it is.
+/// Places in a list. All lists have this length, so that no token's index lies outside (section 8.3), and a revocation
+/// in a million costs the same wherever it is.
 const PLACES: i64 = 1 << 20;
 
 impl StatusIndex {

@@ -7,8 +7,8 @@ use super::issuer_url::IssuerUrl;
 use super::status_list::StatusIndex;
 use super::{ApiKeyId, Audience, Name, Scopes, TenantId, Timestamp, TrustedIssuerId};
 
-/// An issuer that a tenant trusts with some scopes, for those of its tokens that meet the conditions. It never changes: who
-/// wants another one makes it, and deletes this.
+/// An issuer that a tenant trusts with some scopes, for those of its tokens that meet the conditions. It never changes:
+/// who wants another one makes it, and deletes this.
 #[derive(Clone, Debug, Queryable)]
 pub struct TrustedIssuer {
     /// Its id: whom the tokens of its workloads are about.
@@ -39,7 +39,8 @@ impl TrustedIssuer {
     /// As many as one tenant may have: each may make this server call another one.
     pub const MOST: i64 = 50;
 
-    /// Under which name its requests count against the tenant's limit for each key, in whose place it stands. No key has it.
+    /// Under which name its requests count against the tenant's limit for each key, in whose place it stands. No key
+    /// has it.
     #[must_use]
     pub fn counted_as(&self) -> ApiKeyId {
         self.id.uuid().into()

@@ -9,7 +9,8 @@ use super::{Day, Scopes, Timestamp};
 /// The outcome of an exchange that was no refusal.
 pub const SUCCESS: &str = "success";
 
-/// Callers of a secret that are told apart. Whoever has the key can make up as many as they like: that must not cost more room.
+/// Callers of a secret that are told apart. Whoever has the key can make up as many as they like: that must not cost
+/// more room.
 pub const MOST_CALLERS: usize = 20;
 
 /// An address and a `User-Agent`, from which a secret was presented.
@@ -62,8 +63,8 @@ impl UsageCounts {
     }
 
     /// Counts that a secret was presented. They are few, and known but for the first time: they are looked through, and
-    /// nothing is allocated for one that is found. Without room for all, those that were seen last stay told apart, as in
-    /// the database.
+    /// nothing is allocated for one that is found. Without room for all, those that were seen last stay told apart, as
+    /// in the database.
     pub fn count_caller(&mut self, secret: StatusIndex, from: Origin<'_>, times: i64, at: Timestamp) {
         if let Some(known) = self.callers.iter_mut().find(|caller| caller.secret == secret && caller.origin() == from) {
             known.times += times;

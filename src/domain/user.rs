@@ -19,12 +19,14 @@ pub struct User {
     pub last_login_at: Option<Timestamp>,
     /// Since when it cannot log in, if it cannot.
     pub disabled_at: Option<Timestamp>,
-    /// Until when its password, which somebody else knows, can be exchanged for one of its own; none where it is its own.
+    /// Until when its password, which somebody else knows, can be exchanged for one of its own; none where it is its
+    /// own.
     pub one_time_until: Option<Timestamp>,
 }
 
 impl User {
-    /// Whether nobody has used the account yet: all that there is of it is a one-time password that somebody handed out.
+    /// Whether nobody has used the account yet: all that there is of it is a one-time password that somebody handed
+    /// out.
     #[must_use]
     pub fn awaits_first_login(&self) -> bool {
         self.one_time_until.is_some() && self.last_login_at.is_none()

@@ -24,7 +24,8 @@ impl FromRequest for Client {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         ready(super::app(request).and_then(|app| {
-            // A connection that was reset before it was accepted has none, and nobody escapes a limit of addresses by that.
+            // A connection that was reset before it was accepted has none, and nobody escapes a limit of addresses by
+            // that.
             let gone = || Refusal::MalformedRequest("The connection was reset".to_owned());
             let peer = request.peer_addr().ok_or_else(gone)?.ip();
             Ok(Self(Actor {

@@ -31,8 +31,8 @@ impl<'a> Presented<'a> {
     /// Reads the one credential of a request; where there is none, a key that does not even look like one.
     ///
     /// # Errors
-    /// [`Refusal::MalformedRequest`] where there are several, for then proxy and upstream might each believe another one
-    /// (security 26).
+    /// [`Refusal::MalformedRequest`] where there are several, for then proxy and upstream might each believe another
+    /// one (security 26).
     pub fn of(request: &HttpRequest, app: &'a App, elsewhere: &Elsewhere<'_>, now: Timestamp) -> Result<Self, Refusal> {
         let profile = &*app.profile;
         let mut found = Vec::new();
@@ -88,8 +88,8 @@ impl Elsewhere<'_> {
     }
 }
 
-/// The API key of an exchange: where the profile reads it, or as `Bearer`, which is read here in every profile. In no old
-/// location: this endpoint is younger than they are.
+/// The API key of an exchange: where the profile reads it, or as `Bearer`, which is read here in every profile. In no
+/// old location: this endpoint is younger than they are.
 ///
 /// # Errors
 /// [`Refusal::MalformedRequest`] where there are several.

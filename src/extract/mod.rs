@@ -24,8 +24,8 @@ use futures_util::future::LocalBoxFuture;
 use crate::app::App;
 use crate::domain::Refusal;
 
-/// Two parts of a request, the second looked at only after the first was accepted: nobody's body is read, and nothing of
-/// it is told, before it is known who calls.
+/// Two parts of a request, the second looked at only after the first was accepted: nobody's body is read, and nothing
+/// of it is told, before it is known who calls.
 ///
 /// actix polls all extractors of a handler together and answers with the first error that is ready, which a parsed body
 /// is before a database.

@@ -36,8 +36,8 @@ pub fn client_key(
     Ok(Some(PresentedKey::read(profile, &secret).with_id(&id)))
 }
 
-/// Who asks about a token (RFC 7662 section 2.1): a client as above, or an API key or an access token as `Bearer`, in every
-/// profile. Where nobody is named, a key that does not even look like one.
+/// Who asks about a token (RFC 7662 section 2.1): a client as above, or an API key or an access token as `Bearer`, in
+/// every profile. Where nobody is named, a key that does not even look like one.
 ///
 /// # Errors
 /// `invalid_request` for two ways at once, or a header that is repeated.

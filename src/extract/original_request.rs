@@ -26,12 +26,12 @@ const METHOD_OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", 
 const PATH_OVERRIDES: [&str; 2] = ["x-original-url", "x-rewrite-url"];
 
 impl OriginalRequest {
-    /// Reads it from one pair of headers, or, as Envoy asks, from this request itself: its method, and what its path has
-    /// behind `prefix`.
+    /// Reads it from one pair of headers, or, as Envoy asks, from this request itself: its method, and what its path
+    /// has behind `prefix`.
     ///
     /// # Errors
-    /// [`Refusal::MalformedRequest`] where it is told twice, by halves or ambiguously: a client could have sent what the
-    /// proxy did not overwrite.
+    /// [`Refusal::MalformedRequest`] where it is told twice, by halves or ambiguously: a client could have sent what
+    /// the proxy did not overwrite.
     pub fn of(request: &HttpRequest, prefix: &str) -> Result<Self, Refusal> {
         let mut told = Vec::new();
         for (method, target) in PAIRS {
@@ -60,8 +60,8 @@ impl OriginalRequest {
     }
 }
 
-/// Refuses what an upstream could take for another request than the one that is judged here. Some servers read `_` in the
-/// name of a header as `-`.
+/// Refuses what an upstream could take for another request than the one that is judged here. Some servers read `_` in
+/// the name of a header as `-`.
 fn ensure_not_overridden(request: &HttpRequest, method: &str, target: &str) -> Result<(), Refusal> {
     for (name, value) in request.headers().iter().filter(|(name, _)| name.as_str().starts_with('x')) {
         let name = name.as_str().replace('_', "-");

@@ -9,9 +9,9 @@ use crate::domain::issuer_url::IssuerUrl;
 use crate::domain::{TenantId, Timestamp};
 use crate::tokens::foreign::{ForeignKey, ForeignToken};
 
-/// An issuer that was asked is not asked again before this has passed, whatever it said: neither an unknown `kid`, which
-/// anybody can make up, nor a failure lets strangers hammer it through us. With each failure in a row it doubles, up to the
-/// latter: an issuer that costs much and gives nothing takes the threads from others.
+/// An issuer that was asked is not asked again before this has passed, whatever it said: neither an unknown `kid`,
+/// which anybody can make up, nor a failure lets strangers hammer it through us. With each failure in a row it doubles,
+/// up to the latter: an issuer that costs much and gives nothing takes the threads from others.
 pub(super) const PAUSE: (TimeDelta, TimeDelta) = (TimeDelta::seconds(30), TimeDelta::minutes(5));
 
 /// The longest that a token waits for its issuer. The fetch goes on, so that the next one need not.
@@ -122,8 +122,8 @@ impl Cache {
         Some((told, is_first))
     }
 
-    /// Whether somebody still waits for an issuer that is about to be asked, or makes do with its last keys; else it is as if
-    /// nobody had wanted to.
+    /// Whether somebody still waits for an issuer that is about to be asked, or makes do with its last keys; else it is
+    /// as if nobody had wanted to.
     pub(super) fn is_wanted(&mut self, issuer: &IssuerUrl) -> bool {
         let is_wanted = self
             .0

@@ -1,7 +1,7 @@
 //! The only requests that Jeton itself makes: what an issuer's keys are, by OpenID Connect Discovery.
 //!
-//! Who may name an issuer decides where they go. So they go over TLS, to addresses of the Internet, without a redirect, a
-//! proxy, a cookie or a credential, and little is read of what comes back.
+//! Who may name an issuer decides where they go. So they go over TLS, to addresses of the Internet, without a redirect,
+//! a proxy, a cookie or a credential, and little is read of what comes back.
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -100,7 +100,8 @@ impl Client {
         Ok(Self { allowed: config.allowed_networks.clone(), own, agent: OnceLock::new() })
     }
 
-    /// Fetches an issuer's keys. It takes at most twice [`TIME_LIMIT`], and as long as the system takes to look names up.
+    /// Fetches an issuer's keys. It takes at most twice [`TIME_LIMIT`], and as long as the system takes to look names
+    /// up.
     pub(super) fn fetch(&self, issuer: &IssuerUrl) -> Result<KeySet, FetchError> {
         let (metadata, _) = self.document::<Metadata>(issuer.discovery())?;
         if metadata.issuer != issuer.as_str() {
@@ -154,8 +155,8 @@ impl Client {
     }
 }
 
-/// Looks a name up, and leaves out what is not to be reached through us. The connection is made to these very addresses, so
-/// that a name which means something else a moment later (DNS rebinding) gains nothing.
+/// Looks a name up, and leaves out what is not to be reached through us. The connection is made to these very
+/// addresses, so that a name which means something else a moment later (DNS rebinding) gains nothing.
 #[derive(Debug)]
 struct PublicAddresses(Vec<IpNet>);
 

@@ -1,8 +1,8 @@
 //! The keys of other issuers: fetched when a token needs them, remembered for a while (ADR 11).
 //!
-//! Whoever sends tokens decides when we ask another server. So of whatever they send, an issuer is asked by one fetch at a
-//! time and not again for [`PAUSE`](cache::PAUSE); fetches run on threads of their own, and few of them wait, of a tenant
-//! fewer still. Where an issuer cannot be asked soon, the keys that it gave before do for a while.
+//! Whoever sends tokens decides when we ask another server. So of whatever they send, an issuer is asked by one fetch
+//! at a time and not again for [`PAUSE`](cache::PAUSE); fetches run on threads of their own, and few of them wait, of a
+//! tenant fewer still. Where an issuer cannot be asked soon, the keys that it gave before do for a while.
 
 mod cache;
 mod client;
@@ -63,12 +63,12 @@ impl ForeignKeys {
         Ok(Self { cache, queue })
     }
 
-    /// The key that a token is said to be signed with. Where its issuer cannot be asked now, the last keys that it gave count
-    /// for a while.
+    /// The key that a token is said to be signed with. Where its issuer cannot be asked now, the last keys that it gave
+    /// count for a while.
     ///
     /// # Errors
-    /// [`Refusal::Unavailable`] where the issuer does not say, whatever the reason: the log has it, a stranger does not need
-    /// it. [`Refusal::Overloaded`] where too many wait.
+    /// [`Refusal::Unavailable`] where the issuer does not say, whatever the reason: the log has it, a stranger does not
+    /// need it. [`Refusal::Overloaded`] where too many wait.
     pub async fn find(&self, token: &ForeignToken, tenant: TenantId, now: Timestamp) -> Result<Found, Refusal> {
         let (has_waited, refusal) = match self.ask(token, tenant, now) {
             Lookup::Known(key) => return Ok(Found { key, has_waited: false }),

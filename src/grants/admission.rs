@@ -79,8 +79,8 @@ pub fn noted<T>(
     result
 }
 
-/// Whether a client is the key that it says it is, and that key lives. Nothing is asked of it besides: address, plan and
-/// limit are rules for what a key is used for.
+/// Whether a client is the key that it says it is, and that key lives. Nothing is asked of it besides: address, plan
+/// and limit are rules for what a key is used for.
 ///
 /// # Errors
 /// [`Refusal::InvalidApiKey`].

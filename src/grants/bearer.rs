@@ -1,7 +1,7 @@
 //! An access token of ours that comes back to us: checked, and with it what it rests on.
 //!
-//! Downstream services verify offline and would accept a token until it expires. We look: a token whose session or key died
-//! a moment ago opens nothing here any more.
+//! Downstream services verify offline and would accept a token until it expires. We look: a token whose session or key
+//! died a moment ago opens nothing here any more.
 
 use diesel::QueryResult;
 
@@ -47,8 +47,8 @@ pub enum Bearer {
 }
 
 impl Bearer {
-    /// Users may call management, within their scopes; workloads never; of API keys only those whose access type says so, under the rules of
-    /// every use of a key.
+    /// Users may call management, within their scopes; workloads never; of API keys only those whose access type says
+    /// so, under the rules of every use of a key.
     ///
     /// # Errors
     /// [`Refusal::ManagementNotAllowed`]; see [`admit`].
@@ -79,8 +79,9 @@ pub async fn accept(app: &App, jwt: &str, now: Timestamp) -> Result<Bearer, Refu
     rests_on(app, &token, now).await
 }
 
-/// What a genuine token rests on, which must live: its user, key or trusted issuer, and its signing key, read from committed state. In memory
-/// a signing key that was revoked a moment ago may still be there, and a token would be changed for one of its successor.
+/// What a genuine token rests on, which must live: its user, key or trusted issuer, and its signing key, read from
+/// committed state. In memory a signing key that was revoked a moment ago may still be there, and a token would be
+/// changed for one of its successor.
 ///
 /// # Errors
 /// [`Refusal::InvalidToken`]; [`Refusal::TenantSuspended`].

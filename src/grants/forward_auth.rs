@@ -75,8 +75,8 @@ fn exchange(
     Ok((Authorized { jwt: token.jwt, tenant: tenant.id, subject, scopes: scopes.clone(), rate }, scopes))
 }
 
-/// A token of ours is changed for one of the endpoint's scope in the same manner, as long as what it rests on lives and within
-/// the rules of today: an administrator's token, which may manage the tenant here, is not for the upstream.
+/// A token of ours is changed for one of the endpoint's scope in the same manner, as long as what it rests on lives and
+/// within the rules of today: an administrator's token, which may manage the tenant here, is not for the upstream.
 async fn narrow(app: &App, request: &ForwardRequest, jwt: &str, now: Timestamp) -> Result<Authorized, Refusal> {
     let token = app.verifier.verify(jwt, now)?;
     let tokens = &app.config.tokens;
@@ -114,8 +114,9 @@ async fn narrow(app: &App, request: &ForwardRequest, jwt: &str, now: Timestamp) 
     }
 }
 
-/// The token for the upstream: of the moment of the one that was brought, and no longer than that, nor than any of its kind.
-/// What it says is read from the database, not from there: whoever had a signing key for a while could have written anything.
+/// The token for the upstream: of the moment of the one that was brought, and no longer than that, nor than any of its
+/// kind. What it says is read from the database, not from there: whoever had a signing key for a while could have
+/// written anything.
 fn changed(
     app: &App,
     brought: &Verified,
@@ -136,8 +137,8 @@ fn changed(
     Ok(Authorized { jwt: token.jwt, tenant, subject: id, scopes, rate })
 }
 
-/// What the endpoint needs of those scopes that are held. The tenant that its path names must be the credential's: data is
-/// asked for by the path, so that is what must agree (security 21).
+/// What the endpoint needs of those scopes that are held. The tenant that its path names must be the credential's: data
+/// is asked for by the path, so that is what must agree (security 21).
 fn ensure_endpoint(
     app: &App,
     request: &ForwardRequest,

@@ -109,8 +109,8 @@ pub struct TokenState {
 
 /// Tells what a token of the caller's own tenant is worth.
 ///
-/// Of another tenant's token, and of one that is dead or none at all, the answer is the same, after the same work: whoever
-/// collects tokens learns nothing of where they belong (RFC 7662 section 4).
+/// Of another tenant's token, and of one that is dead or none at all, the answer is the same, after the same work:
+/// whoever collects tokens learns nothing of where they belong (RFC 7662 section 4).
 ///
 /// # Errors
 /// [`Refusal::InsufficientScope`] without `tokens:introspect`; of a key the refusals of every use, see [`admit`]; of an
@@ -208,8 +208,8 @@ async fn access_token(app: &App, token: Verified, now: Timestamp) -> Result<Opti
     Ok(Some(TokenState::access_token(token.claims, scope, roles)))
 }
 
-/// The current one alone: its predecessor still converges within the grace, but that is for a client which lost an answer,
-/// and nothing to rely on.
+/// The current one alone: its predecessor still converges within the grace, but that is for a client which lost an
+/// answer, and nothing to rely on.
 async fn refresh_token(app: &App, token: RefreshToken, now: Timestamp) -> Result<Option<TokenState>, Refusal> {
     let found = find_session(app, token.session).await?;
     let living = found.filter(|(session, member)| {

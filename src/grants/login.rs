@@ -28,8 +28,8 @@ pub struct LoginRequest {
     pub tenant: Option<TenantId>,
     /// A refresh token of an earlier login: strangers' failures do not stand in the way of a device that has one.
     pub known_by: Option<RefreshToken>,
-    /// Whether the session of that token ends with this login, where it is this user's: a browser has its cookie replaced,
-    /// and would leave behind a session that nobody can end (ASVS 7.2.4).
+    /// Whether the session of that token ends with this login, where it is this user's: a browser has its cookie
+    /// replaced, and would leave behind a session that nobody can end (ASVS 7.2.4).
     pub replaces: bool,
     /// From where.
     pub client: Actor,
@@ -41,9 +41,9 @@ pub struct LoginRequest {
 /// What is wrong with the tenant is told only to those who know the password.
 ///
 /// # Errors
-/// [`Refusal::InvalidCredentials`], [`Refusal::TenantRequired`], [`Refusal::TenantSuspended`]; for a one-time password those of
-/// [`own_password`]; after too many failures
-/// [`Refusal::LoginThrottled`], whether the password is right or not: it is not tried.
+/// [`Refusal::InvalidCredentials`], [`Refusal::TenantRequired`], [`Refusal::TenantSuspended`]; for a one-time password
+/// those of [`own_password`]; after too many failures [`Refusal::LoginThrottled`], whether the password is right or
+/// not: it is not tried.
 pub async fn login(app: &Arc<App>, request: LoginRequest) -> Result<SessionTokens, Refusal> {
     let app = Arc::clone(app);
     to_its_end(async move { try_login(&app, request).await }).await

@@ -27,8 +27,8 @@ pub struct Renewed {
 }
 
 /// Tells whose session a refresh token is of, under the rules of a refresh: the current one is welcome, its predecessor
-/// within the grace too, an older one ends the session. A predecessor that came more often than contract section 3, rule
-/// 2 hands its successor over still opens a page. It is rotated where it is older than an access token may be, so
+/// within the grace too, an older one ends the session. A predecessor that came more often than contract section 3,
+/// rule 2 hands its successor over still opens a page. It is rotated where it is older than an access token may be, so
 /// that a stolen one lives on as long as it would at any other client.
 ///
 /// # Errors

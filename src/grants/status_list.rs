@@ -13,9 +13,9 @@ use crate::tokens::status_list::{Ended, StatusList, StatusListToken};
 /// The longest wait, for another's read and one's own: an answer within 3 s.
 const PATIENCE: Duration = Duration::from_millis(2_500);
 
-/// A list of what is committed when this begins: a revocation that was answered before is in it, whichever server did it. While no
-/// connection to the database can be made it is the last one that was signed, until its `exp`; a database that is only slow may have taken
-/// revocations meanwhile.
+/// A list of what is committed when this begins: a revocation that was answered before is in it, whichever server did
+/// it. While no connection to the database can be made it is the last one that was signed, until its `exp`; a database
+/// that is only slow may have taken revocations meanwhile.
 ///
 /// # Errors
 /// [`Refusal::NotFound`] for a list that no token points to; [`Refusal::Unavailable`].

@@ -8,8 +8,8 @@ use crate::domain::session::Session;
 use crate::domain::{Actor, Refusal, SessionId, TenantId, User};
 use crate::manage::login_guesses;
 
-/// Ends a session of `user` and begins one in `tenant`, in one transaction. It lasts no longer than the login that it goes
-/// back to, and has no more guesses at the password.
+/// Ends a session of `user` and begins one in `tenant`, in one transaction. It lasts no longer than the login that it
+/// goes back to, and has no more guesses at the password.
 ///
 /// # Errors
 /// [`Refusal::NotFound`] where the user is no member of the tenant; [`Refusal::TenantSuspended`];

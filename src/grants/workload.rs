@@ -44,12 +44,12 @@ struct Trail {
 
 /// Exchanges a token of an issuer that the tenant trusts for an access token, which never outlives it.
 ///
-/// What the tenant trusts is read from committed state on every call (security I1). A stranger's token is refused before
-/// anything is fetched for it.
+/// What the tenant trusts is read from committed state on every call (security I1). A stranger's token is refused
+/// before anything is fetched for it.
 ///
 /// # Errors
-/// [`Refusal::InvalidSubjectToken`], whatever is wrong with the token; [`Refusal::Unavailable`] where its issuer does not say
-/// what its keys are; those of [`admit`]; [`Refusal::InsufficientScope`].
+/// [`Refusal::InvalidSubjectToken`], whatever is wrong with the token; [`Refusal::Unavailable`] where its issuer does
+/// not say what its keys are; those of [`admit`]; [`Refusal::InsufficientScope`].
 pub async fn exchange(app: &App, request: WorkloadRequest) -> Result<Exchanged, Refusal> {
     let client = request.client.clone();
     let mut trail = Trail::default();
@@ -100,7 +100,8 @@ async fn exchange_by_the_rules(app: &App, request: WorkloadRequest, trail: &mut 
     Ok(Exchanged { token, rate })
 }
 
-/// What the tenant trusts the issuer of a token with; our own word is not somebody else's, whatever was configured since.
+/// What the tenant trusts the issuer of a token with; our own word is not somebody else's, whatever was configured
+/// since.
 async fn trusted(app: &App, tenant: TenantId, token: &ForeignToken) -> Result<Vec<Trusted>, Refusal> {
     let issuer = token.issuer.clone();
     if issuer.is_same_as(app.config.server.public_url.issuer()) {
@@ -113,8 +114,8 @@ async fn trusted(app: &App, tenant: TenantId, token: &ForeignToken) -> Result<Ve
     if found.is_empty() { Err(Refusal::InvalidSubjectToken) } else { Ok(found) }
 }
 
-/// In whose name a token comes: of several entries for one issuer the oldest whose conditions it meets and that gives what is
-/// asked for, else the oldest whose conditions it meets. Where it meets none, what is wrong with the first.
+/// In whose name a token comes: of several entries for one issuer the oldest whose conditions it meets and that gives
+/// what is asked for, else the oldest whose conditions it meets. Where it meets none, what is wrong with the first.
 fn choose(candidates: Vec<Trusted>, claims: &ForeignClaims, asked: Option<&Scopes>) -> Result<Trusted, String> {
     let mut wrong = None;
     let mut met = Vec::new();
@@ -129,8 +130,8 @@ fn choose(candidates: Vec<Trusted>, claims: &ForeignClaims, asked: Option<&Scope
     if gives < met.len() { Ok(met.swap_remove(gives)) } else { Err(wrong.unwrap_or_default()) }
 }
 
-/// The rules for whoever comes by a trusted issuer, in the order in which they are told: those of an API key, in whose place
-/// it stands.
+/// The rules for whoever comes by a trusted issuer, in the order in which they are told: those of an API key, in whose
+/// place it stands.
 ///
 /// # Errors
 /// [`Refusal::TenantMismatch`], [`Refusal::TenantSuspended`], [`Refusal::PlanRequired`], [`Refusal::RateLimited`].
@@ -154,8 +155,8 @@ fn describe(token: &ForeignToken, claims: &ForeignClaims) -> String {
     format!("issuer {} subject {}", token.issuer, subject.escape_debug())
 }
 
-/// The first use of an issuer leaves a line in the log before it is answered; of later ones it is noted once a minute that
-/// there was one, and nobody waits for that (security 25).
+/// The first use of an issuer leaves a line in the log before it is answered; of later ones it is noted once a minute
+/// that there was one, and nobody waits for that (security 25).
 async fn note_use(
     app: &App,
     client: &Actor,
@@ -202,9 +203,9 @@ pub(super) fn noted<T>(
     result
 }
 
-/// Remembers a refusal, as of an API key. The tenant sees it once the token's issuer has vouched for the token, and that it
-/// was meant for the tenant: until then anybody could write into the log of a tenant whose id they know. Even so, whoever has
-/// a workload at the same issuer can have such tokens: of each reason there is a line a minute.
+/// Remembers a refusal, as of an API key. The tenant sees it once the token's issuer has vouched for the token, and
+/// that it was meant for the tenant: until then anybody could write into the log of a tenant whose id they know. Even
+/// so, whoever has a workload at the same issuer can have such tokens: of each reason there is a line a minute.
 fn note_refusal(app: &App, client: &Actor, trail: Trail, refusal: &Refusal, now: Timestamp) -> Result<(), Refusal> {
     if refusal.is_fault_of_ours() {
         return Ok(());

@@ -123,8 +123,8 @@ pub async fn revoke(app: &App, by: &Actor, tenant: TenantId, id: ApiKeyId) -> Re
         .await
 }
 
-/// Revokes the key of a secret for good, whoever has it. In an overlap either secret will do: both are the same key's. One that
-/// is no key's ends nothing, and that is no error.
+/// Revokes the key of a secret for good, whoever has it. In an overlap either secret will do: both are the same key's.
+/// One that is no key's ends nothing, and that is no error.
 ///
 /// `allowed_ips` is not asked: it limits what a key opens, and a key that has leaked must be ended from wherever it is
 /// found. Nor is its expiry: a clock that steps back must not bring it back to life.

@@ -69,8 +69,8 @@ impl Verification {
     }
 }
 
-/// Walks over the whole audit log, chain by chain, and tells what was altered, moved, added or taken away. `expected` is the hash
-/// of a checkpoint that must be there, as the log of a server has it.
+/// Walks over the whole audit log, chain by chain, and tells what was altered, moved, added or taken away. `expected`
+/// is the hash of a checkpoint that must be there, as the log of a server has it.
 ///
 /// What is written meanwhile is not looked at: each chain is walked to where it ended when this began.
 ///

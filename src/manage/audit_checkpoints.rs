@@ -32,8 +32,8 @@ pub async fn read_on(app: &App, known: &mut Checkpoints, mut see: impl FnMut(i64
     }
 }
 
-/// Signs for the ends of all chains that have grown, and forgets what is older than `audit.keep`, as far as both are what was
-/// written: what is signed for later must not hide what was altered before.
+/// Signs for the ends of all chains that have grown, and forgets what is older than `audit.keep`, as far as both are
+/// what was written: what is signed for later must not hide what was altered before.
 ///
 /// # Errors
 /// The database does not answer; no key signs.

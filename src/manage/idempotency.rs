@@ -93,7 +93,8 @@ impl Keep {
             .map_err(DbError::from)
         {
             Ok(()) => Ok(None),
-            // The tenant is held. So it is the master key that is out of use: this server has yet to learn of another one.
+            // The tenant is held. So it is the master key that is out of use: this server has yet to learn of another
+            // one.
             Err(DbError::Gone) => Err(Refusal::Unavailable),
             Err(error) => Err(error.into()),
         }

@@ -1,5 +1,5 @@
-//! The servers on one database count each other, so that each lets through its share of a rate limit (ADR 6), and tell which
-//! master key they have (ADR 12).
+//! The servers on one database count each other, so that each lets through its share of a rate limit (ADR 6), and tell
+//! which master key they have (ADR 12).
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -19,8 +19,8 @@ use crate::tokens::secret_box::fingerprint;
 /// How often the other servers are told that this one runs.
 pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(2);
 
-/// A server that was not seen for so long no longer counts. It is a few heartbeats, and some seconds by which the clocks of
-/// two machines may differ.
+/// A server that was not seen for so long no longer counts. It is a few heartbeats, and some seconds by which the
+/// clocks of two machines may differ.
 const ALIVE: TimeDelta = TimeDelta::seconds(4 * HEARTBEAT_EVERY.as_secs().cast_signed());
 
 /// For how long one that was not seen is remembered.
@@ -136,7 +136,8 @@ mod tests {
         assert_eq!(seen(one, 50).await, 2, "still");
         assert_eq!(seen(one, 60).await, 1, "the other has been away for more than 8 seconds");
         assert_eq!(seen(two, 62).await, 2, "and is back");
-        // A clock that jumps ahead forgets the others until they are heard of again, and counts for none of them meanwhile.
+        // A clock that jumps ahead forgets the others until they are heard of again, and counts for none of them
+        // meanwhile.
         assert_eq!(seen(two, 9_000).await, 1);
         assert_eq!(seen(one, 64).await, 1);
         assert_eq!(seen(two, 65).await, 2);

@@ -23,8 +23,8 @@ pub struct NewKeyGroup {
 /// Creates a group.
 ///
 /// # Errors
-/// [`Refusal::NotFound`] without such a tenant; [`Refusal::PlanRequired`]; an access type or a scope that the profile does
-/// not allow; [`Refusal::InsufficientScope`] where its keys could manage more than who makes it.
+/// [`Refusal::NotFound`] without such a tenant; [`Refusal::PlanRequired`]; an access type or a scope that the profile
+/// does not allow; [`Refusal::InsufficientScope`] where its keys could manage more than who makes it.
 pub async fn create(app: &App, by: &Actor, tenant: TenantId, new: NewKeyGroup) -> Result<KeyGroup, Refusal> {
     let now = app.now();
     let NewKeyGroup { name, access_type, scopes } = new;
@@ -50,8 +50,8 @@ pub async fn create(app: &App, by: &Actor, tenant: TenantId, new: NewKeyGroup) -
 
 /// Deletes a group and revokes its keys for good.
 ///
-/// The tenant's row is held, as by whoever makes or rotates a key: each of its keys is made before, and then revoked, or
-/// after, and then refused.
+/// The tenant's row is held, as by whoever makes or rotates a key: each of its keys is made before, and then revoked,
+/// or after, and then refused.
 ///
 /// # Errors
 /// [`Refusal::NotFound`].

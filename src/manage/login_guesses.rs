@@ -1,7 +1,7 @@
 //! Guesses of a password, counted: an account and a client's address may fail only so often (security 16; ADR 16).
 //!
-//! A guess counts as a failure before it is tried, and is forgiven where it turns out right. So however many are made at
-//! once, on however many servers, no more are tried than may be.
+//! A guess counts as a failure before it is tried, and is forgiven where it turns out right. So however many are made
+//! at once, on however many servers, no more are tried than may be.
 
 use std::time::{Duration, Instant};
 
@@ -16,11 +16,12 @@ use crate::domain::login_failures::{Counter, FailureLimit, Failures, Throttled, 
 use crate::domain::{Actor, Email, Refusal, SessionId, Timestamp};
 use crate::metrics::LoginOutcome;
 
-/// How long a login waits for those before it that may turn out right: several devices of one person, that log in together.
+/// How long a login waits for those before it that may turn out right: several devices of one person, that log in
+/// together.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How often a failure is counted anew that somebody else came before. Where a transaction sees what was there at its begin
-/// alone, it would never see what came before it.
+/// How often a failure is counted anew that somebody else came before. Where a transaction sees what was there at its
+/// begin alone, it would never see what came before it.
 const TRIES: usize = 64;
 
 /// How often it looks meanwhile.
@@ -42,8 +43,8 @@ pub struct Guess {
     now: Timestamp,
 }
 
-/// Does what a guess is part of to its end, also where whoever asked goes away meanwhile: else an attacker who resets each connection
-/// would never be counted for their address, nor come into the audit log.
+/// Does what a guess is part of to its end, also where whoever asked goes away meanwhile: else an attacker who resets
+/// each connection would never be counted for their address, nor come into the audit log.
 ///
 /// # Errors
 /// Those of `work`.
@@ -61,8 +62,8 @@ struct Counted {
 }
 
 impl Guess {
-    /// Counts a guess at the password of an account, whether there is such an account or not. `device` is the session that
-    /// whoever guesses proves to have had with it: its guesses count apart.
+    /// Counts a guess at the password of an account, whether there is such an account or not. `device` is the session
+    /// that whoever guesses proves to have had with it: its guesses count apart.
     ///
     /// # Errors
     /// [`Refusal::LoginThrottled`]: it must not be tried.
@@ -96,12 +97,12 @@ impl Guess {
         }
     }
 
-    /// The password was right: the account's failures are forgotten, in the transaction of what it was right for. Those of the
-    /// address stay, or whoever has one account could guess at others for ever.
+    /// The password was right: the account's failures are forgotten, in the transaction of what it was right for. Those
+    /// of the address stay, or whoever has one account could guess at others for ever.
     ///
     /// # Errors
-    /// [`Refusal::LoginThrottled`] where the address has used up its failures while this guess was under way: no more guesses
-    /// than that are answered.
+    /// [`Refusal::LoginThrottled`] where the address has used up its failures while this guess was under way: no more
+    /// guesses than that are answered.
     pub fn forgive(&self, connection: &mut DbConnection) -> Result<(), Refusal> {
         if let Some(address) = self.address.as_ref().filter(|_| !self.is_known) {
             address.look(connection, self.now)?.map_err(Refusal::LoginThrottled)?;
@@ -150,10 +151,11 @@ impl Guess {
         Ok(refusal)
     }
 
-    /// The password was wrong: it stays counted, and counts for the address too. Where the next one has to wait, the audit log
-    /// is told: one row for each wait, however many come too early.
+    /// The password was wrong: it stays counted, and counts for the address too. Where the next one has to wait, the
+    /// audit log is told: one row for each wait, however many come too early.
     ///
-    /// What the address has to wait where it used up its failures while this guess was under way: that is the answer then.
+    /// What the address has to wait where it used up its failures while this guess was under way: that is the answer
+    /// then.
     fn fail(&self, connection: &mut DbConnection) -> QueryResult<Option<Throttled>> {
         let (mut waits, mut refused) = (Vec::new(), None);
         let in_a_row = self.failures.count;
@@ -192,8 +194,9 @@ pub fn forgive_all(app: &App, email: &Email) -> impl FnOnce(&mut DbConnection) -
     move |connection| login_failures::forget_all(connection, &subject)
 }
 
-/// A session that takes the place of another is the same device still, and what failed there counts for it: else whoever may
-/// have sessions without the password could guess at it without end. The old one keeps its count, for guesses under way.
+/// A session that takes the place of another is the same device still, and what failed there counts for it: else
+/// whoever may have sessions without the password could guess at it without end. The old one keeps its count, for
+/// guesses under way.
 pub fn carry_over(
     app: &App,
     email: &Email,

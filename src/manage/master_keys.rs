@@ -1,5 +1,5 @@
-//! The master key is changed: one step makes another one and encrypts everything anew, the other forgets the one before it
-//! once no server needs that (ADR 12).
+//! The master key is changed: one step makes another one and encrypts everything anew, the other forgets the one before
+//! it once no server needs that (ADR 12).
 
 use std::sync::Arc;
 
@@ -102,9 +102,9 @@ pub async fn status(app: &App) -> Result<MasterKeys, MasterKeyChangeError> {
     app.db.read(move |connection| look(connection, here)).await
 }
 
-/// Encrypts everything that is sealed under another master key, in one transaction: `given`, or a new one that is written into
-/// `keys.dir/master.key`. Servers with the old key learn the new one from the database, and those with the new key the
-/// old one, until [`finish`].
+/// Encrypts everything that is sealed under another master key, in one transaction: `given`, or a new one that is
+/// written into `keys.dir/master.key`. Servers with the old key learn the new one from the database, and those with the
+/// new key the old one, until [`finish`].
 ///
 /// # Errors
 /// See [`MasterKeyChangeError`].
@@ -222,7 +222,8 @@ async fn replace(app: &App, actor: &Actor, new: &MasterKey) -> Result<(), Master
         .await
 }
 
-/// Everything that is sealed, under the key that seals now. A sealed column that is missing here keeps its key's row from going.
+/// Everything that is sealed, under the key that seals now. A sealed column that is missing here keeps its key's row
+/// from going.
 fn encrypt_anew(connection: &mut DbConnection, secrets: &SecretBox) -> Result<(), MasterKeyChangeError> {
     let key = secrets.seals_under();
     let anew = |what: &str, purpose: &str, sealed: &Sealed| {

@@ -1,7 +1,7 @@
 //! Signing keys: one for each algorithm in use, and how they follow one another.
 //!
-//! Every change is made in one way, by whichever of the servers comes first: all keys are read, `domain::rotation` says from
-//! them what is to be done, and [`carry_out`] does it in one transaction if nothing has changed meanwhile.
+//! Every change is made in one way, by whichever of the servers comes first: all keys are read, `domain::rotation` says
+//! from them what is to be done, and [`carry_out`] does it in one transaction if nothing has changed meanwhile.
 
 use std::collections::BTreeSet;
 
@@ -47,8 +47,8 @@ pub struct Revocation {
     pub successor: Option<String>,
 }
 
-/// Says which algorithms are in use, makes the first keys, and does what is due: at the start of a server. Of servers that
-/// start together one makes the keys, and all use them.
+/// Says which algorithms are in use, makes the first keys, and does what is due: at the start of a server. Of servers
+/// that start together one makes the keys, and all use them.
 ///
 /// # Errors
 /// See [`StartError`].
@@ -79,8 +79,8 @@ pub async fn advance(app: &App) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Begins a rotation for each algorithm in use: another key is published, and signs once every verifier can know it. One
-/// that is under way is answered, not doubled. In an emergency the other key signs at once.
+/// Begins a rotation for each algorithm in use: another key is published, and signs once every verifier can know it.
+/// One that is under way is answered, not doubled. In an emergency the other key signs at once.
 ///
 /// # Errors
 /// The database does not answer.
@@ -108,7 +108,8 @@ pub async fn rotate(app: &App, actor: &Actor, emergency: bool) -> Result<Rotatio
     Ok(Rotation { keys, warning })
 }
 
-/// Takes a key out of use at once and for good; another one signs in its place. Again: nothing happens, and that is no error.
+/// Takes a key out of use at once and for good; another one signs in its place. Again: nothing happens, and that is no
+/// error.
 ///
 /// # Errors
 /// [`Refusal::NotFound`]; the database does not answer.
@@ -122,9 +123,9 @@ pub async fn revoke(app: &App, actor: &Actor, kid: &str) -> Result<Revocation, R
     Ok(Revocation { key, successor })
 }
 
-/// Reads the keys anew if they have changed, and learns of another master key. It is cheap, and done all the time, so that every
-/// server forgets a revoked key within a second, also one that cannot read the others: it has missed a change of the master key, or
-/// a row is damaged.
+/// Reads the keys anew if they have changed, and learns of another master key. It is cheap, and done all the time, so
+/// that every server forgets a revoked key within a second, also one that cannot read the others: it has missed a
+/// change of the master key, or a row is damaged.
 ///
 /// # Errors
 /// The database does not answer, or a key cannot be read.
@@ -175,8 +176,8 @@ pub fn impediment(app: &App) -> Option<&'static str> {
     (!app.keyring.is_trusted()).then_some("the signing keys could not be compared with the database for a while")
 }
 
-/// The algorithms in use are those of the server that started last. So a rolling restart with other ones is one change, and
-/// the servers that still run with the old ones do not undo it.
+/// The algorithms in use are those of the server that started last. So a rolling restart with other ones is one change,
+/// and the servers that still run with the old ones do not undo it.
 async fn declare_algorithms(app: &App) -> Result<(), StartError> {
     for _ in 0..TRIES {
         let wanted = app.config.algorithms();
@@ -241,9 +242,9 @@ enum Write {
 }
 
 /// Makes these changes in one transaction, each with its audit row, if the keys are still those that were `seen`; false
-/// where somebody else was first. However many servers try the same step, one makes it: what was seen is compared, each key
-/// is written only in the state that it was seen in, and one key an algorithm may be pending or active. A new key is one that
-/// was `brought`, where one of its algorithm was.
+/// where somebody else was first. However many servers try the same step, one makes it: what was seen is compared, each
+/// key is written only in the state that it was seen in, and one key an algorithm may be pending or active. A new key
+/// is one that was `brought`, where one of its algorithm was.
 async fn carry_out(
     app: &App,
     actor: &Actor,

@@ -132,8 +132,8 @@ fn invite_anew(
 /// Gives a member another role. Tokens issued from now on have the new role's scopes.
 ///
 /// # Errors
-/// [`Refusal::NotFound`]; a role that the profile has not; [`Refusal::InsufficientScope`] for one that may more than who
-/// gives it; [`Refusal::LastAdmin`].
+/// [`Refusal::NotFound`]; a role that the profile has not; [`Refusal::InsufficientScope`] for one that may more than
+/// who gives it; [`Refusal::LastAdmin`].
 pub async fn change_role(app: &App, by: &Actor, tenant: TenantId, user: UserId, role: Role) -> Result<Member, Refusal> {
     ensure_role(app, by, &role)?;
     let event = app.event(by, "user.role_changed", app.now())?.tenant(tenant).target("user", user);
@@ -157,7 +157,8 @@ pub async fn change_role(app: &App, by: &Actor, tenant: TenantId, user: UserId, 
 /// Ends a membership, and the user's sessions in that tenant with it.
 ///
 /// # Errors
-/// [`Refusal::NotFound`]; [`Refusal::InsufficientScope`] for a member who may more than who asks; [`Refusal::LastAdmin`].
+/// [`Refusal::NotFound`]; [`Refusal::InsufficientScope`] for a member who may more than who asks;
+/// [`Refusal::LastAdmin`].
 pub async fn remove(app: &App, by: &Actor, tenant: TenantId, user: UserId) -> Result<(), Refusal> {
     let now = app.now();
     let event = app.event(by, "user.removed", now)?.tenant(tenant).target("user", user);
@@ -262,7 +263,8 @@ pub async fn list(app: &App, page: Page) -> Result<Paged<User>, Refusal> {
     Ok(page.of(found, |user| user.id.uuid()))
 }
 
-/// Refuses to touch a member who may manage more than who asks: with `users:write` alone nobody unseats an administrator.
+/// Refuses to touch a member who may manage more than who asks: with `users:write` alone nobody unseats an
+/// administrator.
 fn ensure_not_above(
     connection: &mut DbConnection,
     by: &Actor,
@@ -275,8 +277,8 @@ fn ensure_not_above(
     Ok(member)
 }
 
-/// Refuses to take the last one away who may manage the tenant's users, and could give others back what they need. The tenant is
-/// held: of two who unseat each other at once, one stays.
+/// Refuses to take the last one away who may manage the tenant's users, and could give others back what they need. The
+/// tenant is held: of two who unseat each other at once, one stays.
 fn ensure_not_last(connection: &mut DbConnection, profile: &Profile, member: &Member) -> Result<(), Refusal> {
     if member.user.disabled_at.is_some() || !manages_users(profile, &member.role) {
         return Ok(());

@@ -1,7 +1,7 @@
 //! The endpoint table, compiled once: from a method and a path to the one row that counts.
 //!
-//! A tree of segments and not a router from a crate: those that were tried refuse `/goals/{id}` beside `/goals/**`, and say
-//! nothing of letters in another case (ADR 7).
+//! A tree of segments and not a router from a crate: those that were tried refuse `/goals/{id}` beside `/goals/**`, and
+//! say nothing of letters in another case (ADR 7).
 
 use std::collections::HashMap;
 

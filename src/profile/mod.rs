@@ -206,8 +206,8 @@ impl Profile {
         scopes.iter().try_for_each(|scope| self.ensure_scope(known, scope))
     }
 
-    /// Refuses a key that the profile does not allow: an unknown access type, a scope or constraint that the access type
-    /// may not have, a member that is missing.
+    /// Refuses a key that the profile does not allow: an unknown access type, a scope or constraint that the access
+    /// type may not have, a member that is missing.
     ///
     /// # Errors
     /// Field errors.
@@ -230,7 +230,8 @@ impl Profile {
         missing.map_or(Ok(()), |missing| Err(Refusal::invalid(missing.as_str(), "is required")))
     }
 
-    /// Refuses scopes that no credential of this profile has, whatever its access type: those of a workload, which has none.
+    /// Refuses scopes that no credential of this profile has, whatever its access type: those of a workload, which has
+    /// none.
     ///
     /// # Errors
     /// A field error.

@@ -43,8 +43,8 @@ impl Limits {
 }
 
 impl Plans {
-    /// The plan of this name. A tenant without one is on the first; one whose plan is gone from the profile too, so that
-    /// a plan that was taken away gives nothing.
+    /// The plan of this name. A tenant without one is on the first; one whose plan is gone from the profile too, so
+    /// that a plan that was taken away gives nothing.
     #[must_use]
     pub fn of_tenant(&self, name: Option<&str>) -> Option<&Plan> {
         self.plans.iter().find(|plan| name == Some(&plan.name)).or(self.plans.first())

@@ -35,8 +35,8 @@ pub fn management_in(scopes: &Scopes) -> Scopes {
 }
 
 impl Roles {
-    /// The scopes of a login with this role, of an operator's [`OPERATOR_SCOPE`] too. A role that is gone from the profile
-    /// gives nothing.
+    /// The scopes of a login with this role, of an operator's [`OPERATOR_SCOPE`] too. A role that is gone from the
+    /// profile gives nothing.
     #[must_use]
     pub fn scopes(&self, role: &Role, operator: bool) -> Scopes {
         let scopes = self.0.get(role).cloned().unwrap_or_default();

@@ -34,8 +34,8 @@ pub struct LoginBody {
     /// Put the refresh token into a cookie instead of the answer.
     #[serde(default)]
     cookie: bool,
-    /// One of an earlier login on this device, expired or used up perhaps: others' failed logins then do not delay this one.
-    /// The cookie will do too.
+    /// One of an earlier login on this device, expired or used up perhaps: others' failed logins then do not delay this
+    /// one. The cookie will do too.
     #[schema(value_type = Option<String>)]
     refresh_token: Option<SecretString>,
 }

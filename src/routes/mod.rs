@@ -43,7 +43,8 @@ use crate::extract::tenant::X_TENANT_ID;
 use crate::metrics::RouteCounts;
 use crate::route_table::routes;
 
-/// What is asked most stands first: actix compares a path with one row after the other, and a row with a `{name}` costs most.
+/// What is asked most stands first: actix compares a path with one row after the other, and a row with a `{name}` costs
+/// most.
 fn table(config: &mut ServiceConfig) {
     routes! { config,
         "/.well-known/jwks.json"                  => get metadata::jwks;
@@ -124,7 +125,8 @@ pub fn application(
     >,
 > {
     let cors = cors(&app.config);
-    // Outside CORS: a preflight that is forwarded here is a request like any other, and not answered before it is judged.
+    // Outside CORS: a preflight that is forwarded here is a request like any other, and not answered before it is
+    // judged.
     let counts = RouteCounts::default();
     let forward = web::scope(forward_auth::PATH)
         .service(web::resource(["", "/{original:.*}"]).app_data(counts).to(forward_auth::authorize))

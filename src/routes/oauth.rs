@@ -1,5 +1,5 @@
-//! `/oauth2`: the same grants in the words of RFC 6749, for stock OAuth clients, and the ends of what they give (contract
-//! section 4.3).
+//! `/oauth2`: the same grants in the words of RFC 6749, for stock OAuth clients, and the ends of what they give
+//! (contract section 4.3).
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};

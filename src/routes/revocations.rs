@@ -12,8 +12,8 @@ use crate::domain::Refusal;
 use crate::domain::status_list::ListNumber;
 use crate::grants::status_list;
 
-/// A cache may keep it, and must ask whether it is still so: what a cache adds to the poll interval would let a revoked token
-/// live on.
+/// A cache may keep it, and must ask whether it is still so: what a cache adds to the poll interval would let a revoked
+/// token live on.
 const ASK_EACH_TIME: &str = "public, no-cache";
 
 /// The status lists that there are.

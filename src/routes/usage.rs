@@ -30,7 +30,8 @@ pub struct UsageAnswer {
     /// The days on which something happened, newest first.
     items: Vec<DayAnswer>,
     scopes: ScopesAnswer,
-    /// Who presented the key in the last 30 days, whoever was seen last first: 20 callers for each secret, and all others together.
+    /// Who presented the key in the last 30 days, whoever was seen last first: 20 callers for each secret, and all
+    /// others together.
     callers: Vec<CallerAnswer>,
 }
 

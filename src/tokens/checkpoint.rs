@@ -1,4 +1,5 @@
-//! Checkpoints of the audit log: signed like tokens, with the same keys, and never to be taken for one (RFC 8725 section 3.11).
+//! Checkpoints of the audit log: signed like tokens, with the same keys, and never to be taken for one (RFC 8725
+//! section 3.11).
 
 use std::collections::BTreeMap;
 use std::mem;
@@ -22,8 +23,8 @@ pub fn sign(key: &SigningKey, checkpoint: &Checkpoint) -> Result<String, Refusal
     key.sign_as(CHECKPOINT_TYPE, checkpoint)
 }
 
-/// Reads a checkpoint that one of these keys signed, and says whether that key still counts: what a leaked one signed may be
-/// anybody's.
+/// Reads a checkpoint that one of these keys signed, and says whether that key still counts: what a leaked one signed
+/// may be anybody's.
 #[must_use]
 fn read(keys: &[SigningKey], token: &str) -> Option<(Checkpoint, bool)> {
     let header = jsonwebtoken::decode_header(token).ok()?;
@@ -42,8 +43,8 @@ fn read(keys: &[SigningKey], token: &str) -> Option<(Checkpoint, bool)> {
 
 /// What the checkpoints say.
 ///
-/// Each names the one before it: the last one that a trusted key signed vouches for all before it, even for those of a key that
-/// has leaked since.
+/// Each names the one before it: the last one that a trusted key signed vouches for all before it, even for those of a
+/// key that has leaked since.
 #[derive(Default)]
 pub struct Checkpoints {
     /// The number of the last one, and its hash.

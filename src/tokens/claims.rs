@@ -172,8 +172,8 @@ impl Subject {
         }
     }
 
-    /// The subject of the tokens of a workload. What its issuer calls it is told on, for services that keep a log; not where
-    /// it is long, or may be a person's e-mail address: those are in no token.
+    /// The subject of the tokens of a workload. What its issuer calls it is told on, for services that keep a log; not
+    /// where it is long, or may be a person's e-mail address: those are in no token.
     #[must_use]
     pub fn workload(trusted: &TrustedIssuer, subject: Option<String>) -> Self {
         let subject = subject.filter(|text| text.len() <= 255 && !text.contains('@'));

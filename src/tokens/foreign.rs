@@ -1,7 +1,7 @@
 //! Tokens of other issuers: read, and verified with a key that their issuer publishes (RFC 7519, RFC 8725).
 //!
-//! Nothing is taken from such a token but what is checked here. A header that brings its own key (`jwk`, `x5c`) or says where
-//! one is (`jku`, `x5u`) is not looked at.
+//! Nothing is taken from such a token but what is checked here. A header that brings its own key (`jwk`, `x5c`) or says
+//! where one is (`jku`, `x5u`) is not looked at.
 
 use chrono::TimeDelta;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse};
@@ -15,7 +15,8 @@ use crate::domain::{Audience, Timestamp};
 /// Longer than the tokens of any known issuer: nobody makes us decode more.
 const LONGEST: usize = 16 * 1024;
 
-/// How far an issuer's clock may be ahead of ours. It counts for `nbf` and `iat` alone: a token that has expired is dead.
+/// How far an issuer's clock may be ahead of ours. It counts for `nbf` and `iat` alone: a token that has expired is
+/// dead.
 const LEEWAY: TimeDelta = TimeDelta::seconds(30);
 
 /// A token of another issuer, read and not believed.
@@ -71,8 +72,8 @@ enum Named {
 impl ForeignToken {
     /// Reads a token; none where it is of no form that we accept.
     ///
-    /// An access token (`at+jwt`) of anybody is none: it is for somebody else's endpoints, and one of ours must never come
-    /// back as somebody else's word.
+    /// An access token (`at+jwt`) of anybody is none: it is for somebody else's endpoints, and one of ours must never
+    /// come back as somebody else's word.
     #[must_use]
     pub fn read(jwt: String) -> Option<Self> {
         #[derive(Deserialize)]

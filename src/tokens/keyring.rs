@@ -17,8 +17,9 @@ use crate::domain::signing_key::KeyState;
 use crate::domain::{Algorithm, Refusal};
 
 /// For how long the keys in memory sign after they were last compared with the database. A server that was cut off for
-/// longer does not know which key signs now: its tokens would have a key that others have retired or revoked. It is shorter
-/// than [`MARGIN`](crate::domain::rotation::MARGIN), so that a key which signs on such a server is published elsewhere until its last token is dead.
+/// longer does not know which key signs now: its tokens would have a key that others have retired or revoked. It is
+/// shorter than [`MARGIN`](crate::domain::rotation::MARGIN), so that a key which signs on such a server is published
+/// elsewhere until its last token is dead.
 const TRUSTED_FOR: Duration = Duration::from_secs(45);
 
 /// The keys of this moment; cheap to clone, and every clone sees a reload.
@@ -85,8 +86,8 @@ impl Keyring {
         Ok(())
     }
 
-    /// Forgets the keys that are not among these of the database, where nothing else is known of those: whatever hinders a
-    /// server, a revoked key is not published on. A table without any was damaged, and changes nothing.
+    /// Forgets the keys that are not among these of the database, where nothing else is known of those: whatever
+    /// hinders a server, a revoked key is not published on. A table without any was damaged, and changes nothing.
     pub fn forget_unpublished(&self, published: &[(String, KeyState)]) {
         let known = self.keys();
         let is_published = |key: &&Arc<SigningKey>| published.iter().any(|(kid, _)| *kid == key.kid);
@@ -149,9 +150,9 @@ impl Keys {
 
     /// The key that signs for an audience which wants `wanted`.
     ///
-    /// While the first key of that algorithm is published and may not sign yet, the algorithm that it takes the place of
-    /// goes on: the one that signs and is no longer in use, else the default one, else the one that has signed for the
-    /// longest time. So it is too on a server that was started before another one, with another algorithm.
+    /// While the first key of that algorithm is published and may not sign yet, the algorithm that it takes the place
+    /// of goes on: the one that signs and is no longer in use, else the default one, else the one that has signed for
+    /// the longest time. So it is too on a server that was started before another one, with another algorithm.
     ///
     /// # Errors
     /// [`Refusal::Unavailable`] where no key signs at all.

@@ -34,7 +34,8 @@ pub enum MasterKeyError {
     Random,
 }
 
-/// A new master key under a name of its own: whole and synced, before it gets its place. Dropped without that, it is gone.
+/// A new master key under a name of its own: whole and synced, before it gets its place. Dropped without that, it is
+/// gone.
 pub struct Draft {
     folder: PathBuf,
     path: PathBuf,
@@ -103,16 +104,16 @@ impl Draft {
         Ok(draft)
     }
 
-    /// Puts it where no key is. Servers that start together see one key: a hard link, unlike a rename, never replaces the
-    /// one that another made first.
+    /// Puts it where no key is. Servers that start together see one key: a hard link, unlike a rename, never replaces
+    /// the one that another made first.
     fn put_first(self) -> Result<(), MasterKeyError> {
         let path = self.folder.join(MASTER_KEY_FILE);
         let linked = link_unless_there(&self.path, &path).and_then(|()| sync(&self.folder));
         linked.map_err(|error| failed(&path, error))
     }
 
-    /// Puts it in the place of the key that is there, which stays beside it as `master.key.FINGERPRINT`: backups of before
-    /// need it. Whenever this is interrupted, `master.key` is one of the two, whole.
+    /// Puts it in the place of the key that is there, which stays beside it as `master.key.FINGERPRINT`: backups of
+    /// before need it. Whenever this is interrupted, `master.key` is one of the two, whole.
     ///
     /// # Errors
     /// See [`MasterKeyError`].
@@ -126,8 +127,8 @@ impl Draft {
     }
 }
 
-/// The keys in `folder` that never got their place, for whoever was to put them there was killed: nothing is sealed under one, or
-/// the database has it too. None where the folder cannot be read.
+/// The keys in `folder` that never got their place, for whoever was to put them there was killed: nothing is sealed
+/// under one, or the database has it too. None where the folder cannot be read.
 #[must_use]
 pub fn drafts(folder: &Path) -> Vec<PathBuf> {
     let is_draft = |file: &fs::DirEntry| {

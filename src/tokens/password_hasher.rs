@@ -178,8 +178,8 @@ impl PasswordHasher {
 /// How much less of the processor a hashing thread has than those that answer everybody else, while both want it.
 const NICE: i32 = 10;
 
-/// One hashing thread: it keeps its memory from hash to hash, which is worth a third of the time, and gives way to all others
-/// (security: a flood of logins that slows down everything else).
+/// One hashing thread: it keeps its memory from hash to hash, which is worth a third of the time, and gives way to all
+/// others (security: a flood of logins that slows down everything else).
 fn work(jobs: &Receiver<Job>, in_progress: &AtomicUsize) {
     // On Linux this is for the thread. Where it is refused the flood is felt, and nothing else is wrong.
     let _ = rustix::process::nice(NICE);

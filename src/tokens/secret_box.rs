@@ -19,8 +19,8 @@ const VERSION: u8 = 1;
 /// The bytes of a fingerprint: enough to tell keys apart.
 const FINGERPRINT: usize = 8;
 
-/// Encrypts and decrypts under the master key. While that is being replaced it knows both keys: it opens what either has
-/// sealed, and seals under the newer one.
+/// Encrypts and decrypts under the master key. While that is being replaced it knows both keys: it opens what either
+/// has sealed, and seals under the newer one.
 pub struct SecretBox {
     /// The last one seals.
     keys: RwLock<Arc<Vec<Key>>>,
@@ -146,8 +146,8 @@ impl SecretBox {
         Ok(Sealed { master_key: Some(key.fingerprint.clone()), bytes })
     }
 
-    /// Decrypts what was sealed for `purpose`, with the key that it names, and no other one; what names none is tried with
-    /// all.
+    /// Decrypts what was sealed for `purpose`, with the key that it names, and no other one; what names none is tried
+    /// with all.
     ///
     /// # Errors
     /// [`CannotOpen`].

@@ -147,7 +147,8 @@ impl SigningKey {
             .map_err(|_| SigningKeyError::WrongMasterKey(info.kid.clone()))?;
         let algorithm = info.algorithm;
         let encoding = encoding_key(algorithm, &pem).map_err(|error| damaged(&error))?;
-        // Not the public half that is stored: whoever writes to the database must not make verifiers trust a key of theirs.
+        // Not the public half that is stored: whoever writes to the database must not make verifiers trust a key of
+        // theirs.
         let jwk = published_jwk(&encoding, algorithm).map_err(|error| damaged(&error))?;
         if jwk.common.key_id.as_deref() != Some(info.kid.as_str()) {
             return Err(damaged(&"its name is another key's"));

@@ -1,4 +1,5 @@
-//! Status list tokens: what was revoked, signed for whoever verifies offline (draft-ietf-oauth-status-list-21, section 5).
+//! Status list tokens: what was revoked, signed for whoever verifies offline (draft-ietf-oauth-status-list-21, section
+//! 5).
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -100,8 +101,8 @@ impl StatusListToken {
         now.seconds() < self.signed_at.plus(self.life).seconds()
     }
 
-    /// Whether it says just this, and will be believed for half of its life at least. One that was signed in the future, before
-    /// the clock was put back, is signed anew.
+    /// Whether it says just this, and will be believed for half of its life at least. One that was signed in the
+    /// future, before the clock was put back, is signed anew.
     #[must_use]
     pub fn says(&self, ended: &[StatusIndex], now: Timestamp) -> bool {
         let age = now.since(self.signed_at);
@@ -134,9 +135,9 @@ pub struct Ended {
 }
 
 impl StatusLists {
-    /// What a read finds that began after this call: `read` itself, or that of somebody who came meanwhile. Of those who come
-    /// while one is under way, which may have begun before a revocation that they know of, all share the next. The turn that
-    /// comes along keeps others waiting, so that no list follows one that was read later.
+    /// What a read finds that began after this call: `read` itself, or that of somebody who came meanwhile. Of those
+    /// who come while one is under way, which may have begun before a revocation that they know of, all share the next.
+    /// The turn that comes along keeps others waiting, so that no list follows one that was read later.
     ///
     /// # Errors
     /// Those of `read`; [`Refusal::Unavailable`] where it was another's that failed.

@@ -42,8 +42,8 @@ impl Verifier {
         }
     }
 
-    /// Checks everything that can be checked without the database of a token that opens something here: one for the first
-    /// audience, for that is what this server is.
+    /// Checks everything that can be checked without the database of a token that opens something here: one for the
+    /// first audience, for that is what this server is.
     ///
     /// # Errors
     /// [`Refusal::InvalidToken`].

@@ -1,5 +1,5 @@
-//! Nobody who can write to the database alters the audit log unnoticed: each line rests on the one before it, and checkpoints
-//! are signed (security 25; docs/adr/0018).
+//! Nobody who can write to the database alters the audit log unnoticed: each line rests on the one before it, and
+//! checkpoints are signed (security 25; docs/adr/0018).
 
 use std::time::Duration;
 

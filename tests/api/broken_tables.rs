@@ -20,8 +20,8 @@ const BEHIND: [(&str, &str); 9] = [
     ("status_counter", "a block of places that nobody takes harms nobody: `revocations.rs`"),
 ];
 
-/// What is written besides by a transaction of its own: a heartbeat, and a guess, which counts as wrong until it is known to be
-/// right.
+/// What is written besides by a transaction of its own: a heartbeat, and a guess, which counts as wrong until it is
+/// known to be right.
 const APART: [&str; 2] = ["instances", "login_failures"];
 
 #[both_databases]

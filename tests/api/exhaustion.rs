@@ -1,5 +1,5 @@
-//! What runs out, and what stands still: disk, file descriptors, connections, memory, time (security 3). It is told, it passes,
-//! and nothing that was acknowledged goes with it.
+//! What runs out, and what stands still: disk, file descriptors, connections, memory, time (security 3). It is told, it
+//! passes, and nothing that was acknowledged goes with it.
 
 use std::{
     fs,
@@ -140,7 +140,8 @@ fn a_server_that_stood_still_mints_nothing_for_what_ended_meanwhile(jeton: Jeton
     admin.token();
     let (still, elsewhere) = jeton.second();
     exchange(&elsewhere, &key).expect_scope("a:b");
-    // On SQLite it may hold the lock of all writers at this very moment: then they are told so, and it is stopped again.
+    // On SQLite it may hold the lock of all writers at this very moment: then they are told so, and it is stopped
+    // again.
     until("it stands still, and not in the midst of a write", || {
         still.signal("STOP");
         let revoked = admin.revoke(&key).status == 204;
@@ -171,8 +172,8 @@ fn exchange(client: &Client, key: &ApiKey) -> Answer {
     client.post("/api/v1/auth/exchange").bearer(&key.key).tenant(&key.tenant_id).send()
 }
 
-/// What strangers are refused leaves lines in one chain of the audit log, which one transaction has at a time. Somebody has it
-/// here, and for longer than anybody waits: nobody else is held up.
+/// What strangers are refused leaves lines in one chain of the audit log, which one transaction has at a time. Somebody
+/// has it here, and for longer than anybody waits: nobody else is held up.
 #[test]
 fn refused_keys_hold_up_nobody() {
     let Some(jeton) = Jeton::on_postgres() else { return };

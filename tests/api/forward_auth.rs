@@ -1,5 +1,5 @@
-//! `ANY /api/v1/auth/forward`: a proxy asks whether a request may pass (contract 4.4). What each product's page promises is
-//! in `tests/profiles`; here is what holds in all of them.
+//! `ANY /api/v1/auth/forward`: a proxy asks whether a request may pass (contract 4.4). What each product's page
+//! promises is in `tests/profiles`; here is what holds in all of them.
 
 use std::time::Duration;
 

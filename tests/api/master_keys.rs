@@ -1,4 +1,5 @@
-//! The master key is changed, and nobody notices: whatever is sealed is encrypted anew, and servers with the old key work on.
+//! The master key is changed, and nobody notices: whatever is sealed is encrypted anew, and servers with the old key
+//! work on.
 
 use std::{
     collections::BTreeMap,

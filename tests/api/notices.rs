@@ -1,5 +1,5 @@
-//! What one server changes the others see at once, and what runs by the clock runs on one of them at a time. Only PostgreSQL
-//! has notices and locks.
+//! What one server changes the others see at once, and what runs by the clock runs on one of them at a time. Only
+//! PostgreSQL has notices and locks.
 
 use std::{
     thread::sleep,

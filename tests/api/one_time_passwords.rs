@@ -1,4 +1,5 @@
-//! One-time passwords: somebody else has seen them, so they are good only for choosing another one (docs/API.md section 6).
+//! One-time passwords: somebody else has seen them, so they are good only for choosing another one (docs/API.md section
+//! 6).
 
 use std::{thread::scope, time::Duration};
 
@@ -348,7 +349,8 @@ fn the_command_line_gives_them_too(jeton: Jeton) {
     login(OWN, None).expect_tokens();
 }
 
-/// On PostgreSQL, where a membership may be held by another server: nobody waits for a line in the audit log until then.
+/// On PostgreSQL, where a membership may be held by another server: nobody waits for a line in the audit log until
+/// then.
 #[test]
 fn a_login_that_waits_keeps_no_other_from_the_audit_log() {
     let Some(jeton) = Jeton::on_postgres() else { return };

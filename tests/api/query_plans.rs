@@ -1,5 +1,5 @@
-//! No statement that the server runs reads a table that grows from end to end, and no index is there for nothing: by the
-//! databases' own plans of what a server was seen to run (ADR 22).
+//! No statement that the server runs reads a table that grows from end to end, and no index is there for nothing: by
+//! the databases' own plans of what a server was seen to run (ADR 22).
 
 mod plan;
 mod rows;

@@ -1,4 +1,5 @@
-//! Things that happen at once (security section 3, I1, I2, I5): an answer that was given holds for all that begins later.
+//! Things that happen at once (security section 3, I1, I2, I5): an answer that was given holds for all that begins
+//! later.
 
 use std::{
     sync::{
@@ -205,8 +206,8 @@ const CALLERS: usize = 4;
 /// How long a busy machine may take until a call has come through.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Calls without a pause on two servers, ends it, and looks at the calls that began after the end was acknowledged: of each
-/// caller there is one at least that a rule has answered, and not the haste of a busy machine (503).
+/// Calls without a pause on two servers, ends it, and looks at the calls that began after the end was acknowledged: of
+/// each caller there is one at least that a rule has answered, and not the haste of a busy machine (503).
 fn expect_an_end(jeton: &Jeton, call: impl Fn(&Client) -> Answer + Sync, end: impl Fn() + Sync) {
     let (_server, elsewhere) = jeton.second();
     let (ended, over, begun) = (AtomicBool::new(false), AtomicBool::new(false), Instant::now());

@@ -1,4 +1,5 @@
-//! Status lists: what downstream services refuse though its signature is good (ADR 10; draft-ietf-oauth-status-list-21).
+//! Status lists: what downstream services refuse though its signature is good (ADR 10;
+//! draft-ietf-oauth-status-list-21).
 
 use std::{
     collections::BTreeSet,

@@ -41,7 +41,8 @@ fn of_64_refreshes_at_once_all_that_succeed_get_the_same_successor() {
     }
 }
 
-/// Where an operator or a distributed database wants more than READ COMMITTED, conflicts are refused, and may be tried again.
+/// Where an operator or a distributed database wants more than READ COMMITTED, conflicts are refused, and may be tried
+/// again.
 #[test]
 fn with_serializable_transactions_a_conflict_is_503_and_nothing_else_changes() {
     let Some(jeton) = Jeton::on_postgres() else { return };
@@ -262,8 +263,8 @@ impl Pair {
         (email, Session::of(&self.jeton, &login), added.text("id"))
     }
 
-    /// All of this works on the other server; then it ends on the first one, while it is used on the other; and whatever
-    /// begins there after that was answered is refused.
+    /// All of this works on the other server; then it ends on the first one, while it is used on the other; and
+    /// whatever begins there after that was answered is refused.
     #[track_caller]
     fn expect_end(&mut self, uses: &[Use], end: impl FnOnce()) {
         // A refresh spends its token: the predecessor and the successor are both tried later.

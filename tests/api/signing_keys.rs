@@ -1,4 +1,5 @@
-//! Signing keys follow one another, and no verifier that keeps the JWKS for as long as it may ever meets a key that it cannot know (contract 4.5).
+//! Signing keys follow one another, and no verifier that keeps the JWKS for as long as it may ever meets a key that it
+//! cannot know (contract 4.5).
 
 use std::{
     thread::sleep,

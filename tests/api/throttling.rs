@@ -75,8 +75,8 @@ fn two_hundred_guesses_at_once_on_two_servers_try_no_more_than_ten(jeton: Jeton)
             let client = if number % 2 == 0 { &here } else { &elsewhere };
             client.post("/api/v1/auth/login").json(json!({"email": person.email, "password": WRONG}))
         });
-        // 503: the server may not keep up, and then it tries nothing. Waits of 1, 2, 4 s may end meanwhile on a slow machine, and
-        // after each of them one more is tried.
+        // 503: the server may not keep up, and then it tries nothing. Waits of 1, 2, 4 s may end meanwhile on a slow
+        // machine, and after each of them one more is tried.
         let waits_over = (begun_at.elapsed().as_secs() + 1).ilog2() as usize;
         let tried = answers.iter().filter(|answer| answer.status == 401).count();
         let begun = jeton

@@ -228,7 +228,8 @@ fn a_file_of_certificates_that_is_none_stops_the_start() {
     jeton.cli(["tenant", "create", "--name", "N"]).expect_refusal(1, &["workload.ca_file", "no certificate"]);
 }
 
-/// An issuer that never says anything holds up its own tokens: others are told at once to come back, and all else goes on.
+/// An issuer that never says anything holds up its own tokens: others are told at once to come back, and all else goes
+/// on.
 #[test]
 fn silent_issuers_hold_up_nothing_else() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,4 +1,5 @@
-//! Tokens of another issuer that somebody made up, tampered with or stole from elsewhere (security rules 1 to 5; ADR 11).
+//! Tokens of another issuer that somebody made up, tampered with or stole from elsewhere (security rules 1 to 5; ADR
+//! 11).
 
 use jeton_test_macros::both_databases;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};

@@ -1,5 +1,6 @@
-//! A year of signing keys in a minute: three servers on one PostgreSQL that are restarted and killed, fifty downstream services
-//! that keep the JWKS for as long as they may, rotations by age and by hand, an emergency and a leaked key (contract 4.5).
+//! A year of signing keys in a minute: three servers on one PostgreSQL that are restarted and killed, fifty downstream
+//! services that keep the JWKS for as long as they may, rotations by age and by hand, an emergency and a leaked key
+//! (contract 4.5).
 //!
 //! Chance decides; `YEAR_SEED=<number>` repeats a year that went wrong, as far as threads allow.
 
@@ -161,7 +162,8 @@ impl Year {
         }
     }
 
-    /// In small steps where keys follow one another, in large ones where nothing happens; never far past what happens next.
+    /// In small steps where keys follow one another, in large ones where nothing happens; never far past what happens
+    /// next.
     fn pass_time(&mut self) -> Pace {
         let (now, keys) = (self.now(), self.keys());
         let deed = self.deeds.last().map(|(at, _)| *at);

@@ -1,4 +1,5 @@
-//! What happens to the servers of a run: they are killed, ended and paused, their clock is moved, their keys are rotated.
+//! What happens to the servers of a run: they are killed, ended and paused, their clock is moved, their keys are
+//! rotated.
 
 use std::{
     collections::BTreeSet,
@@ -121,8 +122,8 @@ impl Fate {
     }
 }
 
-/// Waits until all servers publish the keys that the database has and sign with the one that it says. A clock that leaps an
-/// hour between two glances at the database would otherwise leave them no time to learn of each other's steps.
+/// Waits until all servers publish the keys that the database has and sign with the one that it says. A clock that
+/// leaps an hour between two glances at the database would otherwise leave them no time to learn of each other's steps.
 fn agree(world: &World) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !agreed(world) {

@@ -1,5 +1,5 @@
-//! Many clients, mixed operations, servers that are killed, ended and paused, a clock that is moved: whatever happens, I1 to I8
-//! hold.
+//! Many clients, mixed operations, servers that are killed, ended and paused, a clock that is moved: whatever happens,
+//! I1 to I8 hold.
 //!
 //! | | |
 //! | --- | --- |
@@ -13,8 +13,8 @@
 //! | I8 | every token verifies against the JWKS until its `exp` |
 //!
 //! A run is made from a seed: `JETON_MODEL_SEED` (1), `JETON_MODEL_SEEDS` runs from there on (2), each of
-//! `JETON_MODEL_SECONDS` (4). Odd seeds have one server, even ones two. The same seed makes the same choices; what threads
-//! and the kernel make of them differs.
+//! `JETON_MODEL_SECONDS` (4). Odd seeds have one server, even ones two. The same seed makes the same choices; what
+//! threads and the kernel make of them differs.
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,

@@ -48,7 +48,8 @@ impl Product {
         })
     }
 
-    /// The same with a copy of a built-in profile that says `to` wherever it said `from`, as its operator may change it.
+    /// The same with a copy of a built-in profile that says `to` wherever it said `from`, as its operator may change
+    /// it.
     #[track_caller]
     pub fn changed(jeton: Jeton, profile: &str, from: &str, to: &str) -> Self {
         let name = format!("{profile}.toml");

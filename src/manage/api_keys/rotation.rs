@@ -1,5 +1,5 @@
-//! Rotation: a key gives way to another with the same rights. Where the format is id + secret the id stays, and only the
-//! secret changes.
+//! Rotation: a key gives way to another with the same rights. Where the format is id + secret the id stays, and only
+//! the secret changes.
 
 use chrono::TimeDelta;
 

@@ -80,8 +80,8 @@ impl Draft {
         idempotency::Keep::new(app, self.key.tenant_id, &given, by.who, request, &answer, now).map(Some)
     }
 
-    /// Makes `change` in one transaction with its audit row, unless the same request was answered before. The tenant's row
-    /// is held meanwhile, so that what is counted stays so (security 24).
+    /// Makes `change` in one transaction with its audit row, unless the same request was answered before. The tenant's
+    /// row is held meanwhile, so that what is counted stays so (security 24).
     pub async fn store(
         self,
         app: &App,
@@ -132,7 +132,8 @@ struct Answer<'a> {
     secret: Cow<'a, str>,
 }
 
-/// The answer that was given to the same request, if it was: nothing that has changed since is a reason to refuse it now.
+/// The answer that was given to the same request, if it was: nothing that has changed since is a reason to refuse it
+/// now.
 pub(super) async fn earlier_answer(
     app: &App,
     by: &Actor,

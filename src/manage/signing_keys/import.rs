@@ -28,7 +28,8 @@ pub enum ImportError {
     Start(#[from] StartError),
 }
 
-/// Takes in the next key file of each algorithm in use. Of servers that start together with the same files one takes it in.
+/// Takes in the next key file of each algorithm in use. Of servers that start together with the same files one takes it
+/// in.
 ///
 /// # Errors
 /// See [`StartError`]; a file that is no signing key is one.

@@ -1,4 +1,5 @@
-//! Passwords: judged, generated, changed and set. One-time passwords are exchanged in the login that they open (ADR 25).
+//! Passwords: judged, generated, changed and set. One-time passwords are exchanged in the login that they open (ADR
+//! 25).
 
 use std::sync::Arc;
 
@@ -47,12 +48,12 @@ impl NewPassword {
     }
 }
 
-/// What the password of a login is changed for: one of the user's own where it is a one-time password, and else nothing.
-/// Somebody else has seen a one-time password, so nothing but this is had for it.
+/// What the password of a login is changed for: one of the user's own where it is a one-time password, and else
+/// nothing. Somebody else has seen a one-time password, so nothing but this is had for it.
 ///
 /// # Errors
-/// [`Refusal::PasswordChangeRequired`] and [`Refusal::OneTimePasswordExpired`]; a weak password, the same one, or one that
-/// nobody asked for.
+/// [`Refusal::PasswordChangeRequired`] and [`Refusal::OneTimePasswordExpired`]; a weak password, the same one, or one
+/// that nobody asked for.
 pub async fn own_password(
     app: &App,
     user: &User,
@@ -78,8 +79,8 @@ pub async fn own_password(
 /// session's device: whoever has a stolen access token must not guess here without end.
 ///
 /// # Errors
-/// [`Refusal::InvalidCredentials`] where the current password is wrong, [`Refusal::LoginThrottled`] after too many such; a
-/// weak new one.
+/// [`Refusal::InvalidCredentials`] where the current password is wrong, [`Refusal::LoginThrottled`] after too many
+/// such; a weak new one.
 pub async fn change_password(
     app: &Arc<App>,
     by: &Actor,
@@ -126,8 +127,8 @@ async fn try_change_password(
     guess.end(app, changed, event).await
 }
 
-/// Sets a user's password and ends all of its sessions; answers the password where it was generated. Logins that failed are
-/// forgotten.
+/// Sets a user's password and ends all of its sessions; answers the password where it was generated. Logins that failed
+/// are forgotten.
 ///
 /// # Errors
 /// [`Refusal::NotFound`]; a weak password.
@@ -144,8 +145,8 @@ pub async fn set_password(
     replace(app, email, user, given, event, now, |_| Ok(None)).await
 }
 
-/// Gives a member of a tenant another one-time password, where the last one was lost or has expired; answers it. One that is
-/// to take the place of the one until `instead_of` is given once.
+/// Gives a member of a tenant another one-time password, where the last one was lost or has expired; answers it. One
+/// that is to take the place of the one until `instead_of` is given once.
 ///
 /// # Errors
 /// [`Refusal::NotFound`]; [`Refusal::IdempotencyConflict`] where the last one is another than that `instead_of`;

@@ -20,7 +20,8 @@ pub struct Cluster {
     keeper: Mutex<Keeper>,
 }
 
-/// The shell that starts and stops the cluster. The end of the pipe tells it to clear up: it closes however this process ends.
+/// The shell that starts and stops the cluster. The end of the pipe tells it to clear up: it closes however this
+/// process ends.
 struct Keeper {
     orders: ChildStdin,
     answers: BufReader<ChildStdout>,

@@ -112,8 +112,8 @@ impl Server {
         self.wait();
     }
 
-    /// Sends it a signal. After a SIGSTOP every thread of it stands still: by itself the signal stops them when one of them gets
-    /// a processor, and another could still take a lock meanwhile and keep it.
+    /// Sends it a signal. After a SIGSTOP every thread of it stands still: by itself the signal stops them when one of
+    /// them gets a processor, and another could still take a lock meanwhile and keep it.
     pub fn signal(&self, name: &str) {
         let id = self.process.id().to_string();
         let sent = Command::new("kill").args(["-s", name, &id]).status().expect("kill is there");

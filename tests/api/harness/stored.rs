@@ -100,7 +100,8 @@ impl Jeton {
         }
     }
 
-    /// Keeps every line of the audit log waiting, and on SQLite every write, until the connection is told to `ROLLBACK`.
+    /// Keeps every line of the audit log waiting, and on SQLite every write, until the connection is told to
+    /// `ROLLBACK`.
     pub fn hold_audit(&self) -> Box<dyn SimpleConnection + Send> {
         let (mut holder, hold): (Box<dyn SimpleConnection + Send>, _) = match self.database() {
             Database::Sqlite => (Box::new(self.sqlite()), "BEGIN IMMEDIATE"),

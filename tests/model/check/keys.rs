@@ -127,8 +127,8 @@ impl Story<'_> {
     }
 }
 
-/// I5: one key for each name, for each name is asked for in one request, however often that is repeated; and none where the
-/// request was refused.
+/// I5: one key for each name, for each name is asked for in one request, however often that is repeated; and none where
+/// the request was refused.
 fn check_creations(evidence: &Evidence, breaches: &mut Breaches) {
     let mut asked: BTreeMap<&str, Vec<&Call>> = BTreeMap::new();
     for call in &evidence.calls {

@@ -158,7 +158,8 @@ impl<'a> Story<'a> {
         }
     }
 
-    /// I3: who presents the current token, or its predecessor within the grace, is refused only where the session was ended.
+    /// I3: who presents the current token, or its predecessor within the grace, is refused only where the session was
+    /// ended.
     fn check_refusals(&self, breaches: &mut Breaches) {
         let refused = self.refreshes().filter(|(_, _, call)| (400..500).contains(&call.status()));
         for (generation, number, call) in refused {
@@ -191,8 +192,8 @@ impl<'a> Story<'a> {
         calls.copied().filter(|(_, call)| call.may_have_happened())
     }
 
-    /// Whether a token may have been used up when it was presented in this call: its successor was presented, its grace is
-    /// over, or the grace was used up.
+    /// Whether a token may have been used up when it was presented in this call: its successor was presented, its grace
+    /// is over, or the grace was used up.
     fn may_be_reuse(&self, generation: i64, number: usize, call: &Call) -> bool {
         let before = |(other, earlier): &(usize, &Call)| *other != number && earlier.began < call.ended;
         let earlier: Vec<_> = self.presentations(generation).filter(before).collect();

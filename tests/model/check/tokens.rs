@@ -24,8 +24,8 @@ pub fn check(evidence: &Evidence, breaches: &mut Breaches) {
         }
         for (fetch, kids) in &fetches {
             let clock = &evidence.clock;
-            // A key stays for as long as its tokens live and a minute. If the clock was put back by more, those from before live
-            // longer than that.
+            // A key stays for as long as its tokens live and a minute. If the clock was put back by more, those from
+            // before live longer than that.
             if clock.went_back(60_000_000, call.began.min(fetch.began), call.ended.max(fetch.ended)) {
                 continue;
             }

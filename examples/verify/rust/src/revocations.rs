@@ -1,5 +1,5 @@
-//! Refuses tokens whose session or API key was revoked. It asks for the status list that a token names once in a `ttl`, not
-//! for each token.
+//! Refuses tokens whose session or API key was revoked. It asks for the status list that a token names once in a `ttl`,
+//! not for each token.
 
 use std::{
     collections::HashMap,
@@ -141,7 +141,8 @@ impl List {
     }
 }
 
-/// The claims of a status list token, which is checked like an access token, but for its `typ`, and that it is this list.
+/// The claims of a status list token, which is checked like an access token, but for its `typ`, and that it is this
+/// list.
 fn list_claims(token: &str, uri: &str, verifier: &Verifier) -> Result<Value, Box<dyn Error>> {
     let header = decode_header(token)?;
     if header.typ.as_deref() != Some("statuslist+jwt") {
