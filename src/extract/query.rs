@@ -86,11 +86,22 @@ impl<'a> Parameters<'a> {
         request: &'a HttpRequest,
         take: impl FnOnce(&mut Self) -> Result<T, Refusal>,
     ) -> Ready<Result<T, Refusal>> {
-        ready(Self::of(request).and_then(|mut given| {
-            let read = take(&mut given)?;
+        Self::read_known(request, |given| {
+            let read = take(given)?;
             given.ensure_empty()?;
             Ok(read)
-        }))
+        })
+    }
+
+    /// The same where others may have added parameters of their own, as marketing does to links: those are left alone.
+    ///
+    /// # Errors
+    /// [`Refusal::ValidationFailed`] where a parameter is there twice.
+    pub fn read_known<T>(
+        request: &'a HttpRequest,
+        take: impl FnOnce(&mut Self) -> Result<T, Refusal>,
+    ) -> Ready<Result<T, Refusal>> {
+        ready(Self::of(request).and_then(|mut given| take(&mut given)))
     }
 
     fn of(request: &'a HttpRequest) -> Result<Self, Refusal> {

@@ -46,6 +46,12 @@ fn a_bad_query_is_said_on_a_page(jeton: Jeton) {
     expect_page(Browser::new(&jeton).get("/console/sign-in?why=a&why=a"), "why");
 }
 
+/// Whoever links to it may add parameters of their own.
+#[both_databases]
+fn the_first_page_leaves_alone_what_it_does_not_know(jeton: Jeton) {
+    Browser::new(&jeton).get("/console/sign-in?utm_source=letter").expect_status(200);
+}
+
 /// What is wrong with it is told to those who may open the page.
 #[both_databases]
 fn a_bad_query_leads_a_stranger_to_sign_in(jeton: Jeton) {
