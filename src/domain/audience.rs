@@ -8,7 +8,9 @@ use diesel::expression::AsExpression;
 use diesel::sql_types::Text;
 use serde::{Deserialize, Serialize};
 
-/// One name of those whom a token may be for: compared byte by byte.
+use super::printable::is_line;
+
+/// One name of those whom a token may be for: one line of 1 to 255 characters, compared byte by byte.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, AsExpression, FromSqlRow, utoipa::ToSchema)]
 #[serde(try_from = "String", into = "String")]
 #[diesel(sql_type = Text)]
@@ -17,7 +19,7 @@ pub struct Audience(String);
 
 /// What was given is no [`Audience`].
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be 1 to 255 printable characters")]
+#[error("must be 1 to 255 characters on one line, without control characters or outer spaces")]
 pub struct InvalidAudience;
 
 impl Audience {
@@ -25,6 +27,11 @@ impl Audience {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// What was stored, and is believed: what would be refused today too.
+    pub(crate) fn stored(text: String) -> Self {
+        Self(text)
     }
 }
 
@@ -40,8 +47,7 @@ impl TryFrom<String> for Audience {
     type Error = InvalidAudience;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        let is_fit = (1..=255).contains(&text.chars().count()) && !text.chars().any(char::is_control);
-        if is_fit { Ok(Self(text)) } else { Err(InvalidAudience) }
+        if is_line(&text, 255) { Ok(Self(text)) } else { Err(InvalidAudience) }
     }
 }
 
@@ -62,13 +68,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_audience_is_one_printable_line() {
+    fn an_audience_is_one_line_that_looks_like_what_it_is() {
         let long = "x".repeat(255);
         for good in ["api", "https://api.example.com", "für alle", &long] {
             assert_eq!(good.parse::<Audience>().unwrap().as_str(), good);
         }
-        for bad in ["", "a\nb", &format!("{long}x")] {
+        for bad in ["", "a\nb", " api", "api ", "api\u{2028}", "\u{202e}ipa", &format!("{long}x")] {
             assert_eq!(bad.parse::<Audience>(), Err(InvalidAudience), "{bad:?}");
         }
+        assert_eq!(Audience::stored(" api".to_owned()).as_str(), " api", "it was accepted once");
     }
 }

@@ -23,6 +23,7 @@ pub mod name;
 pub mod original_request;
 pub mod page;
 pub mod password;
+mod printable;
 pub mod public_address;
 pub mod rate_limit;
 pub mod refresh_token;

@@ -8,6 +8,8 @@ use diesel::expression::AsExpression;
 use diesel::sql_types::Text;
 use serde::{Deserialize, Serialize};
 
+use super::printable::is_line;
+
 /// One line of 1 to 100 characters, without control characters and without spaces at its ends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, AsExpression, FromSqlRow, utoipa::ToSchema)]
 #[serde(try_from = "String", into = "String")]
@@ -32,18 +34,8 @@ impl FromStr for Name {
     type Err = InvalidName;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let fits = (1..=100).contains(&text.chars().count());
-        if fits && text.trim() == text && !text.chars().any(is_unfit) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(InvalidName)
-        }
+        if is_line(text, 100) { Ok(Self(text.to_owned())) } else { Err(InvalidName) }
     }
-}
-
-/// Control characters, line ends, and what makes text run the other way: a name must look like what it is.
-fn is_unfit(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 impl TryFrom<String> for Name {

@@ -73,6 +73,8 @@ fn what_lets_too_many_in_is_refused(jeton: Jeton) {
         ("issuer", json!({"issuer": "https://a.example?x"})),
         ("audience", json!({"audience": ""})),
         ("audience", json!({"audience": "a\nb"})),
+        ("audience", json!({"audience": " jeton"})),
+        ("audience", json!({"audience": "jeton\u{2028}"})),
         ("scopes", json!({"scopes": []})),
         ("scopes", json!({"scopes": ["users:write"]})),
         ("scopes", json!({"scopes": ["trusted-issuers:write"]})),
@@ -85,6 +87,15 @@ fn what_lets_too_many_in_is_refused(jeton: Jeton) {
     }
     create(&tenant, json!({"tenant_id": tenant.id})).expect_problem(422, "validation_failed");
     assert_eq!(tenant.admin().get(tenant.path("trusted-issuers")).items(), Vec::<Value>::new());
+}
+
+#[both_databases]
+fn one_that_would_be_refused_today_is_still_read(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    let id = create(&tenant, json!({})).expect_status(201).text("id");
+    jeton.execute("UPDATE trusted_issuers SET audience = ' jeton'");
+    let shown = tenant.admin().get(tenant.path(&format!("trusted-issuers/{id}"))).expect_status(200).json();
+    assert_eq!(shown["audience"], " jeton");
 }
 
 #[both_databases]
