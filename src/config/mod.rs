@@ -13,7 +13,7 @@ pub use self::revocations::Revocations;
 pub use self::settings::{ConfigError, Setting, Source};
 use self::settings::{MASTER_KEY, Settings};
 pub use self::tls::TlsFiles;
-pub use self::values::{Audience, DatabaseUrl, MasterKey, Origin, PublicUrl, Unfit};
+pub use self::values::{DatabaseUrl, MasterKey, OfferedAudience, Origin, PublicUrl, Unfit};
 pub use self::workload::Workload;
 use crate::domain::{Algorithm, Refusal};
 use crate::profile::Profile;
@@ -109,7 +109,7 @@ pub struct Tokens {
     /// The longest lifetime that an exchange may ask for.
     pub exchange_ttl_max: TimeDelta,
     /// The audiences that this server may issue for; never empty, the first is the default.
-    pub audience: Vec<Audience>,
+    pub audience: Vec<OfferedAudience>,
 }
 
 /// The published key set.

@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::settings::Raw;
-use super::values::{Audience, Unfit};
+use super::values::{OfferedAudience, Unfit};
 use crate::domain::distinct::first_repeated;
 
 pub(super) fn text<T: FromStr>(raw: &Raw) -> Result<T, Unfit> {
@@ -51,11 +51,11 @@ pub(super) fn networks(raw: &Raw) -> Result<Vec<IpNet>, Unfit> {
 }
 
 /// Audiences, by name or as a table; at least one, and no name twice.
-pub(super) fn audiences(raw: &Raw) -> Result<Vec<Audience>, Unfit> {
+pub(super) fn audiences(raw: &Raw) -> Result<Vec<OfferedAudience>, Unfit> {
     let audiences = list(raw, |item| match item {
         Value::String(name) => name.parse(),
         Value::Object(table) if table.keys().all(|key| key == "name" || key == "algorithm") => {
-            let mut audience: Audience = table.get("name").and_then(Value::as_str).ok_or(Unfit)?.parse()?;
+            let mut audience: OfferedAudience = table.get("name").and_then(Value::as_str).ok_or(Unfit)?.parse()?;
             if let Some(algorithm) = table.get("algorithm") {
                 audience.algorithm = Some(algorithm.as_str().ok_or(Unfit)?.parse().map_err(|_| Unfit)?);
             }
@@ -63,8 +63,8 @@ pub(super) fn audiences(raw: &Raw) -> Result<Vec<Audience>, Unfit> {
         }
         _ => Err(Unfit),
     })?;
-    let mut names: Vec<_> = audiences.iter().map(|audience| &audience.name).collect();
-    names.sort();
+    let mut names: Vec<_> = audiences.iter().map(|audience| audience.name.as_str()).collect();
+    names.sort_unstable();
     names.dedup();
     if names.len() == audiences.len() && !audiences.is_empty() { Ok(audiences) } else { Err(Unfit) }
 }

@@ -10,7 +10,7 @@ use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 use url::Url;
 use zeroize::Zeroizing;
 
-use crate::domain::algorithm::Algorithm;
+use crate::domain::{Algorithm, Audience};
 
 /// What stands for a secret wherever a person may read it.
 pub(super) const MASK: &str = "****";
@@ -183,29 +183,32 @@ impl fmt::Debug for MasterKey {
 
 /// An audience that this server may issue tokens for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Audience {
+pub struct OfferedAudience {
     /// The `aud` of its tokens.
-    pub name: String,
+    pub name: Audience,
     /// The algorithm of its tokens; `keys.algorithm` where there is none.
     pub algorithm: Option<Algorithm>,
 }
 
-impl FromStr for Audience {
+impl FromStr for OfferedAudience {
     type Err = Unfit;
 
+    /// Takes less than any audience may be: only what needs no care wherever it is configured.
     fn from_str(name: &str) -> Result<Self, Unfit> {
-        let fit = (1..=255).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic());
-        fit.then(|| Self { name: name.to_owned(), algorithm: None }).ok_or(Unfit)
+        if !name.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(Unfit);
+        }
+        Ok(Self { name: name.parse().map_err(|_| Unfit)?, algorithm: None })
     }
 }
 
 /// In the form in which it is configured.
-impl Serialize for Audience {
+impl Serialize for OfferedAudience {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.algorithm {
-            None => serializer.serialize_str(&self.name),
+            None => serializer.serialize_str(self.name.as_str()),
             Some(algorithm) => {
-                let mut table = serializer.serialize_struct("Audience", 2)?;
+                let mut table = serializer.serialize_struct("OfferedAudience", 2)?;
                 table.serialize_field("name", &self.name)?;
                 table.serialize_field("algorithm", &algorithm)?;
                 table.end()

@@ -16,7 +16,9 @@ use crate::domain::rate_limit::RateLimitState;
 use crate::domain::refresh_token::RefreshToken;
 use crate::domain::refusal::Holder;
 use crate::domain::session::Session;
-use crate::domain::{AccessTypeName, Actor, KeyGroupId, Member, Refusal, Role, Scopes, SessionId, TenantId, Timestamp};
+use crate::domain::{
+    AccessTypeName, Actor, Audience, KeyGroupId, Member, Refusal, Role, Scopes, SessionId, TenantId, Timestamp,
+};
 use crate::profile::roles::INTROSPECT;
 use crate::tokens::claims::{Claims, LOGIN_CLIENT, Status};
 use crate::tokens::verifier::Verified;
@@ -63,7 +65,8 @@ pub struct TokenState {
     sub: Option<Uuid>,
     /// For whom it is meant.
     #[serde(skip_serializing_if = "Option::is_none")]
-    aud: Option<String>,
+    #[schema(value_type = Option<String>)]
+    aud: Option<Audience>,
     /// Who issued it.
     #[serde(skip_serializing_if = "Option::is_none")]
     iss: Option<String>,

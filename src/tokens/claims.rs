@@ -26,7 +26,7 @@ pub struct Claims {
     /// The user's, the API key's or the trusted issuer's id.
     pub sub: Uuid,
     /// For whom it is meant.
-    pub aud: String,
+    pub aud: Audience,
     /// When it ends, in seconds since the epoch.
     pub exp: i64,
     /// When it was issued, in seconds since the epoch.
@@ -202,7 +202,7 @@ impl Status {
 impl Claims {
     /// The claims of what is granted, issued by `iss` for `aud` under the name `jti`.
     #[must_use]
-    pub fn of(grant: Grant, iss: String, aud: String, jti: Uuid) -> Self {
+    pub fn of(grant: Grant, iss: String, aud: Audience, jti: Uuid) -> Self {
         let iat = grant.issued_at.seconds();
         let exp = grant.issued_at.plus(grant.lifetime).seconds();
         let Grant { scopes: scope, tenant_id, subject, .. } = grant;

@@ -39,7 +39,7 @@ pub struct ForeignClaims {
     pub expires_at: Timestamp,
     /// Everything that it says.
     pub all: Value,
-    audience: Named,
+    audience: Audiences,
 }
 
 /// A key that another issuer publishes.
@@ -56,15 +56,16 @@ pub struct ForeignKey {
 struct Registered {
     iss: String,
     sub: String,
-    aud: Named,
+    aud: Audiences,
     exp: i64,
     nbf: Option<i64>,
     iat: Option<i64>,
 }
 
+/// Whom a token is for: one, or several. Some may be none that we would name.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum Named {
+enum Audiences {
     One(String),
     Several(Vec<String>),
 }
@@ -116,8 +117,8 @@ impl ForeignClaims {
     pub fn is_for(&self, audience: &Audience) -> bool {
         let audience = audience.as_str();
         match &self.audience {
-            Named::One(named) => named == audience,
-            Named::Several(named) => named.iter().any(|named| named == audience),
+            Audiences::One(named) => named == audience,
+            Audiences::Several(named) => named.iter().any(|named| named == audience),
         }
     }
 }

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::claims::{Claims, Grant};
 use super::keyring::{Keyring, Keys};
-use crate::config::{Audience, Config};
-use crate::domain::{self, Algorithm, Refusal};
+use crate::config::{Config, OfferedAudience};
+use crate::domain::{Algorithm, Audience, Refusal};
 use crate::random::Random;
 
 /// Signs access tokens.
@@ -16,7 +16,7 @@ pub struct Issuer {
     keyring: Keyring,
     random: Random,
     name: String,
-    audiences: Vec<Audience>,
+    audiences: Vec<OfferedAudience>,
     algorithm: Algorithm,
     in_use: BTreeSet<Algorithm>,
 }
@@ -83,12 +83,12 @@ impl Issuer {
         if self.keyring.is_trusted() { Ok(self.keyring.keys()) } else { Err(Refusal::Unavailable) }
     }
 
-    fn audience(&self, named: Option<&domain::Audience>) -> Result<&Audience, Refusal> {
-        let audience = match named {
+    fn audience(&self, named: Option<&Audience>) -> Result<&OfferedAudience, Refusal> {
+        let offered = match named {
             None => self.audiences.first(),
-            Some(named) => self.audiences.iter().find(|audience| audience.name == named.as_str()),
+            Some(named) => self.audiences.iter().find(|offered| offered.name == *named),
         };
-        audience.ok_or_else(|| Refusal::invalid("audience", "must be an audience that this server issues for"))
+        offered.ok_or_else(|| Refusal::invalid("audience", "must be an audience that this server issues for"))
     }
 }
 

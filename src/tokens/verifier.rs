@@ -6,7 +6,7 @@ use super::claims::{ACCESS_TOKEN_TYPE, Claims};
 use super::keyring::Keyring;
 use super::signing_key::jwt_algorithm;
 use crate::config::Config;
-use crate::domain::{Algorithm, Refusal, Timestamp};
+use crate::domain::{Algorithm, Audience, Refusal, Timestamp};
 
 /// Longer than any token of ours, with 200 scopes and all constraints: nobody's header makes us decode more.
 const LONGEST: usize = 24 * 1024;
@@ -15,7 +15,7 @@ const LONGEST: usize = 24 * 1024;
 pub struct Verifier {
     keyring: Keyring,
     /// Who this server is, as an audience: the first of `tokens.audience`.
-    audience: String,
+    audience: Option<Audience>,
     /// The rules for a key of each algorithm.
     rules: [(Algorithm, Validation); Algorithm::ALL.len()],
 }
@@ -34,10 +34,10 @@ impl Verifier {
     #[must_use]
     pub fn new(config: &Config, keyring: Keyring) -> Self {
         let issuer = config.server.public_url.issuer();
-        let audiences: Vec<_> = config.tokens.audience.iter().map(|audience| audience.name.as_str()).collect();
+        let audiences: Vec<_> = config.tokens.audience.iter().map(|offered| &offered.name).collect();
         Self {
             keyring,
-            audience: audiences.first().copied().unwrap_or_default().to_owned(),
+            audience: audiences.first().copied().cloned(),
             rules: Algorithm::ALL.map(|algorithm| (algorithm, rules(algorithm, issuer, &audiences))),
         }
     }
@@ -48,7 +48,8 @@ impl Verifier {
     /// # Errors
     /// [`Refusal::InvalidToken`].
     pub fn verify(&self, jwt: &str, now: Timestamp) -> Result<Verified, Refusal> {
-        self.verify_for_anybody(jwt, now).filter(|token| token.claims.aud == self.audience).ok_or(Refusal::InvalidToken)
+        let is_for_us = |token: &Verified| self.audience.as_ref() == Some(&token.claims.aud);
+        self.verify_for_anybody(jwt, now).filter(is_for_us).ok_or(Refusal::InvalidToken)
     }
 
     /// The same of a token that we issued, for whichever of `tokens.audience`; none where it is not accepted.
@@ -77,7 +78,7 @@ impl Verifier {
     }
 }
 
-fn rules(algorithm: Algorithm, issuer: &str, audiences: &[&str]) -> Validation {
+fn rules(algorithm: Algorithm, issuer: &str, audiences: &[&Audience]) -> Validation {
     let mut rules = Validation::new(jwt_algorithm(algorithm));
     rules.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
     rules.set_issuer(&[issuer]);
