@@ -82,8 +82,8 @@ pub enum InvalidConditions {
     /// A value that is no text, or empty, long or unprintable.
     #[error("the values of `{0}` must be texts of 1 to 255 printable characters")]
     Value(String),
-    /// Spaces that nobody meant, and that no token has.
-    #[error("`{0}` must be without spaces around it, or no token would meet the condition")]
+    /// Spaces that nobody meant: a claim and its values are compared with them.
+    #[error("`{0}` must be without spaces around it")]
     Spaces(String),
     /// `octo*` would let `octo-evil` in.
     #[error("the values of `{0}` may have a `*` at the end alone, behind a `/` or `:`")]
