@@ -93,9 +93,10 @@ fn what_lets_too_many_in_is_refused(jeton: Jeton) {
 fn one_that_would_be_refused_today_is_still_read(jeton: Jeton) {
     let tenant = jeton.tenant();
     let id = create(&tenant, json!({})).expect_status(201).text("id");
-    jeton.execute("UPDATE trusted_issuers SET audience = ' jeton'");
+    jeton.execute(r#"UPDATE trusted_issuers SET audience = ' jeton', conditions = '{"sub":["a "]}'"#);
     let shown = tenant.admin().get(tenant.path(&format!("trusted-issuers/{id}"))).expect_status(200).json();
     assert_eq!(shown["audience"], " jeton");
+    assert_eq!(shown["conditions"], json!({"sub": ["a "]}));
 }
 
 #[both_databases]
