@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::iter;
 use std::str::FromStr;
 
 use diesel::deserialize::FromSqlRow;
@@ -130,7 +131,9 @@ impl ClaimConditions {
             values.insert(claim, allowed);
         }
         let conditions = Self::of(values)?;
-        conditions.ensure_can_be_met()?;
+        conditions.ensure_without_spaces()?;
+        conditions.ensure_distinct_places()?;
+        conditions.ensure_none_within_text()?;
         Ok(conditions)
     }
 
@@ -173,23 +176,28 @@ impl ClaimConditions {
         Ok(Self { values, json })
     }
 
-    /// Refuses what no token meets, whoever issues it.
-    fn ensure_can_be_met(&self) -> Result<(), InvalidConditions> {
-        let mut texts =
-            self.iter().flat_map(|(claim, values)| [claim].into_iter().chain(values.iter().map(String::as_str)));
-        if let Some(text) = texts.find(|text| text.trim() != *text) {
-            return Err(InvalidConditions::Spaces(text.to_owned()));
-        }
-        let places: Vec<_> = self.values.keys().map(|claim| (place(claim), claim)).collect();
-        // Every token has a `sub`, which is text.
-        let (sub, named) = (place("sub"), "sub".to_owned());
-        for (inner, claim) in &places {
-            let mut texts = places.iter().map(|(place, claim)| (place, *claim)).chain([(&sub, &named)]);
-            if let Some((_, text)) = texts.find(|(outer, _)| inner != *outer && inner.starts_with(outer)) {
-                return Err(InvalidConditions::Within((*claim).clone(), text.clone()));
-            }
-            if places.iter().any(|(place, other)| place == inner && other < claim) {
-                return Err(InvalidConditions::Twice((*claim).clone()));
+    fn ensure_without_spaces(&self) -> Result<(), InvalidConditions> {
+        let mut written = self.values.iter().flat_map(|(claim, allowed)| iter::once(claim).chain(allowed));
+        let spaced = written.find(|text| text.trim() != text.as_str());
+        spaced.map_or(Ok(()), |text| Err(InvalidConditions::Spaces(text.clone())))
+    }
+
+    /// Refuses two conditions on what is one claim: both would have to be met.
+    fn ensure_distinct_places(&self) -> Result<(), InvalidConditions> {
+        let places: Vec<_> = self.values.keys().map(|claim| place(claim)).collect();
+        let again = first_repeated(&places).and_then(|(index, _)| self.values.keys().nth(index));
+        again.map_or(Ok(()), |claim| Err(InvalidConditions::Twice(claim.clone())))
+    }
+
+    /// Refuses what lies in a claim that must be text: in one with a condition, or in `sub`, which every token has.
+    fn ensure_none_within_text(&self) -> Result<(), InvalidConditions> {
+        let names = self.values.keys().map(String::as_str);
+        let texts: Vec<_> = names.chain(["sub"]).map(|claim| (place(claim), claim)).collect();
+        for claim in self.values.keys() {
+            let inner = place(claim);
+            let around = texts.iter().find(|(outer, _)| inner != *outer && inner.starts_with(outer));
+            if let Some((_, text)) = around {
+                return Err(InvalidConditions::Within(claim.clone(), (*text).to_owned()));
             }
         }
         Ok(())
