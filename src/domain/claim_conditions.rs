@@ -14,6 +14,7 @@ use serde_json::Value;
 use utoipa::openapi::{RefOr, Schema};
 
 use super::distinct::first_repeated;
+use super::printable::is_printable;
 
 /// The values that are allowed for each claim; every condition must be met.
 ///
@@ -74,7 +75,8 @@ pub enum InvalidConditions {
     TooMany,
     /// A name that is empty, long or unprintable, or no JSON Pointer.
     #[error(
-        "`{0}` must be the name of a claim, or a JSON Pointer such as /kubernetes.io/namespace, of 1 to 255 characters"
+        "`{0}` must be the name of a claim, or a JSON Pointer such as /kubernetes.io/namespace, of 1 to 255 printable \
+         characters"
     )]
     Claim(String),
     /// A claim that is checked anyway.
@@ -131,6 +133,7 @@ impl ClaimConditions {
             values.insert(claim, allowed);
         }
         let conditions = Self::of(values)?;
+        conditions.ensure_printable()?;
         conditions.ensure_without_spaces()?;
         conditions.ensure_distinct_places()?;
         conditions.ensure_none_within_text()?;
@@ -174,6 +177,19 @@ impl ClaimConditions {
         }
         let json = serde_json::to_string(&values).map_err(|_| InvalidConditions::Malformed)?;
         Ok(Self { values, json })
+    }
+
+    /// People read conditions to judge whom they let in: each must look like what it is.
+    fn ensure_printable(&self) -> Result<(), InvalidConditions> {
+        for (claim, allowed) in &self.values {
+            if !is_printable(claim) {
+                return Err(InvalidConditions::Claim(claim.clone()));
+            }
+            if !allowed.iter().all(|value| is_printable(value)) {
+                return Err(InvalidConditions::Value(claim.clone()));
+            }
+        }
+        Ok(())
     }
 
     fn ensure_without_spaces(&self) -> Result<(), InvalidConditions> {
@@ -409,8 +425,10 @@ mod tests {
     }
 
     #[test]
-    fn what_no_token_can_meet_is_refused_and_read_where_it_was_stored() {
-        for (never, says) in [
+    fn what_is_refused_today_is_read_where_it_was_stored() {
+        for (given, says) in [
+            (json!({"a\u{2028}": "b"}), "must be the name of a claim"),
+            (json!({"sub": "\u{202e}a"}), "the values of `sub` must be texts"),
             (json!({" sub": "a"}), "` sub` must be without spaces"),
             (json!({"sub": "a "}), "`a ` must be without spaces"),
             (json!({"sub": "a", "/sub": "a"}), "names the claim `sub` twice"),
@@ -419,11 +437,11 @@ mod tests {
             (json!({"a": "x", "/a/b": "x"}), "no token has `/a/b` where `a` is text"),
             (json!({"/a/b/c": "x", "/a/b": "x"}), "no token has `/a/b/c` where `/a/b` is text"),
         ] {
-            let error = conditions(&never).unwrap_err();
-            assert!(error.contains(says), "{never}: {error}");
-            let listed = never.as_object().unwrap().iter().map(|(claim, value)| (claim.clone(), vec![value.clone()]));
+            let error = conditions(&given).unwrap_err();
+            assert!(error.contains(says), "{given}: {error}");
+            let listed = given.as_object().unwrap().iter().map(|(claim, value)| (claim.clone(), vec![value.clone()]));
             let stored = Value::Object(listed.map(|(claim, values)| (claim, Value::Array(values))).collect());
-            assert!(ClaimConditions::stored(&stored.to_string()).is_ok(), "{never}");
+            assert!(ClaimConditions::stored(&stored.to_string()).is_ok(), "{given}");
         }
         conditions(&json!({"/sub": "a", "/a/b": "x", "/a/bc": "x", "/a/d": "x"})).unwrap();
         let twice = serde_json::from_str::<ClaimConditions>(r#"{"sub":"a","sub":"b"}"#).unwrap_err().to_string();
