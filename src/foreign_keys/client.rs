@@ -4,13 +4,15 @@
 //! a proxy, a cookie or a credential, and little is read of what comes back.
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use ipnet::IpNet;
+use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::Error as PemError;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -185,11 +187,20 @@ impl Resolver for PublicAddresses {
     }
 }
 
-fn read_certificates(path: &PathBuf) -> Result<Vec<Certificate<'static>>, ClientError> {
-    let failed = |reason: String| ClientError::CaFile { path: path.clone(), reason };
+/// The certificates of a file, each of them tried: our client passes over one that is damaged, and the first sign of it
+/// would be a workload that is refused.
+fn read_certificates(path: &Path) -> Result<Vec<Certificate<'static>>, ClientError> {
+    let failed = |reason: String| ClientError::CaFile { path: path.to_owned(), reason };
     let pem = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
-    let found = certificates(&pem)
-        .map_err(|error| failed(format!("there is no certificate in it, or a damaged one: {error}")))?;
+    let found = certificates(&pem).map_err(|error| match error {
+        PemError::NoItemsFound => failed("there is no certificate in it".to_owned()),
+        damaged => failed(format!("it is damaged: {damaged}")),
+    })?;
+    let mut roots = RootCertStore::empty();
+    for (number, certificate) in (1..).zip(&found) {
+        let added = roots.add(certificate.clone());
+        added.map_err(|error| failed(format!("certificate {number} in it is damaged: {error}")))?;
+    }
     Ok(found.iter().map(|der| Certificate::from_der(der).to_owned()).collect())
 }
 
