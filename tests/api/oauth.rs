@@ -111,6 +111,7 @@ fn an_api_key_is_exchanged_by_rfc_8693(jeton: Jeton) {
     with(&[("scope", "goals:read  goals:read")]).expect_oauth_error(400, "invalid_scope");
 
     let unknown = [("grant_type", EXCHANGE), ("subject_token", "jtn_live_0"), ("subject_token_type", API_KEY)];
+    token(&jeton, &[&unknown[..], &[("audience", " api")]].concat()).expect_oauth_error(400, "invalid_target");
     let answer = token(&jeton, &unknown);
     assert!(["invalid_grant", "invalid_request"].contains(&&*answer.text("error")), "{}", answer.told());
     let foreign_type = "urn:ietf:params:oauth:token-type:jwt";
