@@ -54,7 +54,7 @@ pub struct ForeignKey {
 /// What every token must have, each of the type that it must have (RFC 7519 section 4.1).
 #[derive(Deserialize)]
 struct Registered {
-    iss: String,
+    iss: IssuerUrl,
     sub: String,
     aud: Audiences,
     exp: i64,
@@ -106,7 +106,7 @@ impl ForeignToken {
         let begins = Timestamp::of_seconds(nbf.unwrap_or(i64::MIN).max(iat.unwrap_or(i64::MIN)));
         let expires_at = Timestamp::of_seconds(exp);
         let is_valid = begins <= now.plus(LEEWAY) && now < expires_at;
-        let is_whole = iss == self.issuer.as_str() && !sub.is_empty();
+        let is_whole = iss == self.issuer && !sub.is_empty();
         (is_valid && is_whole).then_some(ForeignClaims { subject: sub, expires_at, all, audience: aud })
     }
 }
