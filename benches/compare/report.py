@@ -36,14 +36,12 @@ HEAD = ["work", "server", "requests/s", "CPU us", "x hello (spread)", "requests/
 
 
 def cells(row: dict) -> list[str]:
-    """A row as text."""
-    x_jeton = "" if row["x_jeton"] is None else f"{row['x_jeton']:.2f}"
-    told = lambda figure, text: text if figure else ""
+    """A row as text; what was not measured is empty."""
     return [
-        row["kind"], row["name"], f"{row['per_second']:,.0f}", told(row["cpu"], f"{row['cpu']:.1f}"),
-        told(row["cpu"], f"{row['x_hello']:.2f} ({row['low']:.2f} to {row['high']:.2f})"),
-        "" if row["x_jeton"] is None else f"{row['x_jeton']:.2f}",
-        f"{row['p50']:.2f}", told(row["p99"], f"{row['p99']:.2f}"), told(row["memory"], f"{row['memory']:.0f}"),
+        row["kind"], row["name"], f"{row['per_second']:,.0f}", f"{row['cpu']:.1f}" if row["cpu"] else "",
+        f"{row['x_hello']:.2f} ({row['low']:.2f} to {row['high']:.2f})" if row["cpu"] else "",
+        f"{row['x_jeton']:.2f}" if row["x_jeton"] else "", f"{row['p50']:.2f}",
+        f"{row['p99']:.2f}" if row["p99"] else "", f"{row['memory']:.0f}" if row["memory"] else "",
     ]
 
 
