@@ -7,7 +7,7 @@ use askama::Template;
 use super::date::Moment;
 use super::form::{Button, Fields, Form};
 use super::list::Done;
-use super::page::{Page, Place, render, see_other, see_other_with};
+use super::page::{Page, Place, see_other, see_other_with};
 use super::refused::Refused;
 use super::session::Visitor;
 use super::texts::{self, Gap as _};
@@ -84,8 +84,8 @@ async fn show(app: &App, visitor: &Visitor, notice: Option<&str>, refused: Refus
     let sessions = manage::sessions::list(app, visitor.member.user.id, list).await?.items;
     let sessions = sessions.into_iter().map(|session| Row::of(session, visitor.session, now)).collect();
     let page = Page::of(app, visitor, Place::Account, texts::EN.account.title).with_notice(notice);
-    let (status, least_password) = (refused.status(), app.config.password.min_length);
-    render(status, &Account { page, refused, sessions, least_password })
+    let account = Account { page, refused, sessions, least_password: app.config.password.min_length };
+    account.refused.answer(app, &account)
 }
 
 fn passwords(mut fields: Fields) -> Result<(Password, Password), Refusal> {

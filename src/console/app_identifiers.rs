@@ -7,7 +7,7 @@ use askama::Template;
 use super::date::Moment;
 use super::form::{Button, Form};
 use super::list::{FIRST, ListQuery, Pages, moment};
-use super::page::{Page, Place, may, render, see_other};
+use super::page::{Page, Place, may, see_other};
 use super::refused::Refused;
 use super::session::Visitor;
 use super::texts::{self, Gap as _};
@@ -108,5 +108,5 @@ async fn show<A>(
         platform,
         refused,
     };
-    render(list.refused.status(), &list)
+    list.refused.answer(app, &list)
 }

@@ -11,7 +11,7 @@ use url::form_urlencoded;
 
 use super::date::Moment;
 use super::list::{Pages, ROWS, moment};
-use super::page::{Page, Place, render};
+use super::page::{Page, Place};
 use super::refused::Refused;
 use super::session::Visitor;
 use super::texts;
@@ -73,7 +73,7 @@ pub async fn page(
         asked: &asked,
         refused,
     };
-    render(log.refused.status(), &log)
+    log.refused.answer(&app, &log)
 }
 
 impl FromRequest for Asked {

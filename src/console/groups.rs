@@ -155,7 +155,7 @@ fn show_new(
         typed_name,
         refused,
     };
-    render(new.refused.status(), &new)
+    new.refused.answer(app, &new)
 }
 
 impl Row {

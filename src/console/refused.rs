@@ -1,10 +1,16 @@
 //! What is refused, on the page where it was asked for: each fault beside its field, in the words of the contract.
 
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
+use actix_web::http::header::RETRY_AFTER;
+use askama::Template;
 
+use super::page::render;
 use super::texts;
+use crate::app::App;
 use crate::domain::Refusal;
 use crate::domain::refusal::FieldError;
+use crate::error::retry_after;
 
 /// What is wrong with a form that was sent; nothing, for one that was not.
 #[derive(Default)]
@@ -13,7 +19,14 @@ pub struct Refused {
     pub faults: Vec<FieldError>,
     /// What belongs to no field.
     pub whole: Option<String>,
-    status: Option<StatusCode>,
+    outcome: Option<Outcome>,
+}
+
+/// What of a refusal is not told in words.
+struct Outcome {
+    status: StatusCode,
+    code: &'static str,
+    retry_after: Option<u32>,
 }
 
 impl Refused {
@@ -23,16 +36,17 @@ impl Refused {
     /// What a form cannot help with, and a page of its own explains: no session, a form that is not ours, something
     /// that is not there.
     pub fn of(refusal: Refusal) -> Result<Self, Refusal> {
-        let status = Some(refusal.status_and_code().0);
+        let (status, code) = refusal.status_and_code();
+        let outcome = Some(Outcome { status, code, retry_after: retry_after(&refusal) });
         match refusal {
-            Refusal::ValidationFailed(faults) => Ok(Self { faults, status, whole: None }),
+            Refusal::ValidationFailed(faults) => Ok(Self { faults, outcome, whole: None }),
             Refusal::InvalidToken
             | Refusal::InvalidRefreshToken
             | Refusal::RefreshTokenReused
             | Refusal::StaleForm
             | Refusal::OriginNotAllowed
             | Refusal::NotFound => Err(refusal),
-            other => Ok(Self { whole: Some(in_our_words(&other)), status, faults: Vec::new() }),
+            other => Ok(Self { whole: Some(in_our_words(&other)), outcome, faults: Vec::new() }),
         }
     }
 
@@ -41,9 +55,18 @@ impl Refused {
         Self { whole: Some(words.into()), ..self }
     }
 
-    /// The status of the answer.
-    pub fn status(&self) -> StatusCode {
-        self.status.unwrap_or(StatusCode::OK)
+    /// Answers with the page that shows it, and counts what was refused.
+    ///
+    /// # Errors
+    /// The page cannot be written.
+    pub fn answer(&self, app: &App, page: &impl Template) -> Result<HttpResponse, Refusal> {
+        let Some(Outcome { status, code, retry_after }) = self.outcome else { return render(StatusCode::OK, page) };
+        let mut answer = render(status, page)?;
+        app.metrics.count_refusal(code);
+        if let Some(seconds) = retry_after {
+            answer.headers_mut().insert(RETRY_AFTER, seconds.into());
+        }
+        Ok(answer)
     }
 
     /// What is wrong with a field.

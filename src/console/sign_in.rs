@@ -9,7 +9,7 @@ use askama::Template;
 use secrecy::ExposeSecret;
 
 use super::form::{Button, Fields, StrangersForm, browser};
-use super::page::{Page, render, see_other, see_other_with};
+use super::page::{Page, see_other, see_other_with};
 use super::refused::Refused;
 use super::session::Visitor;
 use super::texts::{self, Gap as _};
@@ -153,9 +153,10 @@ fn show(
 ) -> Result<HttpResponse, Refusal> {
     let (forms, cookie) = browser(request, app)?;
     let page = Page::of_nobody(app, texts::EN.sign_in.title).with_notice(notice);
-    let (status, form_token) = (refused.status(), app.forms.token(&forms));
+    let form_token = app.forms.token(&forms);
     let least_password = app.config.password.min_length;
-    let mut answer = render(status, &SignIn { page, form_token, refused, asked, least_password })?;
+    let sign_in = SignIn { page, form_token, refused, asked, least_password };
+    let mut answer = sign_in.refused.answer(app, &sign_in)?;
     if let Some(cookie) = cookie {
         answer.add_cookie(&cookie).map_err(|_| Refusal::Internal)?;
     }

@@ -7,7 +7,7 @@ use askama::Template;
 use super::date::Moment;
 use super::form::{Button, Form};
 use super::list::{Choice, Done, FIRST, ListQuery, Pages, moment};
-use super::page::{Page, Place, render, see_other};
+use super::page::{Page, Place, see_other};
 use super::refused::Refused;
 use super::session::Visitor;
 use super::texts::{self, Gap as _};
@@ -179,7 +179,7 @@ async fn show_list(
         typed_name,
         refused,
     };
-    render(list.refused.status(), &list)
+    list.refused.answer(app, &list)
 }
 
 async fn show_detail(
@@ -196,7 +196,7 @@ async fn show_detail(
         row: Row::of(tenant, visitor, app.now()),
         refused,
     };
-    render(detail.refused.status(), &detail)
+    detail.refused.answer(app, &detail)
 }
 
 fn plans(app: &App, chosen: Option<&str>) -> Vec<Choice> {

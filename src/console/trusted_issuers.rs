@@ -146,7 +146,7 @@ fn show_new(
 ) -> Result<HttpResponse, Refusal> {
     let page = Page::of(app, visitor, Place::Issuers, texts::EN.issuers.new);
     let new = New { page, typed, scopes: ScopesQuestion::of(app, chosen), refused };
-    render(new.refused.status(), &new)
+    new.refused.answer(app, &new)
 }
 
 impl Typed {

@@ -192,7 +192,7 @@ async fn show_list<A>(
         email,
         refused,
     };
-    render(list.refused.status(), &list)
+    list.refused.answer(app, &list)
 }
 
 /// On the page of the member, for those who may see it.
@@ -224,7 +224,7 @@ async fn show_detail<A>(
         row: Row::of(member, visitor, app.now()),
         refused,
     };
-    render(detail.refused.status(), &detail)
+    detail.refused.answer(app, &detail)
 }
 
 fn show_given<A>(

@@ -10,7 +10,7 @@ use super::created;
 use super::offer::{Expiry, Offer};
 use crate::app::App;
 use crate::console::form::{Fields, Form};
-use crate::console::page::{Page, Place, render};
+use crate::console::page::{Page, Place};
 use crate::console::refused::Refused;
 use crate::console::scopes;
 use crate::console::session::Visitor;
@@ -71,8 +71,9 @@ async fn show(
     let offer = Offer::of(app, visitor.tenant(), filled.text("group_id").parse().ok()).await?;
     let page = Page::of(app, visitor, Place::Keys, texts::EN.create_key.title);
     let expiry = Expiry::presets(app.now(), offer.requires("expires_at"));
-    let (status, idempotency_key) = (refused.status(), app.new_id::<uuid::Uuid>(app.now())?.to_string());
-    render(status, &Create { page, refused, filled, offer, expiry, idempotency_key })
+    let idempotency_key = app.new_id::<uuid::Uuid>(app.now())?.to_string();
+    let create = Create { page, refused, filled, offer, expiry, idempotency_key };
+    create.refused.answer(app, &create)
 }
 
 /// What the form asks for. In a group a key has its group's rights, whatever else was ticked before it was chosen.

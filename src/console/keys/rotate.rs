@@ -10,7 +10,7 @@ use super::list::{Row, barred};
 use super::usage::{CallerRow, with_callers};
 use crate::app::App;
 use crate::console::form::{Fields, Form};
-use crate::console::page::{Page, Place, render};
+use crate::console::page::{Page, Place};
 use crate::console::refused::Refused;
 use crate::console::session::Visitor;
 use crate::console::texts::{self, Gap as _};
@@ -93,7 +93,7 @@ async fn show(
         refused,
         idempotency_key: app.new_id::<uuid::Uuid>(now)?.to_string(),
     };
-    render(rotate.refused.status(), &rotate)
+    rotate.refused.answer(app, &rotate)
 }
 
 fn wanted(mut fields: Fields) -> Result<(TimeDelta, IdempotencyKey), Refusal> {

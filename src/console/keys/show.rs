@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::console::date::Moment;
 use crate::console::form::{Fields, Form};
 use crate::console::list::Done;
-use crate::console::page::{Page, Place, may, render, see_other};
+use crate::console::page::{Page, Place, may, see_other};
 use crate::console::refused::Refused;
 use crate::console::session::{Access, Visitor};
 use crate::console::texts::{self, Gap as _};
@@ -127,7 +127,7 @@ async fn show<A: Access>(
         filled: filled.unwrap_or_else(current),
         refused,
     };
-    render(show.refused.status(), &show)
+    show.refused.answer(app, &show)
 }
 
 /// The form for a key like this one without the scopes that nobody uses.

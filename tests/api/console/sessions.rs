@@ -5,7 +5,7 @@ use std::time::Duration;
 use jeton_test_macros::both_databases;
 
 use super::{Browser, form_token};
-use crate::harness::{Jeton, User, at_once, create_user};
+use crate::harness::{Client, Jeton, User, at_once, create_user};
 
 const SIGN_IN: &str = "/console/sign-in";
 
@@ -356,7 +356,8 @@ fn switching_begins_no_new_count_of_wrong_passwords(jeton: Jeton) {
         let page = "/console/organisations";
         browser.submit_on(page, page, &[("tenant_id", &tenant.id)]).expect_status(303);
     }
-    guess(&mut browser).expect_status(429);
+    let wait = guess(&mut browser).expect_status(429).header("retry-after").unwrap().parse::<u64>().unwrap();
+    assert!((1..=12).contains(&wait), "{wait}");
 }
 
 #[both_databases]
@@ -370,10 +371,17 @@ fn a_throttled_sign_in_says_when_to_come_back(jeton: Jeton) {
         jeton.advance(Duration::from_mins(16));
         sign_in("not my password").expect_status(401);
     }
-    let told = sign_in(&user.password).expect_status(429).told();
+    let refused = sign_in(&user.password).expect_status(429);
+    let told = refused.told();
     let wait = told.split_once("Too many failed sign-ins. Try again in ").unwrap_or_else(|| panic!("{told}")).1;
     let wait: u64 = wait.split(' ').next().unwrap().parse().unwrap();
     assert!((800..=900).contains(&wait), "{told}");
+    assert_eq!(refused.header("retry-after"), Some(&*wait.to_string()), "{told}");
+    let metrics = Client::new(&jeton.server(|server| server.metrics.clone())).get("/metrics").send().expect_status(200);
+    let metrics = String::from_utf8(metrics.body).unwrap();
+    for counted in ["invalid_credentials\"} 13", "rate_limited\"} 1"] {
+        assert!(metrics.contains(&format!("jeton_refusals_total{{code=\"{counted}")), "{counted} in {metrics}");
+    }
     assert!(told.contains(&format!("value=\"{}\"", user.email)) && told.contains("name=\"password\""), "{told}");
 
     jeton.advance(Duration::from_secs(wait));
@@ -391,7 +399,9 @@ fn what_cannot_be_done_right_now_is_told_on_a_page(jeton: Jeton) {
     assert!(refused.header("retry-after").is_some(), "{}", refused.told());
     let told = refused.told();
     assert!(told.contains("Please try again in a moment") && told.contains("If you ask for help"), "{told}");
-    let told = browser.submit("/console/app-identifiers", &fields).expect_status(503).told();
+    let refused = browser.submit("/console/app-identifiers", &fields).expect_status(503);
+    assert_eq!(refused.header("retry-after"), Some("1"), "{}", refused.told());
+    let told = refused.told();
     assert!(told.contains("role=\"alert\"") && told.contains("value=\"Harbour\""), "what was typed stays: {told}");
 
     holder.batch_execute("ROLLBACK").unwrap();
