@@ -53,7 +53,8 @@ pub async fn page(app: Data<App>, Then(visitor, Done(done)): Then<Visitor, Done>
 /// Changes the password.
 pub async fn change_password(app: Data<App>, Form { visitor, fields }: Form) -> Result<HttpResponse, Refusal> {
     let changed = async {
-        let ((current, new), user) = (passwords(fields)?, &visitor.member.user);
+        let (current, new) = passwords(fields)?;
+        let user = &visitor.member.user;
         manage::users::change_password(&app, &visitor.actor, user, visitor.session, current, new).await
     };
     match changed.await {

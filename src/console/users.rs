@@ -88,7 +88,8 @@ pub async fn add(app: Data<App>, Form { visitor, mut fields }: Form<WriteUsers>)
     let (email, role) = (fields.required::<Email>("email"), fields.required("role"));
     let known = email.clone();
     let added = async {
-        let (tenant, (email, role)) = (visitor.tenant(), fields.finish(email.zip(role))?);
+        let (email, role) = fields.finish(email.zip(role))?;
+        let tenant = visitor.tenant();
         let new = NewUser { email, tenant, role, operator: false, password: NewPassword::OneTime };
         users::add(&app, &visitor.actor, new).await
     };

@@ -57,7 +57,8 @@ pub async fn rotate(
     let id = path_id(&path)?;
     let chosen = fields.text("overlap_seconds").parse().ok();
     let rotated = async {
-        let ((overlap, idempotency), by) = (wanted(fields)?, &visitor.actor);
+        let (overlap, idempotency) = wanted(fields)?;
+        let by = &visitor.actor;
         let created = manage::api_keys::rotate(&app, by, visitor.tenant(), id, overlap, Some(idempotency)).await?;
         Ok((until(&created, overlap), created))
     };
