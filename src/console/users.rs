@@ -41,6 +41,7 @@ struct Detail<'a> {
     may_write: bool,
     roles: Vec<Choice>,
     refused: Refused,
+    idempotency_key: String,
 }
 
 /// Shows a one-time password, once.
@@ -117,7 +118,6 @@ pub async fn detail(
     let notice = match done.as_str() {
         "role" => Some(t.role_changed),
         "member" => Some(t.member_already),
-        "given" => Some(t.given_already),
         _ => None,
     };
     show_detail(&app, &visitor, path_id(&id)?, notice, Refused::default()).await
@@ -140,7 +140,7 @@ pub async fn change_role(
     }
 }
 
-/// Gives a member another one-time password. The same form sent twice gives one.
+/// Gives a member another one-time password. The same form sent twice shows the same one.
 pub async fn renew(
     app: Data<App>,
     id: Path<String>,
@@ -148,13 +148,12 @@ pub async fn renew(
 ) -> Result<HttpResponse, Refusal> {
     let id = path_id(&id)?;
     let given = async {
-        let instead_of = fields.required("instead_of");
-        let instead_of = Some(fields.finish(instead_of)?);
-        users::give_one_time_password(&app, &visitor.actor, visitor.tenant(), id, instead_of).await
+        let idempotency = fields.required("idempotency_key");
+        let idempotency = Some(fields.finish(idempotency)?);
+        users::give_one_time_password(&app, &visitor.actor, visitor.tenant(), id, idempotency).await
     };
     match given.await {
         Ok((user, password)) => show_given(&app, &visitor, &user, &password),
-        Err(Refusal::IdempotencyConflict) => Ok(see_other(&format!("/console/users/{id}?done=given"))),
         Err(refusal) => refuse(&app, &visitor, id, refusal).await,
     }
 }
@@ -217,13 +216,15 @@ async fn show_detail<A>(
     notice: Option<&str>,
     refused: Refused,
 ) -> Result<HttpResponse, Refusal> {
+    let now = app.now();
     let member = users::find_member(app, visitor.tenant(), id).await?;
     let detail = Detail {
         page: Page::of(app, visitor, Place::Users, member.user.email.to_string()).with_notice(notice),
         may_write: may::<WriteUsers>(visitor),
         roles: roles(app, visitor, member.role.as_str()),
-        row: Row::of(member, visitor, app.now()),
+        row: Row::of(member, visitor, now),
         refused,
+        idempotency_key: app.new_id::<uuid::Uuid>(now)?.to_string(),
     };
     detail.refused.answer(app, &detail)
 }

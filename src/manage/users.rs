@@ -1,5 +1,6 @@
 //! Users and their memberships.
 
+mod one_time_password;
 mod passwords;
 
 use std::sync::Arc;
@@ -7,9 +8,10 @@ use std::sync::Arc;
 use diesel::Connection;
 use secrecy::SecretString;
 
+pub use self::one_time_password::give_one_time_password;
 use self::passwords::Given;
 pub(super) use self::passwords::generate_password;
-pub use self::passwords::{NewPassword, change_password, give_one_time_password, own_password, set_password};
+pub use self::passwords::{NewPassword, change_password, own_password, set_password};
 use crate::app::App;
 use crate::db::{DbConnection, DbError, audit, memberships, sessions, tenants, users};
 use crate::domain::audit::AuditEvent;

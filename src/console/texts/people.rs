@@ -25,7 +25,6 @@ texts! {
         add_submit = "Add person",
         joined_already = "They are a member now. Their account exists already and was set up elsewhere: make sure that it is this \
                           person's. They sign in with the password that it has.",
-        given_already = "Another one-time password has been given already since that page was opened. If it was lost, give another one here.",
         member_already = "Already a member here: nothing was changed.",
         removed = "They are no member any more, and their sessions here are over.",
         role_changed = "The role is changed. What they may do follows at once.",

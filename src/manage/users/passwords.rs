@@ -7,10 +7,9 @@ use data_encoding::BASE32_NOPAD;
 use secrecy::SecretString;
 
 use crate::app::App;
-use crate::db::{DbConnection, audit, memberships, sessions, users};
-use crate::domain::audit::AuditEvent;
+use crate::db::{audit, sessions, users};
 use crate::domain::password::Password;
-use crate::domain::{Actor, Email, Refusal, SessionId, TenantId, Timestamp, User, UserId};
+use crate::domain::{Actor, Email, Refusal, SessionId, Timestamp, User};
 use crate::manage::login_guesses::{self, Guess, to_its_end};
 use crate::tokens::password_hasher::{Policy, Verdict};
 
@@ -140,71 +139,17 @@ pub async fn set_password(
 ) -> Result<Option<SecretString>, Refusal> {
     let now = app.now();
     let user = super::find(app, email).await?.id;
-    let given = new.give(app, email, now).await?;
+    let Given { hash, one_time_until, generated } = new.give(app, email, now).await?;
     let event = app.event(by, "user.password_set", now)?.target("user", user);
-    replace(app, email, user, given, event, now, |_| Ok(None)).await
-}
-
-/// Gives a member of a tenant another one-time password, where the last one was lost or has expired; answers it. One
-/// that is to take the place of the one until `instead_of` is given once.
-///
-/// # Errors
-/// [`Refusal::NotFound`]; [`Refusal::IdempotencyConflict`] where the last one is another than that `instead_of`;
-/// [`Refusal::OneTimePasswordNotAllowed`] where it is the user's own by now, or opens another tenant too:
-/// that is not for this one to take over; [`Refusal::InsufficientScope`] for a member who may more than who asks.
-pub async fn give_one_time_password(
-    app: &App,
-    by: &Actor,
-    tenant: TenantId,
-    user: UserId,
-    instead_of: Option<Timestamp>,
-) -> Result<(User, SecretString), Refusal> {
-    let now = app.now();
-    let mut member = super::find_member(app, tenant, user).await?.user;
-    let given = NewPassword::OneTime.give(app, &member.email, now).await?;
-    member.one_time_until = given.one_time_until;
-    let event = app.event(by, "user.one_time_password_given", now)?.tenant(tenant).target("user", user);
-    let (by, profile) = (by.clone(), Arc::clone(&app.profile));
-    let email = member.email.clone();
-    let generated = replace(app, &email, user, given, event, now, move |connection| {
-        super::ensure_not_above(connection, &by, &profile, tenant, user)?;
-        // Read before the rule: whoever logs in for the first time meanwhile keeps the password that they choose.
-        let replaced = users::password_hash(connection, user)?;
-        let everywhere = memberships::of_user(connection, user)?;
-        let is_ours = |found: &User| found.one_time_until.is_some() && !found.operator;
-        match everywhere.as_slice() {
-            [only] if is_ours(&only.user) => match instead_of {
-                Some(last) if only.user.one_time_until != Some(last) => Err(Refusal::IdempotencyConflict),
-                _ => Ok(replaced),
-            },
-            _ => Err(Refusal::OneTimePasswordNotAllowed),
-        }
-    })
-    .await?;
-    generated.map(|generated| (member, generated)).ok_or(Refusal::Internal)
-}
-
-/// Replaces a user's password, where `rule` allows it: where it names a hash, only while that is the password's.
-async fn replace(
-    app: &App,
-    email: &Email,
-    user: UserId,
-    given: Given,
-    event: AuditEvent,
-    now: Timestamp,
-    rule: impl FnOnce(&mut DbConnection) -> Result<Option<String>, Refusal> + Send + 'static,
-) -> Result<Option<SecretString>, Refusal> {
+    let event = if one_time_until.is_some() { event.details("one-time password") } else { event };
     let forgive = login_guesses::forgive_all(app, email);
-    let Given { hash, one_time_until, generated } = given;
     app.db
         .write(move |connection| {
-            let replaced = rule(connection)?;
-            if !users::set_password(connection, user, replaced.as_deref(), &hash, one_time_until, now)? {
-                return Err(replaced.map_or(Refusal::NotFound, |_| Refusal::OneTimePasswordNotAllowed));
+            if !users::set_password(connection, user, None, &hash, one_time_until, now)? {
+                return Err(Refusal::NotFound);
             }
             forgive(connection)?;
             sessions::revoke_of_user(connection, user, None, now, "password_set")?;
-            let event = if one_time_until.is_some() { event.details("one-time password") } else { event };
             Ok(audit::record(connection, &event)?)
         })
         .await?;

@@ -23,6 +23,11 @@ impl Browser {
         browser
     }
 
+    /// Another tab of it, as long as neither is given another cookie.
+    pub fn tab(&self) -> Self {
+        Self { jeton: self.jeton.clone(), cookies: self.cookies.clone() }
+    }
+
     #[track_caller]
     pub fn sign_in(&mut self, user: &User) -> Answer {
         self.submit_on("/console/sign-in", "/console/sign-in", &[("email", &user.email), ("password", &user.password)])

@@ -265,7 +265,7 @@ fn who_may_only_write_sees_what_the_api_would_show_them(jeton: Jeton) {
     let mut browser = Browser::of(&jeton, &tenant.user("inviter"));
     for (what, fields) in [
         ("role", vec![("role", "member")]),
-        ("one-time-password", vec![("instead_of", "2026-01-01T00:00:00Z")]),
+        ("one-time-password", vec![("idempotency_key", "once")]),
         ("remove", vec![]),
     ] {
         let refused = browser.submit_on("/console/account", &format!("{path}/{what}"), &fields);
