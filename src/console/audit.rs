@@ -81,13 +81,13 @@ impl FromRequest for Asked {
     type Future = Ready<Result<Self, Refusal>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        Parameters::read(request, |given| {
+        Parameters::read_known(request, |given| {
             Ok(Self {
                 page: given.page(ROWS)?,
-                action: given.text("action"),
-                actor: given.text("actor"),
-                since: given.text("since"),
-                until: given.text("until"),
+                action: given.text("action")?,
+                actor: given.text("actor")?,
+                since: given.text("since")?,
+                until: given.text("until")?,
             })
         })
     }

@@ -114,15 +114,13 @@ async fn read(request: &HttpRequest, payload: Payload, whose: &str) -> Result<Fi
 
 impl Fields {
     /// Fields as if somebody had filled them in.
-    pub fn of<const N: usize>(fields: [(&str, String); N]) -> Self {
-        Self { left: fields.map(|(name, value)| (name.to_owned(), value)).into(), ..Self::default() }
+    pub fn of<'a>(fields: impl IntoIterator<Item = (&'a str, String)>) -> Self {
+        let left = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        Self { left, ..Self::default() }
     }
 
-    /// Reads a query, or a form's body.
-    ///
-    /// # Errors
-    /// [`Refusal::MalformedRequest`].
-    pub fn parse(body: &[u8]) -> Result<Self, Refusal> {
+    /// Reads a form's body.
+    fn parse(body: &[u8]) -> Result<Self, Refusal> {
         let malformed = |what: &str| Refusal::MalformedRequest(what.to_owned());
         std::str::from_utf8(body).map_err(|_| malformed("The form is not UTF-8"))?;
         let left: Vec<_> = form_urlencoded::parse(body).into_owned().take(MOST_FIELDS + 1).collect();

@@ -56,7 +56,7 @@ impl FromRequest for ListQuery {
     type Future = Ready<Result<Self, Refusal>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        Parameters::read(request, |given| Ok(Self { page: given.page(ROWS)?, done: given.text("done") }))
+        Parameters::read_known(request, |given| Ok(Self { page: given.page(ROWS)?, done: given.text("done")? }))
     }
 }
 
@@ -65,7 +65,7 @@ impl FromRequest for Done {
     type Future = Ready<Result<Self, Refusal>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        Parameters::read(request, |given| Ok(Self(given.text("done"))))
+        Parameters::read_known(request, |given| given.text("done").map(Self))
     }
 }
 

@@ -59,7 +59,9 @@ impl FromRequest for Arrival {
     type Future = Ready<Result<Self, Refusal>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        Parameters::read_known(request, |given| Ok(Self { return_to: given.text("return_to"), why: given.text("why") }))
+        Parameters::read_known(request, |given| {
+            Ok(Self { return_to: given.text("return_to")?, why: given.text("why")? })
+        })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Queries: `?limit=`, `?cursor=`, what a list filters by, and `?days=`. Nothing twice, nothing unknown.
+//! Queries: `?limit=`, `?cursor=`, what a list filters by, and `?days=`. Nothing twice; nothing unknown but on pages.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -71,7 +71,7 @@ impl FromRequest for DaysQuery {
 /// A year, a leap day included; [`crate::manage::sweep`] keeps more.
 const MOST_DAYS: u16 = 366;
 
-/// More parameters than any list has: looking for repeated ones must stay cheap.
+/// More parameters than any list has: whoever sends a flood of them is told so at once.
 const MOST_PARAMETERS: usize = 32;
 
 /// The parameters of a query that nobody took yet.
@@ -81,52 +81,52 @@ impl<'a> Parameters<'a> {
     /// The whole query of a request, as `take` reads it.
     ///
     /// # Errors
-    /// [`Refusal::ValidationFailed`] where a parameter is there twice, or one is left that nobody took (security 21).
+    /// [`Refusal::ValidationFailed`] where one is left that nobody took (security 21); [`Refusal::MalformedRequest`]
+    /// where there are too many.
     pub fn read<T>(
         request: &'a HttpRequest,
         take: impl FnOnce(&mut Self) -> Result<T, Refusal>,
     ) -> Ready<Result<T, Refusal>> {
         Self::read_known(request, |given| {
+            if given.0.len() > MOST_PARAMETERS {
+                return Err(Refusal::MalformedRequest("The query has too many parameters".to_owned()));
+            }
             let read = take(given)?;
             given.ensure_empty()?;
             Ok(read)
         })
     }
 
-    /// The same where others may have added parameters of their own, as marketing does to links: those are left alone.
+    /// What `take` reads of the query of a page. Whatever else is there is left alone: others add to links, as
+    /// marketing does.
     ///
     /// # Errors
-    /// [`Refusal::ValidationFailed`] where a parameter is there twice.
+    /// As `take` has them.
     pub fn read_known<T>(
         request: &'a HttpRequest,
         take: impl FnOnce(&mut Self) -> Result<T, Refusal>,
     ) -> Ready<Result<T, Refusal>> {
-        ready(Self::of(request).and_then(|mut given| take(&mut given)))
+        ready(take(&mut Self(url::form_urlencoded::parse(request.query_string().as_bytes()).collect())))
     }
 
-    fn of(request: &'a HttpRequest) -> Result<Self, Refusal> {
-        let mut given: Vec<(Cow<'a, str>, _)> = Vec::new();
-        for (name, value) in url::form_urlencoded::parse(request.query_string().as_bytes()) {
-            if given.iter().any(|(known, _)| *known == name) {
-                return Err(Refusal::invalid(&shown(&name), "must not be repeated"));
-            }
-            if given.len() == MOST_PARAMETERS {
-                return Err(Refusal::MalformedRequest("The query has too many parameters".to_owned()));
-            }
-            given.push((name, value));
-        }
-        Ok(Self(given))
+    /// Takes a parameter as it stands. Twice it is refused, for then nobody knows which one counts (security 26).
+    fn take(&mut self, name: &str) -> Result<Option<Cow<'a, str>>, Refusal> {
+        let mut values = self.all(name);
+        let value = values.pop();
+        if values.is_empty() { Ok(value) } else { Err(Refusal::invalid(name, "must not be repeated")) }
     }
 
-    /// Takes a parameter as it stands.
-    pub fn take(&mut self, name: &str) -> Option<Cow<'a, str>> {
-        let index = self.0.iter().position(|(known, _)| known == name)?;
-        Some(self.0.swap_remove(index).1)
+    /// Takes every value of a parameter that may be there more than once.
+    pub fn all(&mut self, name: &str) -> Vec<Cow<'a, str>> {
+        self.0.extract_if(.., |given| given.0 == name).map(|(_, value)| value).collect()
     }
 
     /// Takes a parameter as a text; one that is absent is empty.
-    pub fn text(&mut self, name: &str) -> String {
-        self.take(name).unwrap_or_default().into_owned()
+    ///
+    /// # Errors
+    /// [`Refusal::ValidationFailed`] where it is there twice.
+    pub fn text(&mut self, name: &str) -> Result<String, Refusal> {
+        self.take(name).map(|text| text.unwrap_or_default().into_owned())
     }
 
     /// Takes `limit` and `cursor`: a page of `rows` where the query does not say how many.
@@ -142,7 +142,7 @@ impl<'a> Parameters<'a> {
     }
 
     fn parse<T: FromStr<Err: Display>>(&mut self, name: &str) -> Result<Option<T>, Refusal> {
-        self.take(name).map(|text| text.parse().map_err(|error| Refusal::invalid(name, error))).transpose()
+        self.take(name)?.map(|text| text.parse().map_err(|error| Refusal::invalid(name, error))).transpose()
     }
 
     fn ensure_empty(&self) -> Result<(), Refusal> {

@@ -1,9 +1,11 @@
 //! `/console/keys/new`: a key in one form. What the profile does not offer is not asked for.
 
 use std::collections::BTreeMap;
+use std::future::Ready;
 
+use actix_web::dev::Payload;
 use actix_web::web::Data;
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{FromRequest, HttpRequest, HttpResponse};
 use askama::Template;
 
 use super::created;
@@ -18,7 +20,9 @@ use crate::console::texts::{self, Gap as _};
 use crate::domain::constraints::Constraints;
 use crate::domain::ip_allow_list::IpAllowList;
 use crate::domain::{Refusal, Scopes, Timestamp};
+use crate::extract::Then;
 use crate::extract::principal::WriteApiKeys;
+use crate::extract::query::Parameters;
 use crate::manage;
 use crate::manage::api_keys::NewApiKey;
 use crate::manage::idempotency::IdempotencyKey;
@@ -34,13 +38,30 @@ struct Create<'a> {
     idempotency_key: String,
 }
 
-/// The form; a link may fill in its name, scopes and group.
+/// What a link fills in of the form. It is judged when it is sent.
+pub struct Filled(Fields);
+
+impl FromRequest for Filled {
+    type Error = Refusal;
+    type Future = Ready<Result<Self, Refusal>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        Parameters::read_known(request, |given| {
+            let scopes = given.all("scopes").into_iter().map(|scope| ("scopes", scope.into_owned()));
+            let mut filled: Vec<_> = scopes.collect();
+            for name in ["name", "group_id", "access_type", "environment", "contact_email", "allowed_ips"] {
+                filled.push((name, given.text(name)?));
+            }
+            Ok(Self(Fields::of(filled)))
+        })
+    }
+}
+
+/// The form.
 pub async fn page(
     app: Data<App>,
-    request: HttpRequest,
-    visitor: Visitor<WriteApiKeys>,
+    Then(visitor, Filled(filled)): Then<Visitor<WriteApiKeys>, Filled>,
 ) -> Result<HttpResponse, Refusal> {
-    let filled = Fields::parse(request.query_string().as_bytes())?;
     show(&app, &visitor, filled, Refused::default()).await
 }
 
