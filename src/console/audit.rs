@@ -42,6 +42,10 @@ struct Log<'a> {
     refused: Refused,
     rows: Vec<Row>,
     pages: Pages,
+    /// How many lines were asked for, where that is no matter of course.
+    limit: Option<i64>,
+    /// The log without a filter.
+    unfiltered: String,
     is_filtered: bool,
 }
 
@@ -67,8 +71,10 @@ pub async fn page(
     let (events, next) = found.map_or((Vec::new(), None), |found| (found.items, found.next_cursor));
     let log = Log {
         page: Page::of(&app, &visitor, Place::Audit, texts::EN.audit.title),
-        rows: events.into_iter().map(|event| Row::of(event, &visitor, now)).collect(),
+        rows: events.into_iter().map(|event| Row::of(event, &asked, &visitor, now)).collect(),
         pages: Pages::of(address(asked.fields()), asked.page, next),
+        limit: Some(asked.page.limit).filter(|limit| *limit != ROWS),
+        unfiltered: asked.link([]),
         is_filtered: asked.fields().next().is_some(),
         asked: &asked,
         refused,
@@ -131,6 +137,11 @@ impl Asked {
         let all = [("action", &self.action), ("actor", &self.actor), ("since", &self.since), ("until", &self.until)];
         all.into_iter().map(|(name, value)| (name, value.as_str())).filter(|(_, value)| !value.is_empty())
     }
+
+    /// The address of the log with these fields, in pages as long as this one.
+    fn link<const N: usize>(&self, fields: [(&'static str, &str); N]) -> String {
+        Pages::of(address(fields.into_iter()), self.page, None).first.trim_end_matches(['?', '&']).to_owned()
+    }
 }
 
 /// The address of the list with these fields, to which one more can be added.
@@ -151,12 +162,12 @@ fn read_time(text: &str) -> Option<Timestamp> {
 }
 
 impl Row {
-    fn of(event: AuditEvent, visitor: &SignedIn, now: Timestamp) -> Self {
+    fn of(event: AuditEvent, asked: &Asked, visitor: &SignedIn, now: Timestamp) -> Self {
         Self {
             at: moment(event.at, now),
             is_success: event.outcome == "success",
             is_me: event.actor == visitor.actor.who.to_string(),
-            by_same: address([("actor", event.actor.as_str())].into_iter()).trim_end_matches('&').to_owned(),
+            by_same: asked.link([("actor", &event.actor)]),
             event,
         }
     }

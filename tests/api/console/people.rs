@@ -251,6 +251,12 @@ fn the_audit_log_is_filtered_and_paged(jeton: Jeton) {
     let wrong = ask("actor=ada@example.com");
     assert!(wrong.contains("id=\"actor-fault\"") && wrong.contains("user:ID"), "{wrong}");
     let me = &tenant.admin().id;
+    let short = browser.get("/console/audit?limit=3&action=session.created").told();
+    let actor = format!("href=\"/console/audit?actor=user%3A{me}&#38;limit=3\"");
+    for kept in ["name=\"limit\" value=\"3\"", "href=\"/console/audit?limit=3\">Clear filter", &actor] {
+        assert!(short.contains(kept), "{kept} in {short}");
+    }
+    assert!(!browser.get("/console/audit?action=a").told().contains("name=\"limit\""), "a matter of course");
     let hers = format!("href=\"/console/audit?actor=user:{me}\"");
     assert!(browser.get(&format!("/console/users/{me}")).told().contains(&hers), "a link to {hers}");
     let mut ask = |query: &str| browser.get(&format!("/console/audit?{query}")).told();
