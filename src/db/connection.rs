@@ -24,12 +24,13 @@ pub enum DbConnection {
 }
 
 /// `FULL`: an answer that says "done" is on the disk (security 27). `busy_timeout` bounds the wait for another process
-/// while a connection is opened; each write sets its own.
+/// while a connection is opened; each write sets its own. A connection forgets the pages that it keeps when another one
+/// commits, so that more than 512 KiB of them would be memory alone (ADR 26).
 const SQLITE_SETTINGS: &str = "
     PRAGMA busy_timeout = 2000;
     PRAGMA synchronous = FULL;
     PRAGMA foreign_keys = ON;
-    PRAGMA cache_size = -2048;
+    PRAGMA cache_size = -512;
 ";
 
 /// A statement, or a wait for a lock, that takes longer is given up and rolled back.
