@@ -47,7 +47,9 @@ impl Refusal {
             Self::ApiKeyLimitReached(_) => (StatusCode::CONFLICT, "api_key_limit_reached"),
             Self::TrustedIssuerLimitReached(_) => (StatusCode::CONFLICT, "trusted_issuer_limit_reached"),
             Self::ApiKeyNotActive => (StatusCode::CONFLICT, "api_key_not_active"),
-            Self::OneTimePasswordNotAllowed => (StatusCode::CONFLICT, "one_time_password_not_allowed"),
+            Self::OneTimePasswordNotAllowed | Self::OneTimePasswordReplaced => {
+                (StatusCode::CONFLICT, "one_time_password_not_allowed")
+            }
             Self::InvitedElsewhere => (StatusCode::CONFLICT, "invited_elsewhere"),
             Self::EmailTaken => (StatusCode::CONFLICT, "email_taken"),
             Self::TenantIdTaken => (StatusCode::CONFLICT, "tenant_id_taken"),

@@ -32,6 +32,9 @@ pub enum Refusal {
         "Only somebody who has not logged in yet, and is in no other tenant, can be given another one-time password"
     )]
     OneTimePasswordNotAllowed,
+    /// A request that is sent again is answered as before only while that answer is true.
+    #[error("The one-time password that this was answered with is no longer good; open the page again")]
+    OneTimePasswordReplaced,
     /// Whoever holds an invitation that nobody has used must not come into another tenant with it.
     #[error("This person is invited elsewhere and has not logged in there yet; add them once they have")]
     InvitedElsewhere,

@@ -20,6 +20,7 @@ use crate::manage::login_guesses;
 /// # Errors
 /// [`Refusal::NotFound`]; [`Refusal::IdempotencyConflict`]; [`Refusal::OneTimePasswordNotAllowed`] where the last one
 /// is the user's own by now, or opens another tenant too: that is not for this one to take over;
+/// [`Refusal::OneTimePasswordReplaced`] where what this request was answered earlier is no longer the password;
 /// [`Refusal::InsufficientScope`] for a member who may more than who asks.
 pub async fn give_one_time_password(
     app: &App,
@@ -34,7 +35,7 @@ pub async fn give_one_time_password(
     if let Some(key) = &idempotency
         && let Some(sealed) = idempotency::earlier(app, tenant, key, by.who, &request).await?
     {
-        return open_answer(app, tenant, member, &sealed).await;
+        return open_answer(app, tenant, user, &sealed).await;
     }
     let Given { hash, one_time_until, generated } = NewPassword::OneTime.give(app, &member.email, now).await?;
     let password = generated.ok_or(Refusal::Internal)?;
@@ -70,7 +71,7 @@ pub async fn give_one_time_password(
         })
         .await?;
     match earlier {
-        Some(sealed) => open_answer(app, tenant, member, &sealed).await,
+        Some(sealed) => open_answer(app, tenant, user, &sealed).await,
         None => Ok((User { one_time_until, ..member }, password)),
     }
 }
@@ -90,13 +91,19 @@ struct Answer<'a> {
     until: Option<Timestamp>,
 }
 
+/// The password that was answered, while it is still the one that counts.
 async fn open_answer(
     app: &App,
     tenant: TenantId,
-    member: User,
+    user: UserId,
     sealed: &Sealed,
 ) -> Result<(User, SecretString), Refusal> {
     let opened = idempotency::open(app, tenant, sealed).await?;
     let Answer { password, until } = serde_json::from_slice(&opened).map_err(|_| Refusal::Internal)?;
-    Ok((User { one_time_until: until, ..member }, password.into_owned().into()))
+    // Read after the answer was kept: it may be another request's, of a moment ago.
+    let member = super::find_member(app, tenant, user).await?.user;
+    if member.one_time_until != until {
+        return Err(Refusal::OneTimePasswordReplaced);
+    }
+    Ok((member, password.into_owned().into()))
 }

@@ -114,8 +114,13 @@ fn the_same_form_gives_the_same_one_time_password(jeton: Jeton) {
 
     browser.submit(&format!("{other}/one-time-password"), &form).expect_status(409);
     browser.submit(&renew, &form[..1]).expect_status(422);
-    let body = json!({"email": "eve@example.com", "password": given, "new_password": OWN});
+    jeton.advance(Duration::from_secs(5));
+    let next = shown(browser.submit(&renew, &[("form_token", &token), ("idempotency_key", "another")]));
+    let stale = browser.submit(&renew, &form).expect_status(409).told();
+    assert!(stale.contains("no longer good") && !stale.contains(&given), "{stale}");
+    let body = json!({"email": "eve@example.com", "password": next, "new_password": OWN});
     jeton.post("/api/v1/auth/login").json(body).expect_tokens();
+    browser.submit(&renew, &form).expect_status(409);
 }
 
 /// Each is another one, and the last that was stored works: nobody is told that it is not for them to give.
