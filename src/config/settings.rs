@@ -15,8 +15,14 @@ use crate::profile::ProfileError;
 const DEFAULT_FILE: &str = "jeton.toml";
 
 /// Variables of Jeton that are no configuration keys.
-const NOT_KEYS: [&str; 5] =
-    ["JETON_LOG", "JETON_TEST_CLOCK", "JETON_TEST_LOOK_EVERY", "JETON_TEST_STATEMENTS", "JETON_CONFIG"];
+const NOT_KEYS: [&str; 6] = [
+    "JETON_LOG",
+    "JETON_TEST_CLOCK",
+    "JETON_TEST_LOOK_EVERY",
+    "JETON_TEST_STATEMENTS",
+    "JETON_TEST_TRUSTED_FOR",
+    "JETON_CONFIG",
+];
 
 /// The key of `JETON_MASTER_KEY`: a secret has no place in a file that people share.
 pub(super) const MASTER_KEY: &str = "keys.master_key";

@@ -13,6 +13,7 @@ use crate::domain::session::Session;
 use crate::domain::{Actor, Email, Member, Refusal, TenantId, Timestamp, User};
 use crate::manage::login_guesses::{Guess, to_its_end};
 use crate::manage::users::own_password;
+use crate::tokens::issuer::Ready;
 use crate::tokens::password_hasher::Verdict;
 
 /// Who wants to log in, and where.
@@ -51,18 +52,21 @@ pub async fn login(app: &Arc<App>, request: LoginRequest) -> Result<SessionToken
 
 async fn try_login(app: &App, request: LoginRequest) -> Result<SessionTokens, Refusal> {
     let now = app.now();
+    // While no key signs nothing is tried, and nothing begun that could not be answered.
+    let ready = app.issuer.ready(None)?;
     let account = find_account(app, &request).await?;
     let device = account.device.as_ref().map(|session| session.id);
     let guess = Guess::begin(app, &request.client, &request.email, device).await?;
     // A refused one leaves a line in the log before it is answered: of known and unknown addresses alike.
     let refused = app.event(&request.client, "session.refused", now)?.details(format!("email {}", request.email));
-    let begun = authenticate(app, &request, account, guess.clone(), now).await;
+    let begun = authenticate(app, &request, ready, account, guess.clone(), now).await;
     guess.end(app, begun, refused).await
 }
 
 async fn authenticate(
     app: &App,
     request: &LoginRequest,
+    ready: Ready<'_>,
     account: Account,
     guess: Guess,
     now: Timestamp,
@@ -119,7 +123,7 @@ async fn authenticate(
             Ok(member)
         })
         .await?;
-    SessionTokens::issue(app, &session, &member, None, now)
+    SessionTokens::issue(app, ready, &session, &member, None, now)
 }
 
 /// What is known of an address before its password is tried.

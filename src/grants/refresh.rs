@@ -56,11 +56,13 @@ pub(super) struct Presented {
 ///
 /// # Errors
 /// [`Refusal::InvalidRefreshToken`]; [`Refusal::RefreshTokenReused`] after the session was revoked for it;
-/// [`Refusal::InsufficientScope`].
+/// [`Refusal::InsufficientScope`]; [`Refusal::Unavailable`] while no key signs: then the token stays as good as it was.
 pub async fn refresh(app: &App, request: RefreshRequest) -> Result<SessionTokens, Refusal> {
     let (now, scopes) = (app.now(), request.scopes.clone());
+    // Before the token is used up: a server that cannot sign now would end the session of a client that tries again.
+    let ready = app.issuer.ready(None)?;
     let Presented { session, member, .. } = rotate(app, request, Purpose::Exchange, now).await?;
-    SessionTokens::issue(app, &session, &member, scopes, now)
+    SessionTokens::issue(app, ready, &session, &member, scopes, now)
 }
 
 /// The session of a refresh token, rotated where that is the current one.

@@ -5,7 +5,7 @@ use crate::domain::refresh_token::RefreshTokenSecret;
 use crate::domain::session::Session;
 use crate::domain::{Member, Refusal, Scopes, Timestamp};
 use crate::tokens::claims::{Grant, Subject};
-use crate::tokens::issuer::AccessToken;
+use crate::tokens::issuer::{AccessToken, Ready};
 
 /// An access token and the current refresh token of its session.
 #[derive(Debug)]
@@ -22,15 +22,16 @@ impl SessionTokens {
     /// Issues the tokens of `session` for `member`, with all of its scopes or those of `scopes`.
     ///
     /// # Errors
-    /// Scopes that the member has not: a refresh never widens (security 9); no key signs.
+    /// The crypto library refuses: all else that could stand in the way did so before the session was changed.
     pub fn issue(
         app: &App,
+        ready: Ready<'_>,
         session: &Session,
         member: &Member,
         scopes: Option<Scopes>,
         now: Timestamp,
     ) -> Result<Self, Refusal> {
-        let access = app.issuer.access_token(Grant {
+        let access = ready.sign(Grant {
             audience: None,
             scopes: scopes.unwrap_or_else(|| app.profile.roles.scopes(&member.role, member.user.operator)),
             tenant_id: session.tenant_id,

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::claims::{Claims, Grant};
 use super::keyring::{Keyring, Keys};
+use super::signing_key::SigningKey;
 use crate::config::{Config, OfferedAudience};
 use crate::domain::{Algorithm, Audience, Refusal};
 use crate::random::Random;
@@ -19,6 +20,18 @@ pub struct Issuer {
     audiences: Vec<OfferedAudience>,
     algorithm: Algorithm,
     in_use: BTreeSet<Algorithm>,
+}
+
+/// All that one access token needs to be signed. Who changes something for the token takes it first: after the commit
+/// nothing is left that could fail, or the change would be made and its token lost (security 27).
+///
+/// A key that stops signing meanwhile stays published for longer than any request takes
+/// ([`MARGIN`](crate::domain::rotation::MARGIN)).
+pub struct Ready<'a> {
+    issuer: &'a Issuer,
+    audience: &'a OfferedAudience,
+    key: Arc<SigningKey>,
+    jti: uuid::Uuid,
 }
 
 /// An access token, and what its holder is told about it.
@@ -56,16 +69,19 @@ impl Issuer {
     /// An audience that is not in `tokens.audience`; [`Refusal::Unavailable`] while no key signs, or the keys in
     /// memory may be out of date.
     pub fn access_token(&self, grant: Grant) -> Result<AccessToken, Refusal> {
-        let audience = self.audience(grant.audience.as_ref())?;
-        let keys = self.keys()?;
-        let key = keys.signer(audience.algorithm.unwrap_or(self.algorithm), self.algorithm, &self.in_use)?;
+        self.ready(grant.audience.as_ref())?.sign(grant)
+    }
+
+    /// Takes what signs a token for an audience, the first one where none is named.
+    ///
+    /// # Errors
+    /// As [`Issuer::access_token`].
+    pub fn ready(&self, audience: Option<&Audience>) -> Result<Ready<'_>, Refusal> {
+        let audience = self.audience(audience)?;
+        let wanted = audience.algorithm.unwrap_or(self.algorithm);
+        let key = Arc::clone(self.keys()?.signer(wanted, self.algorithm, &self.in_use)?);
         let jti = uuid::Builder::from_random_bytes(self.random.name()?).into_uuid();
-        let claims = Claims::of(grant, self.name.clone(), audience.name.clone(), jti);
-        let jwt = key.signer.sign(&claims).map_err(|error| {
-            tracing::error!(%error, "cannot sign");
-            Refusal::Internal
-        })?;
-        Ok(AccessToken { jwt, claims })
+        Ok(Ready { issuer: self, audience, key, jti })
     }
 
     /// Signs what is no access token, with the key for `keys.algorithm`; answers the JWS and the key's name.
@@ -89,6 +105,21 @@ impl Issuer {
             Some(named) => self.audiences.iter().find(|offered| offered.name == *named),
         };
         offered.ok_or_else(|| Refusal::invalid("audience", "must be an audience that this server issues for"))
+    }
+}
+
+impl Ready<'_> {
+    /// Signs the token for what is granted, to the audience that this was taken for.
+    ///
+    /// # Errors
+    /// [`Refusal::Internal`] where the crypto library refuses.
+    pub fn sign(self, grant: Grant) -> Result<AccessToken, Refusal> {
+        let claims = Claims::of(grant, self.issuer.name.clone(), self.audience.name.clone(), self.jti);
+        let jwt = self.key.signer.sign(&claims).map_err(|error| {
+            tracing::error!(%error, "cannot sign");
+            Refusal::Internal
+        })?;
+        Ok(AccessToken { jwt, claims })
     }
 }
 

@@ -30,6 +30,8 @@ struct Inner {
     keys: RwLock<Arc<Keys>>,
     /// When they were last known to be those of the database, by a clock that nobody sets.
     compared: RwLock<Instant>,
+    /// [`TRUSTED_FOR`].
+    trusted_for: Duration,
     /// Who reads the keys anew: one at a time, so that what was read before a revocation never comes after it.
     turn: Mutex<()>,
 }
@@ -61,6 +63,7 @@ impl Keyring {
         Ok(Self(Arc::new(Inner {
             keys: RwLock::new(Arc::new(Keys::read(rows, secrets)?)),
             compared: RwLock::new(Instant::now()),
+            trusted_for: trusted_for(),
             turn: Mutex::new(()),
         })))
     }
@@ -107,7 +110,7 @@ impl Keyring {
     /// Whether the keys may sign: they were compared with the database a short while ago.
     #[must_use]
     pub fn is_trusted(&self) -> bool {
-        self.0.compared.read().unwrap_or_else(PoisonError::into_inner).elapsed() < TRUSTED_FOR
+        self.0.compared.read().unwrap_or_else(PoisonError::into_inner).elapsed() < self.0.trusted_for
     }
 
     /// The keys of this moment.
@@ -116,6 +119,15 @@ impl Keyring {
         // A poisoned lock still holds whole keys: they are only ever replaced at once.
         Arc::clone(&self.0.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// [`TRUSTED_FOR`], or what a test of a debug build wants, in milliseconds.
+fn trusted_for() -> Duration {
+    #[cfg(debug_assertions)]
+    if let Some(milliseconds) = std::env::var("JETON_TEST_TRUSTED_FOR").ok().and_then(|text| text.parse().ok()) {
+        return Duration::from_millis(milliseconds);
+    }
+    TRUSTED_FOR
 }
 
 impl Keys {
@@ -144,7 +156,7 @@ impl Keys {
 
     /// The key that signs with `algorithm`.
     #[must_use]
-    pub fn active(&self, algorithm: Algorithm) -> Option<&SigningKey> {
+    pub fn active(&self, algorithm: Algorithm) -> Option<&Arc<SigningKey>> {
         self.signing().find(|key| key.algorithm == algorithm)
     }
 
@@ -161,7 +173,7 @@ impl Keys {
         wanted: Algorithm,
         default: Algorithm,
         in_use: &BTreeSet<Algorithm>,
-    ) -> Result<&SigningKey, Refusal> {
+    ) -> Result<&Arc<SigningKey>, Refusal> {
         self.active(wanted)
             .or_else(|| self.signing().find(|key| !in_use.contains(&key.algorithm)))
             .or_else(|| self.active(default))
@@ -169,8 +181,8 @@ impl Keys {
             .ok_or(Refusal::Unavailable)
     }
 
-    fn signing(&self) -> impl Iterator<Item = &SigningKey> {
-        self.iter().filter(|key| key.state == KeyState::Active)
+    fn signing(&self) -> impl Iterator<Item = &Arc<SigningKey>> {
+        self.all.iter().filter(|key| key.state == KeyState::Active)
     }
 
     /// Whether these were the published keys in the database, in these states.

@@ -6,6 +6,7 @@ use diesel::connection::SimpleConnection;
 use jeton_test_macros::both_databases;
 use serde_json::json;
 
+use crate::exhaustion::until;
 use crate::harness::{Answer, Client, Database, Jeton, at_once};
 
 #[both_databases]
@@ -29,6 +30,32 @@ fn a_refresh_that_cannot_be_stored_can_be_tried_again(jeton: Jeton) {
     jeton.mend_writes("sessions");
     let second = first.refreshed();
     second.refreshed();
+}
+
+/// A server that does not know which key signs now, though sessions can be written (security 27, I3): what cannot be
+/// answered with a token is not begun.
+#[both_databases]
+fn while_nothing_can_be_signed_nothing_is_used_up(jeton: Jeton) {
+    jeton.set_variable("JETON_TEST_TRUSTED_FOR", "1500");
+    let user = jeton.tenant().user("member");
+    let session = user.session();
+    let second = session.refreshed();
+    let (generation, failures) = ("SELECT max(generation) AS number FROM sessions", "login_failures WHERE count > 0");
+    let before = jeton.number(generation);
+
+    jeton.execute("ALTER TABLE signing_keys RENAME TO lost");
+    until("it knows no more which key signs", || jeton.get("/readyz").send().status == 503);
+    for _ in 0..12 {
+        expect_failure(&second.refresh());
+    }
+    expect_failure(&user.login());
+    expect_failure(&user.login_with(json!({"password": "Basalt-lantern-4711-meadow"})));
+    assert_eq!((jeton.number(generation), jeton.rows("sessions")), (before, 1), "nothing was begun");
+    assert_eq!(jeton.rows(failures), 0, "nor was a password tried");
+
+    jeton.execute("ALTER TABLE lost RENAME TO signing_keys");
+    until("it knows again", || jeton.get("/readyz").send().status == 200);
+    second.refreshed().refreshed();
 }
 
 #[both_databases]
