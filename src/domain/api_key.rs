@@ -111,15 +111,25 @@ impl ApiKey {
         if self.allowed_ips.admits(from) { Ok(()) } else { Err(Refusal::IpNotAllowed) }
     }
 
-    /// Refuses tokens that were issued for a secret which was replaced since and is dead: whoever has only that has
-    /// nothing.
+    /// Which secret a token was issued for, by its place in the status lists, or by its time where it is from before
+    /// there were any. A token of a secret that works no more is refused: whoever has only that has nothing.
     ///
     /// # Errors
     /// [`Refusal::InvalidToken`].
-    pub fn ensure_issued_for_living_secret(&self, issued_at: i64, now: Timestamp) -> Result<(), Refusal> {
-        let is_older = self.secret_changed_at.is_some_and(|changed| issued_at < changed.seconds());
+    pub fn secret_of_token(
+        &self,
+        index: Option<StatusIndex>,
+        issued_at: i64,
+        now: Timestamp,
+    ) -> Result<WhichSecret, Refusal> {
+        let is_older = || self.secret_changed_at.is_some_and(|changed| issued_at < changed.seconds());
+        let secret = match index {
+            Some(index) => self.which_secret(index).ok_or(Refusal::InvalidToken)?,
+            None if is_older() => WhichSecret::Previous,
+            None => WhichSecret::Current,
+        };
         let overlaps = self.previous_until.is_some_and(|until| now < until);
-        if is_older && !overlaps { Err(Refusal::InvalidToken) } else { Ok(()) }
+        if secret == WhichSecret::Current || overlaps { Ok(secret) } else { Err(Refusal::InvalidToken) }
     }
 
     /// The key as it is for whoever has the secret before this one: it ends with the overlap, and what is issued for it
@@ -185,6 +195,23 @@ mod tests {
         let revoked = ApiKey { revoked_at: Some(Timestamp(5)), ..key() };
         assert_eq!(revoked.state(Timestamp(0)), ApiKeyState::Revoked);
         assert!(revoked.ensure_usable(Timestamp(0)).is_err());
+    }
+
+    #[test]
+    fn a_token_is_of_the_secret_whose_place_it_has() {
+        let changed = Timestamp(5_000_000);
+        let of = |index: Option<i64>, issued_at, until: Option<i64>| {
+            let previous_until = until.map(Timestamp);
+            let rotated = ApiKey { previous_until, secret_changed_at: Some(changed), ..key() };
+            let rotated = ApiKey { previous_status_index: Some(StatusIndex(7)), ..rotated };
+            rotated.secret_of_token(index.map(StatusIndex), issued_at, changed).ok()
+        };
+        let (current, previous) = (Some(WhichSecret::Current), Some(WhichSecret::Previous));
+        assert_eq!([of(Some(1), 0, None), of(Some(1), 9, None)], [current; 2], "whenever it was issued");
+        assert_eq!([of(Some(7), 9, None), of(Some(7), 9, Some(5_000_000))], [None; 2], "the overlap is over");
+        assert_eq!(of(Some(7), 0, Some(5_000_001)), previous);
+        assert_eq!([of(Some(8), 9, None), of(Some(8), 9, Some(5_000_001))], [None; 2], "one before, or another key's");
+        assert_eq!([of(None, 5, None), of(None, 4, None), of(None, 4, Some(5_000_001))], [current, None, previous]);
     }
 
     #[test]

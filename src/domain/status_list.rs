@@ -24,6 +24,17 @@ pub const PATH: &str = "/.well-known/revocations";
 const PLACES: i64 = 1 << 20;
 
 impl StatusIndex {
+    /// What stands at this place of the list at `uri`, of the server of this base; none where it has no such place.
+    #[must_use]
+    pub fn read(uri: &str, place: i64, base: &str) -> Option<Self> {
+        let list = match uri.strip_prefix(base)?.strip_prefix(PATH)? {
+            "" => ListNumber::FIRST,
+            rest => ListNumber::parse(rest.strip_prefix('/')?)?,
+        };
+        let first = list.0.checked_mul(PLACES)?;
+        (0..PLACES).contains(&place).then(|| first.checked_add(place).map(Self)).flatten()
+    }
+
     /// The list that it is in.
     #[must_use]
     pub fn list(self) -> ListNumber {
@@ -101,6 +112,20 @@ mod tests {
         for other in ["0", "01", "+1", "-1", "", "1/", "x", "9223372036854775808"] {
             assert_eq!(ListNumber::parse(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn a_place_is_read_as_it_is_written() {
+        let read = |uri: &str, place| StatusIndex::read(uri, place, "https://a.example");
+        for index in [0, 7, PLACES - 1, PLACES, PLACES * 9 + 1, i64::MAX].map(StatusIndex) {
+            assert_eq!(read(&index.list().uri("https://a.example"), index.place()), Some(index));
+        }
+        let first = "https://a.example/.well-known/revocations";
+        assert_eq!([read(first, -1), read(first, PLACES)], [None; 2], "in no list");
+        for other in ["https://b.example/.well-known/revocations", "https://a.example", &format!("{first}1")] {
+            assert_eq!(read(other, 1), None, "{other}");
+        }
+        assert_eq!(read(&format!("{first}/{}", i64::MAX), 1), None);
     }
 
     #[test]

@@ -130,7 +130,7 @@ async fn api_key(app: &App, token: &Verified, now: Timestamp) -> Result<Bearer, 
     if key.tenant_id != claims.tenant_id || !app.profile.knows(&key) || key.ensure_usable(now).is_err() {
         return Err(Refusal::InvalidToken);
     }
-    key.ensure_issued_for_living_secret(claims.iat, now)?;
+    key.secret_of_token(claims.status_index()?, claims.iat, now)?;
     tenant.ensure_active()?;
     Ok(Bearer::ApiKey { scopes: claims.scope.and(&key.scopes), key: Box::new(key), tenant: Box::new(tenant) })
 }

@@ -10,7 +10,9 @@ use crate::domain::constraints::Constraints;
 use crate::domain::session::Session;
 use crate::domain::status_list::StatusIndex;
 use crate::domain::trusted_issuer::TrustedIssuer;
-use crate::domain::{AccessTypeName, Audience, KeyGroupId, Member, Role, Scopes, SessionId, TenantId, Timestamp};
+use crate::domain::{
+    AccessTypeName, Audience, KeyGroupId, Member, Refusal, Role, Scopes, SessionId, TenantId, Timestamp,
+};
 
 /// The `typ` of every access token, so that no other JWT passes for one (RFC 9068 section 2.1).
 pub const ACCESS_TOKEN_TYPE: &str = "at+jwt";
@@ -197,9 +199,29 @@ impl Status {
     pub fn at(index: StatusIndex, base: &str) -> Self {
         Self { status_list: StatusReference { idx: index.place(), uri: index.list().uri(base) } }
     }
+
+    /// What has this status, in the lists of the server of this base; none where that has no such place.
+    #[must_use]
+    pub fn index(&self, base: &str) -> Option<StatusIndex> {
+        StatusIndex::read(&self.status_list.uri, self.status_list.idx, base)
+    }
+}
+
+/// Where the status lists of an issuer are.
+fn lists_of(iss: &str) -> &str {
+    iss.trim_end_matches('/')
 }
 
 impl Claims {
+    /// Its place in the status lists of its issuer; none in a token from before there were any.
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidToken`]: that issuer has no such place.
+    pub fn status_index(&self) -> Result<Option<StatusIndex>, Refusal> {
+        let read = |status: &Status| status.index(lists_of(&self.iss)).ok_or(Refusal::InvalidToken);
+        self.status.as_ref().map(read).transpose()
+    }
+
     /// The claims of what is granted, issued by `iss` for `aud` under the name `jti`.
     #[must_use]
     pub fn of(grant: Grant, iss: String, aud: Audience, jti: Uuid) -> Self {
@@ -207,7 +229,7 @@ impl Claims {
         let exp = grant.issued_at.plus(grant.lifetime).seconds();
         let Grant { scopes: scope, tenant_id, subject, .. } = grant;
         let claims = Self {
-            status: Some(Status::at(subject.status_index(), iss.trim_end_matches('/'))),
+            status: Some(Status::at(subject.status_index(), lists_of(&iss))),
             iss,
             sub: Uuid::nil(),
             aud,

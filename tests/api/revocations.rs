@@ -239,6 +239,38 @@ fn the_tokens_of_a_replaced_secret_are_listed_when_it_works_no_more(jeton: Jeton
     assert!([first, of_second, of_third, of_fourth].iter().all(|token| listed(token)), "the key is revoked");
 }
 
+/// What Jeton itself makes of a token is what its status list says.
+#[both_databases]
+fn no_token_of_a_dead_secret_opens_anything_here(jeton: Jeton) {
+    let jeton = with_profile(jeton, ID_AND_SECRET);
+    let tenant = jeton.tenant();
+    let caller = tenant.api_key(["tokens:introspect"]);
+    let key = tenant.api_key(["a:b"]);
+    let rotate = |overlap: u32| {
+        let rotated = tenant.admin().rotate(&key, json!({"overlap_seconds": overlap})).expect_status(201);
+        key.forged(rotated.text("key"))
+    };
+    let opens = |token: &str| {
+        let told = jeton.post("/oauth2/introspect").bearer(&caller.key).form(&[("token", token)]).expect_status(200);
+        let passes = ask(&jeton, "GET", "/x").bearer(token).send();
+        assert_eq!(told.json()["active"], json!(passes.status == 200), "{} {}", told.told(), passes.told());
+        assert_eq!(is_revoked(&jeton.client(), token), passes.status == 401, "{}", passes.told());
+        passes.status == 200
+    };
+
+    let of_first = key.token();
+    let second = rotate(24 * 3600);
+    let of_second = second.token();
+    assert_eq!([&of_first, &of_second].map(|token| opens(token)), [true; 2], "an overlap");
+    let of_third = rotate(60).token();
+    assert_eq!([&of_first, &of_second, &of_third].map(|token| opens(token)), [false, true, true], "of three");
+    jeton.advance(Duration::from_secs(61));
+    let fourth = rotate(60);
+    let replaced = fourth.token();
+    rotate(0);
+    assert!(!opens(&replaced), "at once, within the same second too");
+}
+
 #[both_databases]
 fn a_bit_goes_when_the_last_token_is_dead(jeton: Jeton) {
     let tenant = jeton.tenant();
