@@ -132,6 +132,15 @@ impl ApiKey {
         if secret == WhichSecret::Current || overlaps { Ok(secret) } else { Err(Refusal::InvalidToken) }
     }
 
+    /// The key as it is for whoever has this secret of it.
+    #[must_use]
+    pub fn by_secret(self, secret: WhichSecret) -> Self {
+        match secret {
+            WhichSecret::Current => self,
+            WhichSecret::Previous => self.by_previous_secret(),
+        }
+    }
+
     /// The key as it is for whoever has the secret before this one: it ends with the overlap, and what is issued for it
     /// too.
     #[must_use]

@@ -28,7 +28,7 @@ pub enum Bearer {
     },
     /// An API key that lives.
     ApiKey {
-        /// The key.
+        /// The key, as it is for the secret that the token was issued for.
         key: Box<ApiKey>,
         /// Its tenant.
         tenant: Box<Tenant>,
@@ -130,9 +130,10 @@ async fn api_key(app: &App, token: &Verified, now: Timestamp) -> Result<Bearer, 
     if key.tenant_id != claims.tenant_id || !app.profile.knows(&key) || key.ensure_usable(now).is_err() {
         return Err(Refusal::InvalidToken);
     }
-    key.secret_of_token(claims.status_index()?, claims.iat, now)?;
+    let secret = key.secret_of_token(claims.status_index()?, claims.iat, now)?;
     tenant.ensure_active()?;
-    Ok(Bearer::ApiKey { scopes: claims.scope.and(&key.scopes), key: Box::new(key), tenant: Box::new(tenant) })
+    let scopes = claims.scope.and(&key.scopes);
+    Ok(Bearer::ApiKey { scopes, key: Box::new(key.by_secret(secret)), tenant: Box::new(tenant) })
 }
 
 async fn trusted_issuer(app: &App, token: &Verified) -> Result<Bearer, Refusal> {

@@ -14,7 +14,7 @@ use diesel::connection::SimpleConnection;
 use jeton_test_macros::both_databases;
 use serde_json::{Value, json};
 
-use crate::forward_auth::ask;
+use crate::forward_auth::{ask, expect_admitted};
 use crate::harness::{Answer, ApiKey, Client, Database, Jeton, Jwt, Session, Tenant, User, at_once, unique};
 use crate::profiles::{ID_AND_SECRET, PROFILE, with_profile};
 
@@ -272,6 +272,21 @@ fn no_token_of_a_dead_secret_opens_anything_here(jeton: Jeton) {
 }
 
 #[both_databases]
+fn what_forward_auth_gives_for_a_token_ends_with_the_secret_of_that_token(jeton: Jeton) {
+    let jeton = with_profile(jeton, ID_AND_SECRET);
+    let tenant = jeton.tenant();
+    let key = tenant.api_key(["a:b"]);
+    let of_first = key.token();
+    let rotated = tenant.admin().rotate(&key, json!({"overlap_seconds": 60})).expect_status(201);
+    let of_second = key.forged(rotated.text("key")).token();
+    let changed = |token: &str| expect_admitted(ask(&jeton, "GET", "/x").bearer(token).send()).1;
+    let (old, new) = (changed(&of_first), changed(&of_second));
+    assert_eq!([place_of(&old), place_of(&new)], [place(&of_first), place(&of_second)]);
+    assert!(old.number("exp") <= jeton.now() + 60, "no longer than the overlap");
+    assert_eq!(new.number("exp"), Jwt::parse(&of_second).number("exp"));
+}
+
+#[both_databases]
 fn a_bit_goes_when_the_last_token_is_dead(jeton: Jeton) {
     let tenant = jeton.tenant();
     let user = tenant.user("member");
@@ -491,7 +506,10 @@ type EndKey<'a> = &'a dyn Fn(&Tenant, &ApiKey);
 
 /// Where the token's list is, and its index there.
 fn place(token: &str) -> (String, i64) {
-    let claims = Jwt::parse(token).claims;
+    place_of(&Jwt::parse(token))
+}
+
+fn place_of(Jwt { claims, .. }: &Jwt) -> (String, i64) {
     let status = claims["status"]["status_list"].as_object().expect("a place");
     assert_eq!(status.len(), 2, "section 6.1: exactly two members: {claims}");
     (status["uri"].as_str().unwrap().to_owned(), status["idx"].as_i64().unwrap())
