@@ -17,7 +17,6 @@ use crate::domain::ip_allow_list::IpAllowList;
 use crate::domain::key_format::ApiKeySecret;
 use crate::domain::page::{Page, Paged};
 use crate::domain::{AccessTypeName, Actor, ApiKeyId, Email, KeyGroupId, Name, Refusal, Scopes, TenantId, Timestamp};
-use crate::profile::roles::management_in;
 use crate::profile::{RequiredMember, WantedKey};
 
 pub use self::rotation::{LONGEST_OVERLAP, rotate};
@@ -72,7 +71,7 @@ pub struct ApiKeyChange {
 ///
 /// # Errors
 /// [`Refusal::NotFound`] without such a tenant; [`Refusal::PlanRequired`]; [`Refusal::ApiKeyLimitReached`];
-/// [`Refusal::IdempotencyConflict`]; [`Refusal::InsufficientScope`] where the key could manage more than who makes it;
+/// [`Refusal::IdempotencyConflict`]; [`Refusal::InsufficientScope`] where the key could do more here than who makes it;
 /// fields that are not as they must be.
 pub async fn create(
     app: &App,
@@ -89,9 +88,7 @@ pub async fn create(
     let new = new.in_its_group(app, tenant).await?;
     let scopes = new.scopes.clone().unwrap_or_default();
     app.profile.ensure_key(&new.wanted(&scopes))?;
-    if app.profile.may_manage(new.access_type.as_ref()) {
-        by.ensure_may_give(&management_in(&scopes))?;
-    }
+    by.ensure_may_give(&app.profile.powers(new.access_type.as_ref(), &scopes))?;
     let (expires_at, group) = (new.expires_at, new.group_id);
     let draft = Draft::new(app, by, tenant, new, now).await?;
     let event = app.event(by, "api_key.created", now)?.tenant(tenant).target("api-key", draft.key.id);

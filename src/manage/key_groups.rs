@@ -7,7 +7,6 @@ use crate::db::{DbConnection, api_keys, audit, key_groups, tenants};
 use crate::domain::key_group::KeyGroup;
 use crate::domain::page::{Page, Paged};
 use crate::domain::{AccessTypeName, Actor, KeyGroupId, Name, Refusal, Scopes, TenantId};
-use crate::profile::roles::management_in;
 
 /// A group that somebody wants.
 #[derive(Clone, Debug)]
@@ -24,14 +23,12 @@ pub struct NewKeyGroup {
 ///
 /// # Errors
 /// [`Refusal::NotFound`] without such a tenant; [`Refusal::PlanRequired`]; an access type or a scope that the profile
-/// does not allow; [`Refusal::InsufficientScope`] where its keys could manage more than who makes it.
+/// does not allow; [`Refusal::InsufficientScope`] where its keys could do more here than who makes it.
 pub async fn create(app: &App, by: &Actor, tenant: TenantId, new: NewKeyGroup) -> Result<KeyGroup, Refusal> {
     let now = app.now();
     let NewKeyGroup { name, access_type, scopes } = new;
     app.profile.ensure_rights(access_type.as_ref(), &scopes)?;
-    if app.profile.may_manage(access_type.as_ref()) {
-        by.ensure_may_give(&management_in(&scopes))?;
-    }
+    by.ensure_may_give(&app.profile.powers(access_type.as_ref(), &scopes))?;
     let id = app.new_id(now)?;
     let created_by = by.who.to_string();
     let group = KeyGroup { id, tenant_id: tenant, name, access_type, scopes, created_at: now, created_by };

@@ -197,6 +197,14 @@ impl Profile {
         self.access_type(access_type).is_some_and(|known| known.management)
     }
 
+    /// Those of a key's scopes that open something here, so that nobody gives them who lacks them: of one that may not
+    /// manage, to ask about tokens.
+    #[must_use]
+    pub fn powers(&self, access_type: Option<&AccessTypeName>, scopes: &Scopes) -> Scopes {
+        let manages = self.may_manage(access_type);
+        scopes.only(|scope| scope == INTROSPECT || manages && MANAGEMENT.contains(&scope))
+    }
+
     /// Refuses a key group that the profile does not allow: see [`Profile::ensure_key`].
     ///
     /// # Errors

@@ -101,6 +101,34 @@ fn a_key_manages_only_where_its_access_type_says_so(jeton: Jeton) {
     call("GET", "api-keys").send().expect_problem(401, "invalid_token");
 }
 
+/// Any key may hold this scope of management, and it tells the worth of every token of the tenant.
+#[both_databases]
+fn nobody_lets_a_key_ask_about_tokens_who_may_not_ask(jeton: Jeton) {
+    let jeton = with_profile(jeton, &format!("{PROFILE}[roles.keymaker]\nmanagement = [\"api-keys:write\"]\n"));
+    let tenant = jeton.tenant();
+    let (admin, keymaker) = (tenant.admin(), tenant.user("keymaker"));
+    let asking = |members: serde_json::Value| {
+        let mut body = json!({"name": "Asks", "access_type": "narrow", "scopes": ["tokens:introspect"]});
+        crate::harness::merge(&mut body, members);
+        body
+    };
+    let detail = "Access token missing required scope: tokens:introspect";
+    for what in ["api-keys", "key-groups"] {
+        let refused = keymaker.post(tenant.path(what), asking(json!({})));
+        refused.expect_problem(403, "insufficient_scope").expect_detail(detail);
+        keymaker.post(tenant.path(what), asking(json!({"scopes": ["a:read"]}))).expect_status(201);
+    }
+    let group = admin.post(tenant.path("key-groups"), asking(json!({}))).expect_status(201).text("id");
+    keymaker.create_api_key(json!({"group_id": group})).expect_problem(403, "insufficient_scope");
+    let key = tenant.api_key_with(json!({"group_id": group}));
+    keymaker.rotate(&key, json!({})).expect_problem(403, "insufficient_scope");
+    let rotated = admin.rotate(&key, json!({})).expect_status(201).into_key(&tenant);
+    jeton.cli(["api-key", "rotate", &rotated.id]).expect_code(0);
+    let other = tenant.api_key_with(json!({"access_type": "narrow", "scopes": ["a:read"]}));
+    keymaker.rotate(&other, json!({})).expect_status(201);
+    keymaker.revoke(&other).expect_status(204);
+}
+
 #[both_databases]
 fn a_role_of_the_profile_cannot_raise_itself(jeton: Jeton) {
     let jeton = with_profile(jeton, PROFILE);

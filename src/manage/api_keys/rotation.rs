@@ -11,7 +11,6 @@ use crate::domain::api_key::{ApiKey, ApiKeyState};
 use crate::domain::{Actor, ApiKeyId, Refusal, TenantId, Timestamp};
 use crate::manage::idempotency::{self, IdempotencyKey};
 use crate::profile::key_location::KeyForm;
-use crate::profile::roles::management_in;
 
 /// The longest that a rotated key may live on beside its successor.
 pub const LONGEST_OVERLAP: TimeDelta = TimeDelta::days(30);
@@ -20,7 +19,8 @@ pub const LONGEST_OVERLAP: TimeDelta = TimeDelta::days(30);
 ///
 /// # Errors
 /// [`Refusal::NotFound`]; [`Refusal::ApiKeyNotActive`]; [`Refusal::ApiKeyLimitReached`] where both would live and
-/// one more is too many; [`Refusal::PlanRequired`]; an overlap that is too long.
+/// one more is too many; [`Refusal::PlanRequired`]; [`Refusal::InsufficientScope`] where the key can do more here than who
+/// rotates it; an overlap that is too long.
 pub async fn rotate(
     app: &App,
     by: &Actor,
@@ -40,9 +40,7 @@ pub async fn rotate(
     }
     let old = find(app, tenant, id).await?;
     // A new secret is the key's rights in another hand, which may hold a token with fewer of them: even its own.
-    if app.profile.may_manage(old.access_type.as_ref()) {
-        by.ensure_may_give(&management_in(&old.scopes))?;
-    }
+    by.ensure_may_give(&app.profile.powers(old.access_type.as_ref(), &old.scopes))?;
     let mut draft = Draft::new(app, by, tenant, NewApiKey::like(&old), now).await?;
     let keeps_id = app.profile.form(old.access_type.as_ref()) == KeyForm::IdAndSecret;
     let details = if keeps_id {
