@@ -72,9 +72,15 @@ async fn authenticate(
     now: Timestamp,
 ) -> Result<SessionTokens, Refusal> {
     let replaced = account.device.clone().filter(|session| request.replaces && session.is_alive(now));
-    let (user, hash) = verify_password(app, request, account).await?;
+    let Known { user, verified, is_outdated } = verify_password(app, request, account).await?;
     let member = choose_tenant(app, &user, request.tenant).await?;
     let own = own_password(app, &user, &request.password, request.new_password.clone(), now).await?;
+    // Behind whatever is answered like a wrong password: else the time would tell that it was right (security 17). What
+    // was replaced a line above needs no better hash.
+    let renewed = match own {
+        None if is_outdated => Some(app.hasher.hash(request.password.clone()).await?),
+        _ => None,
+    };
 
     let status_index = app.status_indexes.take(&app.db).await?;
     let session = Session {
@@ -91,7 +97,7 @@ async fn authenticate(
     let member = app
         .db
         .write(move |connection| {
-            let mut verified = hash.verified;
+            let mut verified = verified;
             let changed = own.is_some().then_some(changed);
             if let Some(own) = own {
                 // Of two that come with one one-time password the second finds another password.
@@ -108,7 +114,7 @@ async fn authenticate(
             let member = member.ok_or(Refusal::InvalidCredentials)?;
             member.tenant.ensure_active()?;
             guess.forgive(connection)?;
-            if let Some(renewed) = &hash.renewed {
+            if let Some(renewed) = &renewed {
                 users::rehash(connection, user.id, &verified, renewed)?;
             }
             sessions::insert(connection, &begun)?;
@@ -152,12 +158,16 @@ async fn find_account(app: &App, request: &LoginRequest) -> Result<Account, Refu
         .await
 }
 
-struct Hash {
+/// Somebody whose password was right.
+struct Known {
+    user: User,
+    /// The hash that it was compared with.
     verified: String,
-    renewed: Option<String>,
+    /// Whether that is weaker than hashes are to be.
+    is_outdated: bool,
 }
 
-async fn verify_password(app: &App, request: &LoginRequest, account: Account) -> Result<(User, Hash), Refusal> {
+async fn verify_password(app: &App, request: &LoginRequest, account: Account) -> Result<Known, Refusal> {
     if request.password.is_oversized() {
         return Err(Refusal::InvalidCredentials);
     }
@@ -170,11 +180,7 @@ async fn verify_password(app: &App, request: &LoginRequest, account: Account) ->
     if user.disabled_at.is_some() {
         return Err(Refusal::InvalidCredentials);
     }
-    let renewed = match verdict {
-        Verdict::RightButOutdated => Some(app.hasher.hash(request.password.clone()).await?),
-        _ => None,
-    };
-    Ok((user, Hash { verified, renewed }))
+    Ok(Known { user, verified, is_outdated: verdict == Verdict::RightButOutdated })
 }
 
 async fn choose_tenant(app: &App, user: &User, named: Option<TenantId>) -> Result<Member, Refusal> {

@@ -138,7 +138,7 @@ fn nobody_learns_by_the_time_after_the_cost_of_a_hash_was_raised_either(jeton: J
     let jeton = jeton.with("password.argon2.memory_kib", "9728").with("password.argon2.iterations", "1");
     let jeton = with_patience(jeton);
     let tenant = jeton.tenant();
-    let (user, other) = (tenant.user("member"), tenant.user("member"));
+    let (user, other, elsewhere) = (tenant.user("member"), tenant.user("member"), tenant.user("member"));
     jeton.set("password.argon2.memory_kib", "19456");
     jeton.set("password.argon2.iterations", "3");
     jeton.restart();
@@ -146,6 +146,7 @@ fn nobody_learns_by_the_time_after_the_cost_of_a_hash_was_raised_either(jeton: J
         &|| user.login_with(json!({"password": "not-the-right-password"})),
         &|| user.login_with(json!({"email": "nobody@example.com"})),
         &|| other.login_with(json!({"password": "not-the-right-password"})),
+        &|| elsewhere.login_with(json!({"tenant_id": uuid::Uuid::nil()})),
     ]);
 }
 
@@ -216,6 +217,7 @@ fn a_weak_hash_is_made_anew_at_the_next_login(jeton: Jeton) {
     jeton.set("password.argon2.memory_kib", "128");
     jeton.set("password.argon2.iterations", "2");
     jeton.restart();
+    user.login_with(json!({"tenant_id": uuid::Uuid::nil()})).expect_problem(401, "invalid_credentials");
     assert!(!text_of(&jeton.dump()).contains("$argon2id$v=19$m=128,t=2,p=1$"));
     user.session();
     assert!(text_of(&jeton.dump()).contains("$argon2id$v=19$m=128,t=2,p=1$"));

@@ -87,6 +87,18 @@ fn a_one_time_password_opens_nothing_but_the_choice_of_another(jeton: Jeton) {
     }
 }
 
+/// The hash of the one-time password is made anew for nobody.
+#[both_databases]
+fn the_password_that_was_chosen_stays_after_the_cost_of_a_hash_was_raised(jeton: Jeton) {
+    let invited = Invited::to(&jeton, &jeton.tenant());
+    jeton.set("password.argon2.memory_kib", "128");
+    jeton.set("password.argon2.iterations", "2");
+    jeton.restart();
+    invited.login(json!({"new_password": OWN})).expect_tokens();
+    invited.login(json!({})).expect_problem(401, "invalid_credentials");
+    invited.login(json!({"password": OWN})).expect_tokens();
+}
+
 #[both_databases]
 fn it_expires_after_password_one_time_ttl(jeton: Jeton) {
     let tenant = jeton.tenant();
