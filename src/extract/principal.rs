@@ -114,10 +114,9 @@ impl<S: RequiredScope + 'static> FromRequest for InTenant<S> {
         let request = request.clone();
         Box::pin(async move {
             let caller = authenticate(&request).await?;
-            caller.bearer.ensure_may_manage(app(&request)?, &caller.actor)?;
             let tenant: TenantId =
                 request.match_info().get("tenant_id").and_then(|id| id.parse().ok()).ok_or(Refusal::NotFound)?;
-            caller.tenant().ensure_named(Some(tenant))?;
+            caller.bearer.ensure_may_manage(app(&request)?, &caller.actor, tenant)?;
             caller.ensure_scope(S::SCOPE)?;
             Ok(Self { tenant, actor: caller.actor, scope: PhantomData })
         })

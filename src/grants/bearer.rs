@@ -12,7 +12,7 @@ use crate::db::{DbConnection, api_keys, sessions, signing_keys, trusted_issuers}
 use crate::domain::api_key::ApiKey;
 use crate::domain::session::Session;
 use crate::domain::trusted_issuer::TrustedIssuer;
-use crate::domain::{Actor, Member, Refusal, Scopes, SessionId, Tenant, Timestamp};
+use crate::domain::{Actor, Member, Refusal, Scopes, SessionId, Tenant, TenantId, Timestamp};
 use crate::tokens::verifier::Verified;
 
 /// Whom a token speaks for, and what it may still do.
@@ -47,22 +47,22 @@ pub enum Bearer {
 }
 
 impl Bearer {
-    /// Users may call management, within their scopes; workloads never; of API keys only those whose access type says
-    /// so, under the rules of every use of a key.
+    /// Users may call management in their tenant, within their scopes; workloads never; of API keys only those whose
+    /// access type says so, under the rules of every use of a key.
     ///
     /// # Errors
-    /// [`Refusal::ManagementNotAllowed`]; see [`admit`].
-    pub fn ensure_may_manage(&self, app: &App, client: &Actor) -> Result<(), Refusal> {
+    /// [`Refusal::ManagementNotAllowed`]; where another tenant is named, [`Refusal::TenantMismatch`]; see [`admit`].
+    pub fn ensure_may_manage(&self, app: &App, client: &Actor, named: TenantId) -> Result<(), Refusal> {
         let now = app.now();
         let (key, tenant) = match self {
-            Self::User { .. } => return Ok(()),
+            Self::User { member, .. } => return member.tenant.ensure_named(Some(named)),
             Self::Workload { trusted, .. } => {
                 return workload::noted(app, client, trusted, Err(Refusal::ManagementNotAllowed), now);
             }
             Self::ApiKey { key, tenant, .. } => (key, tenant),
         };
         let rules = if app.profile.may_manage(key.access_type.as_ref()) {
-            admit(app, key, tenant, None, client.ip, now).map(drop)
+            admit(app, key, tenant, Some(named), client.ip, now).map(drop)
         } else {
             Err(Refusal::ManagementNotAllowed)
         };

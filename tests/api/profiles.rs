@@ -243,6 +243,22 @@ fn the_rate_of_a_key_is_limited(jeton: Jeton) {
 }
 
 #[both_databases]
+fn what_names_another_tenant_uses_up_no_limit(jeton: Jeton) {
+    let jeton = with_profile(jeton, &format!("{PROFILE}\n[limits]\nrequests_per_minute = 5\n"));
+    let (tenant, other) = (jeton.tenant(), jeton.tenant());
+    let token = tenant.api_key_with(json!({"access_type": "wide", "scopes": ["api-keys:read"]})).token();
+    let list = |tenant: &Tenant| jeton.get(tenant.path("api-keys")).bearer(&token);
+    for _ in 0..6 {
+        list(&other).send().expect_problem(403, "tenant_mismatch");
+        list(&tenant).tenant(&other.id).send().expect_problem(403, "tenant_mismatch");
+    }
+    for _ in 0..4 {
+        list(&tenant).send().expect_status(200);
+    }
+    list(&tenant).send().expect_problem(429, "rate_limited");
+}
+
+#[both_databases]
 fn servers_share_a_limit(jeton: Jeton) {
     let jeton = with_profile(jeton, &format!("{PROFILE}\n[limits]\nrequests_per_minute = 60\n"));
     let tenant = jeton.tenant();
