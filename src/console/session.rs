@@ -18,6 +18,7 @@ use crate::extract::client::Client;
 use crate::extract::principal::{RequiredScope, SignedIn};
 use crate::extract::refresh_cookie::navigations_refresh_cookie;
 use crate::grants;
+use crate::grants::bearer::noted_of_session;
 use crate::grants::resume::{Renewed, Resumed};
 
 /// A user with a living session who holds what `A` asks for.
@@ -78,7 +79,8 @@ impl<A: Access + 'static> FromRequest for Visitor<A> {
         let request = request.clone();
         Box::pin(async move {
             let signed_in = resume(&request).await?;
-            A::ensure(&signed_in)?;
+            let SignedIn { member, session, actor, .. } = &*signed_in;
+            noted_of_session(app(&request)?, actor, member, *session, A::ensure(&signed_in))?;
             Ok(Self { signed_in, access: PhantomData })
         })
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::login_failures::Throttled;
 use super::rate_limit::RateLimitState;
 use super::scope::Lacking;
-use super::{Name, TenantId};
+use super::{Name, Scopes, TenantId};
 
 /// A refusal. Its `Display` is the `detail` that clients read (contract section 5): nothing internal, no secret.
 #[derive(Debug, thiserror::Error)]
@@ -199,6 +199,14 @@ impl Refusal {
 }
 
 impl Holder {
+    /// Refuses such a credential where it lacks a scope.
+    ///
+    /// # Errors
+    /// [`Refusal::InsufficientScope`].
+    pub fn ensure_has(self, held: &Scopes, scope: &str) -> Result<(), Refusal> {
+        if held.contains(scope) { Ok(()) } else { Err(self.lacks(Lacking(scope.to_owned()))) }
+    }
+
     /// This kind of credential lacks a scope.
     #[must_use]
     pub fn lacks(self, Lacking(scope): Lacking) -> Refusal {

@@ -13,8 +13,7 @@ use super::tenant::named_tenant;
 use crate::app::App;
 use crate::domain::actor::Who;
 use crate::domain::refusal::Holder;
-use crate::domain::scope::Lacking;
-use crate::domain::{Actor, Member, Refusal, Scopes, SessionId, Tenant, TenantId};
+use crate::domain::{Actor, Member, Refusal, Scopes, SessionId, TenantId};
 use crate::grants;
 use crate::grants::bearer::Bearer;
 use crate::profile::roles::OPERATOR_SCOPE;
@@ -37,12 +36,8 @@ impl SignedIn {
     /// # Errors
     /// [`Refusal::InsufficientScope`].
     pub fn ensure_scope(&self, scope: &str) -> Result<(), Refusal> {
-        ensure_scope(&self.scopes, scope, Holder::AccessToken)
+        Holder::AccessToken.ensure_has(&self.scopes, scope)
     }
-}
-
-fn ensure_scope(held: &Scopes, scope: &str, holder: Holder) -> Result<(), Refusal> {
-    if held.contains(scope) { Ok(()) } else { Err(holder.lacks(Lacking(scope.to_owned()))) }
 }
 
 /// Whoever's token is for the tenant in the path, with the scope `S` there: a user, or an API key that may manage.
@@ -102,7 +97,7 @@ impl FromRequest for SignedIn {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let request = request.clone();
-        Box::pin(async move { authenticate(&request).await?.signed_in() })
+        Box::pin(async move { authenticate(&request).await?.signed_in(app(&request)?) })
     }
 }
 
@@ -116,8 +111,7 @@ impl<S: RequiredScope + 'static> FromRequest for InTenant<S> {
             let caller = authenticate(&request).await?;
             let tenant: TenantId =
                 request.match_info().get("tenant_id").and_then(|id| id.parse().ok()).ok_or(Refusal::NotFound)?;
-            caller.bearer.ensure_may_manage(app(&request)?, &caller.actor, tenant)?;
-            caller.ensure_scope(S::SCOPE)?;
+            caller.bearer.ensure_may_manage(app(&request)?, &caller.actor, tenant, S::SCOPE)?;
             Ok(Self { tenant, actor: caller.actor, scope: PhantomData })
         })
     }
@@ -131,10 +125,7 @@ impl FromRequest for Operator {
         let request = request.clone();
         Box::pin(async move {
             let caller = authenticate(&request).await?;
-            if !matches!(caller.bearer, Bearer::User { .. }) {
-                return Err(Refusal::ManagementNotAllowed);
-            }
-            caller.ensure_scope(OPERATOR_SCOPE)?;
+            caller.bearer.ensure_operates(app(&request)?, &caller.actor)?;
             Ok(Self { actor: caller.actor })
         })
     }
@@ -147,34 +138,12 @@ struct Caller {
 }
 
 impl Caller {
-    fn tenant(&self) -> &Tenant {
-        match &self.bearer {
-            Bearer::User { member, .. } => &member.tenant,
-            Bearer::ApiKey { tenant, .. } | Bearer::Workload { tenant, .. } => tenant,
-        }
-    }
-
-    fn scopes(&self) -> &Scopes {
-        match &self.bearer {
-            Bearer::User { scopes, .. } | Bearer::ApiKey { scopes, .. } | Bearer::Workload { scopes, .. } => scopes,
-        }
-    }
-
-    fn ensure_scope(&self, scope: &str) -> Result<(), Refusal> {
-        let holder = match &self.bearer {
-            Bearer::User { .. } => Holder::AccessToken,
-            Bearer::ApiKey { .. } => Holder::ApiKey,
-            Bearer::Workload { .. } => Holder::Workload,
-        };
-        ensure_scope(self.scopes(), scope, holder)
-    }
-
-    fn signed_in(self) -> Result<SignedIn, Refusal> {
+    fn signed_in(self, app: &App) -> Result<SignedIn, Refusal> {
         match self.bearer {
             Bearer::User { member, session, scopes } => {
                 Ok(SignedIn { member: *member, session: session.id, scopes, actor: self.actor })
             }
-            Bearer::ApiKey { .. } | Bearer::Workload { .. } => Err(Refusal::ManagementNotAllowed),
+            other => other.noted(app, &self.actor, Err(Refusal::ManagementNotAllowed)),
         }
     }
 }
@@ -191,7 +160,7 @@ async fn authenticate(request: &HttpRequest) -> Result<Caller, Refusal> {
         Bearer::Workload { trusted, .. } => Who::Workload(trusted.id),
     };
     let mut caller = Caller { bearer: accepted, actor: client.0.known_as(who) };
-    caller.actor.holds = Some(caller.scopes().clone());
-    caller.tenant().ensure_named(named_tenant(request)?)?;
+    caller.actor.holds = Some(caller.bearer.scopes().clone());
+    caller.bearer.ensure_named(app, &caller.actor, named_tenant(request)?)?;
     Ok(caller)
 }

@@ -10,9 +10,11 @@ use super::workload;
 use crate::app::App;
 use crate::db::{DbConnection, api_keys, sessions, signing_keys, trusted_issuers};
 use crate::domain::api_key::ApiKey;
+use crate::domain::refusal::Holder;
 use crate::domain::session::Session;
 use crate::domain::trusted_issuer::TrustedIssuer;
 use crate::domain::{Actor, Member, Refusal, Scopes, SessionId, Tenant, TenantId, Timestamp};
+use crate::profile::roles::OPERATOR_SCOPE;
 use crate::tokens::verifier::Verified;
 
 /// Whom a token speaks for, and what it may still do.
@@ -48,26 +50,101 @@ pub enum Bearer {
 
 impl Bearer {
     /// Users may call management in their tenant, within their scopes; workloads never; of API keys only those whose
-    /// access type says so, under the rules of every use of a key.
+    /// access type says so, under the rules of every use of a key. A refusal is remembered (security 25).
     ///
     /// # Errors
-    /// [`Refusal::ManagementNotAllowed`]; where another tenant is named, [`Refusal::TenantMismatch`]; see [`admit`].
-    pub fn ensure_may_manage(&self, app: &App, client: &Actor, named: TenantId) -> Result<(), Refusal> {
-        let now = app.now();
-        let (key, tenant) = match self {
-            Self::User { member, .. } => return member.tenant.ensure_named(Some(named)),
-            Self::Workload { trusted, .. } => {
-                return workload::noted(app, client, trusted, Err(Refusal::ManagementNotAllowed), now);
+    /// [`Refusal::ManagementNotAllowed`]; where another tenant is named, [`Refusal::TenantMismatch`]; see [`admit`];
+    /// [`Refusal::InsufficientScope`].
+    pub fn ensure_may_manage(&self, app: &App, by: &Actor, named: TenantId, scope: &str) -> Result<(), Refusal> {
+        let rules = match self {
+            Self::User { member, .. } => member.tenant.ensure_named(Some(named)),
+            Self::ApiKey { key, tenant, .. } if app.profile.may_manage(key.access_type.as_ref()) => {
+                admit(app, key, tenant, Some(named), by.ip, app.now()).map(drop)
             }
-            Self::ApiKey { key, tenant, .. } => (key, tenant),
+            Self::ApiKey { .. } | Self::Workload { .. } => Err(Refusal::ManagementNotAllowed),
         };
-        let rules = if app.profile.may_manage(key.access_type.as_ref()) {
-            admit(app, key, tenant, Some(named), client.ip, now).map(drop)
-        } else {
-            Err(Refusal::ManagementNotAllowed)
-        };
-        noted(app, client, (key.id, tenant.id), rules, now)
+        self.noted(app, by, rules.and_then(|()| self.ensure_scope(scope)))
     }
+
+    /// Operators are users. A refusal is remembered.
+    ///
+    /// # Errors
+    /// [`Refusal::ManagementNotAllowed`], [`Refusal::InsufficientScope`].
+    pub fn ensure_operates(&self, app: &App, by: &Actor) -> Result<(), Refusal> {
+        let rules = match self {
+            Self::User { .. } => self.ensure_scope(OPERATOR_SCOPE),
+            Self::ApiKey { .. } | Self::Workload { .. } => Err(Refusal::ManagementNotAllowed),
+        };
+        self.noted(app, by, rules)
+    }
+
+    /// Refuses a request that names another tenant, and remembers that.
+    ///
+    /// # Errors
+    /// [`Refusal::TenantMismatch`].
+    pub fn ensure_named(&self, app: &App, by: &Actor, named: Option<TenantId>) -> Result<(), Refusal> {
+        self.noted(app, by, self.tenant().ensure_named(named))
+    }
+
+    /// What the token may do, as far as whom it speaks for still may.
+    #[must_use]
+    pub fn scopes(&self) -> &Scopes {
+        match self {
+            Self::User { scopes, .. } | Self::ApiKey { scopes, .. } | Self::Workload { scopes, .. } => scopes,
+        }
+    }
+
+    fn tenant(&self) -> &Tenant {
+        match self {
+            Self::User { member, .. } => &member.tenant,
+            Self::ApiKey { tenant, .. } | Self::Workload { tenant, .. } => tenant,
+        }
+    }
+
+    fn ensure_scope(&self, scope: &str) -> Result<(), Refusal> {
+        let holder = match self {
+            Self::User { .. } => Holder::AccessToken,
+            Self::ApiKey { .. } => Holder::ApiKey,
+            Self::Workload { .. } => Holder::Workload,
+        };
+        holder.ensure_has(self.scopes(), scope)
+    }
+
+    /// What rules said of whoever brought the token; a refusal is remembered.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn noted<T>(&self, app: &App, by: &Actor, result: Result<T, Refusal>) -> Result<T, Refusal> {
+        let now = app.now();
+        match self {
+            Self::User { member, session, .. } => noted_of_session(app, by, member, session.id, result),
+            Self::ApiKey { key, tenant, .. } => noted(app, by, (key.id, tenant.id), result, now),
+            Self::Workload { trusted, .. } => workload::noted(app, by, trusted, result, now),
+        }
+    }
+}
+
+/// What rules said of a user who is signed in; a refusal is remembered. Of each reason once a minute: a page that asks
+/// again and again tells nothing new.
+///
+/// # Errors
+/// The refusal.
+pub fn noted_of_session<T>(
+    app: &App,
+    by: &Actor,
+    member: &Member,
+    session: SessionId,
+    result: Result<T, Refusal>,
+) -> Result<T, Refusal> {
+    let now = app.now();
+    if let Err(refusal) = &result
+        && !refusal.is_fault_of_ours()
+        && app.limits.is_news(member.user.id.uuid().into(), refusal.code(), now)
+    {
+        let event = app.event(by, "session.refused", now)?.outcome(refusal.code());
+        app.db.record_behind(event.tenant(member.tenant.id).target("session", session));
+    }
+    result
 }
 
 /// Accepts an access token.

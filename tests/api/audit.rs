@@ -1,6 +1,7 @@
 //! The audit log (security 25; contract 4.6): every change, every login, every refused or suspicious attempt; no
 //! credential.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use jeton_test_macros::both_databases;
@@ -8,7 +9,8 @@ use serde_json::json;
 
 use crate::{
     exhaustion::until,
-    harness::{Client, Database, Jeton, at_once},
+    harness::{Client, Database, Jeton, Tenant, at_once},
+    profiles::{PROFILE, with_profile},
 };
 
 #[both_databases]
@@ -92,6 +94,57 @@ fn every_login_and_every_refused_or_suspicious_attempt_has_a_row(jeton: Jeton) {
     for secret in [&*user.password, "not-the-right-password", &first.refresh_token, &key.key, "jtn_live_0000"] {
         assert!(!told.contains(secret), "no credential in any log: {secret}");
     }
+}
+
+#[both_databases]
+fn what_a_user_may_not_manage_has_a_row_of_each_reason_a_minute(jeton: Jeton) {
+    let (tenant, other) = (jeton.tenant(), jeton.tenant());
+    let user = tenant.user("member");
+    let session = user.session();
+    let list = |tenant: &Tenant| session.call("GET", tenant.path("api-keys"));
+    let rows = || jeton.audit().into_iter().filter(|row| row.action == "session.refused").collect::<Vec<_>>();
+    for _ in 0..3 {
+        list(&tenant).send().expect_problem(403, "insufficient_scope");
+        session.call("GET", "/api/v1/tenants").send().expect_problem(403, "insufficient_scope");
+        list(&other).send().expect_problem(403, "tenant_mismatch");
+        list(&tenant).tenant(&other.id).send().expect_problem(403, "tenant_mismatch");
+    }
+    until("they are recorded", || rows().len() == 2);
+    let outcomes: BTreeSet<_> = rows().into_iter().map(|row| row.outcome).collect();
+    assert_eq!(outcomes, ["insufficient_scope", "tenant_mismatch"].map(str::to_owned).into());
+    let (actor, target) = (format!("user:{}", user.id), Some(format!("session:{}", session.id())));
+    assert!(rows().iter().all(|row| row.actor == actor && row.target == target), "{:#?}", rows());
+    let listed = |tenant: &Tenant| {
+        tenant.admin().get(tenant.path("audit-events?action=session.refused")).expect_status(200).items().len()
+    };
+    assert_eq!([listed(&tenant), listed(&other)], [2, 0], "nobody writes into the log of another tenant");
+
+    jeton.advance(Duration::from_secs(61));
+    list(&tenant).send().expect_problem(403, "insufficient_scope");
+    until("another minute", || rows().len() == 3);
+}
+
+#[both_databases]
+fn what_a_key_may_not_manage_has_a_row_and_is_counted(jeton: Jeton) {
+    let jeton = with_profile(jeton, PROFILE);
+    let (tenant, other) = (jeton.tenant(), jeton.tenant());
+    let key = tenant.api_key_with(json!({"access_type": "wide", "scopes": ["api-keys:read"]}));
+    let token = key.token();
+    let call = |method: &str, path: &str| jeton.client().call(method, path).bearer(&token).send();
+    call("DELETE", &key.path()).expect_problem(403, "insufficient_scope");
+    call("GET", &other.path("api-keys")).expect_problem(403, "tenant_mismatch");
+    call("GET", "/api/v1/tenants").expect_problem(403, "access_type_not_allowed");
+    let rows = || jeton.audit().into_iter().filter(|row| row.action == "api_key.refused").collect::<Vec<_>>();
+    until("they are recorded", || rows().len() == 3);
+    let name = format!("api-key:{}", key.id);
+    assert!(rows().iter().all(|row| row.actor == name && row.target.as_ref() == Some(&name)), "{:#?}", rows());
+    let outcomes: BTreeSet<_> = rows().into_iter().map(|row| row.outcome).collect();
+    let expected = ["access_type_not_allowed", "insufficient_scope", "tenant_mismatch"];
+    assert_eq!(outcomes, expected.map(str::to_owned).into());
+    jeton.restart();
+    let usage = tenant.admin().session().call("GET", format!("{}/usage", key.path())).send().expect_status(200);
+    let refusals = json!({"access_type_not_allowed": 1, "insufficient_scope": 1, "tenant_mismatch": 1});
+    assert_eq!(usage.json()["refusals"], refusals);
 }
 
 #[both_databases]

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::Browser;
 use super::browser::{form_token, value_of};
+use crate::exhaustion::until;
 use crate::harness::{Answer, Database, Jeton, Tenant, User, at_once};
 
 const OWN: &str = "Harbour-violet-2207-anvil";
@@ -218,6 +219,7 @@ fn what_somebody_may_not_is_not_offered(jeton: Jeton) {
             member.submit(&format!("/console/{place}"), &[("form_token", &token)]).expect_status(403);
         }
     }
+    until("it is recorded", || jeton.audited("session.refused") == 1);
 }
 
 #[both_databases]
