@@ -5,10 +5,10 @@ mod store;
 
 use serde::Serialize;
 
-use super::idempotency::{self, IdempotencyKey};
+use super::idempotency::{self, IdempotencyKey, Keep};
 use super::key_groups;
 use crate::app::App;
-use crate::db::{DbConnection, api_keys, audit};
+use crate::db::{DbConnection, api_keys, audit, tenants};
 use crate::domain::actor::Who;
 use crate::domain::api_key::ApiKey;
 use crate::domain::change::Change;
@@ -92,7 +92,7 @@ pub async fn create(
     let (expires_at, group) = (new.expires_at, new.group_id);
     let draft = Draft::new(app, by, tenant, new, now).await?;
     let event = app.event(by, "api_key.created", now)?.tenant(tenant).target("api-key", draft.key.id);
-    let keep = draft.keep(app, by, idempotency, request, now)?;
+    let keep = idempotency.map(|key| Keep::new(app, tenant, &key, by.who, request, now));
     draft
         .store(app, event, keep, move |connection, stored| {
             ensure_future(expires_at, now)?;
@@ -166,6 +166,8 @@ pub async fn change(
     let event = app.event(by, "api_key.changed", app.now())?.tenant(tenant).target("api-key", id);
     app.db
         .write(move |connection| {
+            // Held, as by whoever rotates the key: its successor has what it is changed to, or it is changed after.
+            tenants::hold(connection, tenant)?.ok_or(Refusal::NotFound)?;
             if api_keys::update(connection, tenant, id, change.name.as_ref(), &change.contact_email)? {
                 audit::record(connection, &event)?;
             }

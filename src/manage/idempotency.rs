@@ -1,6 +1,7 @@
 //! `Idempotency-Key`: a client that asks again, because an answer was lost, gets the answer that was given.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use chrono::TimeDelta;
@@ -13,6 +14,7 @@ use crate::db::{DbConnection, DbError};
 use crate::domain::actor::Who;
 use crate::domain::sealed::Sealed;
 use crate::domain::{Refusal, TenantId, Timestamp};
+use crate::tokens::secret_box::SecretBox;
 
 /// For how long an answer is given again.
 const KEPT_FOR: TimeDelta = TimeDelta::hours(24);
@@ -29,11 +31,12 @@ pub struct IdempotencyKey(String);
 #[error("must be 1 to 255 printable ASCII characters")]
 pub struct InvalidIdempotencyKey;
 
-/// An answer to keep in the transaction of the change, unless one is kept already.
+/// Keeps an answer in the transaction of the change, unless one is kept already.
 pub struct Keep {
     tenant: TenantId,
     key_hash: Hash,
-    record: NewRecord,
+    request_hash: Hash,
+    secrets: Arc<SecretBox>,
     now: Timestamp,
 }
 
@@ -59,42 +62,43 @@ pub fn request_hash(request: &impl Serialize) -> Hash {
 }
 
 impl Keep {
-    /// Encrypts `answer`.
+    /// For the request with this hash.
     pub(super) fn new(
         app: &App,
         tenant: TenantId,
         key: &IdempotencyKey,
         by: Who,
         request_hash: Hash,
-        answer: &[u8],
         now: Timestamp,
-    ) -> Result<Self, Refusal> {
-        let sealed_answer = app.secrets.seal(&purpose(tenant), answer)?;
-        Ok(Self {
-            tenant,
-            key_hash: key.hash(by),
-            record: NewRecord { request_hash, sealed_answer, expires_at: now.plus(KEPT_FOR) },
-            now,
-        })
+    ) -> Self {
+        Self { tenant, key_hash: key.hash(by), request_hash, secrets: Arc::clone(&app.secrets), now }
     }
 
-    /// The answer that was given before, encrypted; otherwise keeps this one.
+    /// The answer that was given before, encrypted; its place is free where there is none. The tenant is held.
     ///
     /// # Errors
     /// [`Refusal::IdempotencyConflict`] where another request was answered under the same key.
-    pub(super) fn earlier_or_keep(self, connection: &mut DbConnection) -> Result<Option<Sealed>, Refusal> {
-        if let Some(earlier) = idempotency::find(connection, self.tenant, &self.key_hash)? {
-            if let Some(answer) = earlier_answer(earlier, &self.record.request_hash, self.now)? {
-                return Ok(Some(answer));
-            }
+    pub(super) fn earlier(&self, connection: &mut DbConnection) -> Result<Option<Sealed>, Refusal> {
+        let Some(earlier) = idempotency::find(connection, self.tenant, &self.key_hash)? else { return Ok(None) };
+        let answer = earlier_answer(earlier, &self.request_hash, self.now)?;
+        if answer.is_none() {
             idempotency::delete(connection, self.tenant, &self.key_hash)?;
         }
-        match idempotency::insert(connection, self.tenant, &self.key_hash, &self.record, self.now)
-            .map_err(DbError::from)
-        {
-            Ok(()) => Ok(None),
-            // The tenant is held. So it is the master key that is out of use: this server has yet to learn of another
-            // one.
+        Ok(answer)
+    }
+
+    /// Keeps this answer, encrypted: there is no earlier one.
+    ///
+    /// # Errors
+    /// [`Refusal::Unavailable`] where the master key is out of use: this server has yet to learn of another one.
+    pub(super) fn keep(self, connection: &mut DbConnection, answer: &[u8]) -> Result<(), Refusal> {
+        let record = NewRecord {
+            request_hash: self.request_hash,
+            sealed_answer: self.secrets.seal(&purpose(self.tenant), answer)?,
+            expires_at: self.now.plus(KEPT_FOR),
+        };
+        match idempotency::insert(connection, self.tenant, &self.key_hash, &record, self.now).map_err(DbError::from) {
+            Ok(()) => Ok(()),
             Err(DbError::Gone) => Err(Refusal::Unavailable),
             Err(error) => Err(error.into()),
         }

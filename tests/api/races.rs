@@ -9,12 +9,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use diesel::connection::SimpleConnection;
 use jeton_test_macros::both_databases;
 use serde_json::json;
 
 use crate::{
     console::Browser,
-    harness::{Answer, Client, Jeton, Session, User, at_once, unique},
+    harness::{Answer, Client, Database, Jeton, Session, User, at_once, unique},
 };
 
 #[both_databases]
@@ -144,6 +145,36 @@ fn a_key_is_rotated_once(jeton: Jeton) {
     }
     let active = |key: &&serde_json::Value| key["state"] == "active";
     assert_eq!(admin.get(tenant.path("api-keys")).items().iter().filter(active).count(), 1);
+}
+
+/// Whoever changes a key while it is rotated was answered that it is changed.
+#[both_databases]
+fn a_successor_has_the_name_that_the_key_has_by_then(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    let admin = tenant.admin();
+    admin.token();
+    let key = tenant.api_key_with(json!({"name": "Before", "contact_email": "before@example.com"}));
+    let (mut holder, hold): (Box<dyn SimpleConnection + Send>, _) = match jeton.database() {
+        Database::Sqlite => (Box::new(jeton.sqlite()), "BEGIN IMMEDIATE"),
+        Database::Postgres { .. } => (Box::new(jeton.postgres()), "BEGIN; SELECT 1 FROM tenants FOR UPDATE"),
+    };
+    let rotate = || {
+        let call = admin.call("POST", format!("{}/rotate", key.path())).header("Idempotency-Key", "once");
+        call.json(json!({"overlap_seconds": 60})).expect_status(201).json()
+    };
+    holder.batch_execute(hold).unwrap();
+    let rotated = std::thread::scope(|scope| {
+        let rotated = scope.spawn(rotate);
+        // It has looked at the key by now, and waits.
+        std::thread::sleep(Duration::from_millis(700));
+        let change = "UPDATE api_keys SET name = 'After', contact_email = 'after@example.com'; COMMIT";
+        holder.batch_execute(change).unwrap();
+        rotated.join().unwrap()
+    });
+    assert_eq!((&rotated["name"], &rotated["contact_email"]), (&json!("After"), &json!("after@example.com")));
+    assert_eq!(rotate(), rotated, "kept as it was answered");
+    let stored = admin.get(tenant.path(&format!("api-keys/{}", rotated["id"].as_str().unwrap()))).expect_status(200);
+    assert_eq!(stored.text("name"), "After");
 }
 
 #[both_databases]

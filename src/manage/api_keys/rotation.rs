@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::db::{DbConnection, api_keys, statuses};
 use crate::domain::api_key::{ApiKey, ApiKeyState};
 use crate::domain::{Actor, ApiKeyId, Refusal, TenantId, Timestamp};
-use crate::manage::idempotency::{self, IdempotencyKey};
+use crate::manage::idempotency::{self, IdempotencyKey, Keep};
 use crate::profile::key_location::KeyForm;
 
 /// The longest that a rotated key may live on beside its successor.
@@ -53,13 +53,16 @@ pub async fn rotate(
         format!("replaced by api-key:{}", draft.key.id)
     };
     let event = app.event(by, "api_key.rotated", now)?.tenant(tenant).target("api-key", id).details(details);
-    let keep = draft.keep(app, by, idempotency, request, now)?;
+    let keep = idempotency.map(|key| Keep::new(app, tenant, &key, by.who, request, now));
     draft
         .store(app, event, keep, move |connection, stored| {
             let old = api_keys::find(connection, tenant, id)?.ok_or(Refusal::NotFound)?;
             if old.state(now) != ApiKeyState::Active {
                 return Err(Refusal::ApiKeyNotActive);
             }
+            // Read again: they may have been changed meanwhile. Nothing else of a key can be.
+            stored.key.name.clone_from(&old.name);
+            stored.key.contact_email.clone_from(&old.contact_email);
             if keeps_id {
                 return replace_secret(connection, &old, &stored, now);
             }

@@ -14,7 +14,7 @@ use crate::domain::audit::AuditEvent;
 use crate::domain::key_format::ApiKeySecret;
 use crate::domain::sealed::Sealed;
 use crate::domain::{Actor, Refusal, Tenant, TenantId, Timestamp};
-use crate::manage::idempotency::{self, IdempotencyKey};
+use crate::manage::idempotency::{self, IdempotencyKey, Keep};
 use crate::profile::plans::Plans;
 
 /// A key that is still to be stored, and the one sight of its plain text.
@@ -26,7 +26,7 @@ pub(super) struct Draft {
 /// What a change of keys works on, inside its transaction.
 pub(super) struct Stored<'a> {
     pub tenant: &'a Tenant,
-    pub key: &'a ApiKey,
+    pub key: &'a mut ApiKey,
     pub hash: &'a [u8],
     pub plans: &'a Plans,
 }
@@ -65,51 +65,37 @@ impl Draft {
         Ok(Self { key, secret })
     }
 
-    /// Prepares the answer to be given again to whoever repeats the request.
-    pub fn keep(
-        &self,
-        app: &App,
-        by: &Actor,
-        given: Option<IdempotencyKey>,
-        request: idempotency::Hash,
-        now: Timestamp,
-    ) -> Result<Option<idempotency::Keep>, Refusal> {
-        let Some(given) = given else { return Ok(None) };
-        let answer = Answer { key: Cow::Borrowed(&self.key), secret: self.secret.expose().into() };
-        let answer = Zeroizing::new(serde_json::to_vec(&answer).map_err(|_| Refusal::Internal)?);
-        idempotency::Keep::new(app, self.key.tenant_id, &given, by.who, request, &answer, now).map(Some)
-    }
-
     /// Makes `change` in one transaction with its audit row, unless the same request was answered before. The tenant's
-    /// row is held meanwhile, so that what is counted stays so (security 24).
+    /// row is held meanwhile, so that what is counted stays so (security 24). What the key is then is answered, and kept
+    /// to be answered again.
     pub async fn store(
         self,
         app: &App,
         event: AuditEvent,
-        keep: Option<idempotency::Keep>,
+        keep: Option<Keep>,
         change: impl FnOnce(&mut DbConnection, Stored<'_>) -> Result<(), Refusal> + Send + 'static,
     ) -> Result<CreatedApiKey, Refusal> {
-        let Self { key, secret } = self;
-        let (id, hash, new, profile) =
-            (key.tenant_id, app.api_keys.hash(&secret), key.clone(), Arc::clone(&app.profile));
-        let earlier = app
+        let Self { mut key, secret } = self;
+        let (id, hash, profile) = (key.tenant_id, app.api_keys.hash(&secret), Arc::clone(&app.profile));
+        let stored = app
             .db
             .write(move |connection| {
                 let tenant = tenants::hold(connection, id)?.ok_or(Refusal::NotFound)?;
-                if let Some(keep) = keep
-                    && let Some(answer) = keep.earlier_or_keep(connection)?
-                {
-                    return Ok(Some(answer));
+                if let Some(answer) = keep.as_ref().map(|keep| keep.earlier(connection)).transpose()?.flatten() {
+                    return Ok(Err(answer));
                 }
                 profile.plans.ensure_api_keys(tenant.plan.as_deref())?;
-                change(connection, Stored { tenant: &tenant, key: &new, hash: &hash, plans: &profile.plans })?;
+                change(connection, Stored { tenant: &tenant, key: &mut key, hash: &hash, plans: &profile.plans })?;
+                if let Some(keep) = keep {
+                    keep.keep(connection, &Answer::of(&key, &secret)?)?;
+                }
                 audit::record(connection, &event)?;
-                Ok::<_, Refusal>(None)
+                Ok::<_, Refusal>(Ok(CreatedApiKey { key, secret, replayed: false }))
             })
             .await?;
-        match earlier {
-            Some(sealed) => open_answer(app, id, &sealed).await,
-            None => Ok(CreatedApiKey { key, secret, replayed: false }),
+        match stored {
+            Ok(created) => Ok(created),
+            Err(sealed) => open_answer(app, id, &sealed).await,
         }
     }
 }
@@ -130,6 +116,13 @@ impl Stored<'_> {
 struct Answer<'a> {
     key: Cow<'a, ApiKey>,
     secret: Cow<'a, str>,
+}
+
+impl Answer<'_> {
+    fn of(key: &ApiKey, secret: &ApiKeySecret) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+        let answer = Answer { key: Cow::Borrowed(key), secret: secret.expose().into() };
+        serde_json::to_vec(&answer).map(Zeroizing::new).map_err(|_| Refusal::Internal)
+    }
 }
 
 /// The answer that was given to the same request, if it was: nothing that has changed since is a reason to refuse it

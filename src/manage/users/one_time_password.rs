@@ -41,8 +41,7 @@ pub async fn give_one_time_password(
     let password = generated.ok_or(Refusal::Internal)?;
     let answer = Answer { password: password.expose_secret().into(), until: one_time_until };
     let answer = Zeroizing::new(serde_json::to_vec(&answer).map_err(|_| Refusal::Internal)?);
-    let keep =
-        idempotency.map(|key| idempotency::Keep::new(app, tenant, &key, by.who, request, &answer, now)).transpose()?;
+    let keep = idempotency.map(|key| idempotency::Keep::new(app, tenant, &key, by.who, request, now));
     let event = app.event(by, "user.one_time_password_given", now)?.tenant(tenant).target("user", user);
     let event = event.details("one-time password");
     let forgive = login_guesses::forgive_all(app, &member.email);
@@ -52,10 +51,11 @@ pub async fn give_one_time_password(
         .write(move |connection| {
             // Held, so that of the same request twice at once the second sees what the first was answered.
             tenants::hold(connection, tenant)?.ok_or(Refusal::NotFound)?;
-            if let Some(keep) = keep
-                && let Some(answer) = keep.earlier_or_keep(connection)?
-            {
-                return Ok(Some(answer));
+            if let Some(keep) = keep {
+                if let Some(answer) = keep.earlier(connection)? {
+                    return Ok(Some(answer));
+                }
+                keep.keep(connection, &answer)?;
             }
             super::ensure_not_above(connection, &by, &profile, tenant, user)?;
             // Read before the rule: whoever logs in for the first time meanwhile keeps the password that they choose.
