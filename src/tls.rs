@@ -34,7 +34,7 @@ pub enum TlsError {
     #[error("`server.tls_key`: others can read {0}; run `chmod o= {0}`, and replace the key if somebody did")]
     Exposed(String),
     /// A file is not PEM, or has nothing of what it should have.
-    #[error("`{0}`: {1} is no PEM file with {2}: {3}")]
+    #[error("`{0}`: {1} is no PEM file with {2}: {reason}", reason = fault(.3))]
     Malformed(&'static str, String, &'static str, PemError),
     /// They are no pair, or of a kind that is not supported.
     #[error("{cert} (`server.tls_cert`, the server's own first) and {key} (`server.tls_key`) are no pair: {why}")]
@@ -112,6 +112,17 @@ fn read_pair(files: &TlsFiles) -> Result<CertifiedKey, TlsError> {
 pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemError> {
     let found: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>()?;
     if found.is_empty() { Err(PemError::NoItemsFound) } else { Ok(found) }
+}
+
+/// What is wrong with a PEM file: the library's own words give its lines as numbers.
+#[must_use]
+pub fn fault(error: &PemError) -> String {
+    match error {
+        PemError::NoItemsFound => "there is none in it".to_owned(),
+        PemError::MissingSectionEnd { .. } => "a line `-----END` is missing".to_owned(),
+        PemError::IllegalSectionStart { .. } => "a line `-----BEGIN` is malformed".to_owned(),
+        other => other.to_string(),
+    }
 }
 
 fn read_file(setting: &'static str, path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {

@@ -16,6 +16,7 @@ use crate::config::{Config, ConfigError, DatabaseUrl};
 use crate::db::{Db, DbConnection, DbError, master_keys, migrations, secrets, signing_keys};
 use crate::domain::signing_key::KeyState;
 use crate::domain::{Algorithm, Timestamp};
+use crate::foreign_keys::own_authorities;
 use crate::random::Random;
 use crate::tls::Certificate;
 use crate::tokens::key_file;
@@ -67,6 +68,7 @@ async fn examine(config: &Config) -> Vec<Check> {
         check("clock", clock(&db, now).await),
         check("signing keys", keys.as_ref().map(|kids| format!("{} active", kids.len())).map_err(Clone::clone)),
         check("TLS", tls(config)),
+        check("certificate authorities", authorities(config)),
         check("JWKS", reachable(config.server.public_url.issuer(), &keys.unwrap_or_default())),
     ]
 }
@@ -183,6 +185,14 @@ fn tls(config: &Config) -> Finding {
         None => Ok("none here; a proxy speaks it".to_owned()),
         Some(files) => Certificate::read(files).map(|_| files.cert.display().to_string()).map_err(|e| e.to_string()),
     }
+}
+
+fn authorities(config: &Config) -> Finding {
+    let own = own_authorities(&config.workload).map_err(|error| error.to_string())?;
+    Ok(match own.len() {
+        0 => "the system's are believed".to_owned(),
+        several => format!("the system's are believed, and {several} of `workload.ca_file`"),
+    })
 }
 
 /// Fetches the key set as a downstream service would. Over TLS only the way there is checked: what

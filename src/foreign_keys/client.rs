@@ -30,7 +30,7 @@ use crate::config::Workload;
 use crate::domain::issuer_url::IssuerUrl;
 use crate::domain::public_address::is_public;
 use crate::telemetry::VERSION;
-use crate::tls::certificates;
+use crate::tls::{certificates, fault};
 use crate::tokens::foreign::ForeignKey;
 
 /// The longest that one document may take: connection, handshake, answer.
@@ -98,7 +98,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::CaFile`].
     pub(super) fn new(config: &Workload) -> Result<Self, ClientError> {
-        let own = config.ca_file.as_ref().map_or_else(|| Ok(Vec::new()), |path| read_certificates(path))?;
+        let own = own_authorities(config)?;
         Ok(Self { allowed: config.allowed_networks.clone(), own, agent: OnceLock::new() })
     }
 
@@ -187,6 +187,14 @@ impl Resolver for PublicAddresses {
     }
 }
 
+/// The certificate authorities that are believed besides the system's.
+///
+/// # Errors
+/// [`ClientError::CaFile`].
+pub fn own_authorities(config: &Workload) -> Result<Vec<Certificate<'static>>, ClientError> {
+    config.ca_file.as_ref().map_or_else(|| Ok(Vec::new()), |path| read_certificates(path))
+}
+
 /// The certificates of a file, each of them tried: our client passes over one that is damaged, and the first sign of it
 /// would be a workload that is refused.
 fn read_certificates(path: &Path) -> Result<Vec<Certificate<'static>>, ClientError> {
@@ -194,12 +202,12 @@ fn read_certificates(path: &Path) -> Result<Vec<Certificate<'static>>, ClientErr
     let pem = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
     let found = certificates(&pem).map_err(|error| match error {
         PemError::NoItemsFound => failed("there is no certificate in it".to_owned()),
-        damaged => failed(format!("it is damaged: {damaged}")),
+        damaged => failed(format!("it is damaged: {}", fault(&damaged))),
     })?;
     let mut roots = RootCertStore::empty();
     for (number, certificate) in (1..).zip(&found) {
         let added = roots.add(certificate.clone());
-        added.map_err(|error| failed(format!("certificate {number} in it is damaged: {error}")))?;
+        added.map_err(|_| failed(format!("certificate {number} in it is damaged")))?;
     }
     Ok(found.iter().map(|der| Certificate::from_der(der).to_owned()).collect())
 }

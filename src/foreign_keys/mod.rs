@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender};
 
-pub use self::client::ClientError;
+pub use self::client::{ClientError, own_authorities};
 
 use self::cache::{Cache, Lookup, PATIENCE};
 use self::client::Client;

@@ -221,22 +221,31 @@ fn a_proxy_of_the_environment_is_not_used() {
 }
 
 #[test]
-fn a_file_of_certificates_that_is_none_stops_the_start() {
+fn a_file_of_certificates_that_is_none_stops_the_start_and_the_doctor_names_it() {
     let jeton = Jeton::on_sqlite().with("workload.ca_file", "own.pem");
     let create = || jeton.cli(["tenant", "create", "--name", "N"]);
+    let doctor = || {
+        let found = jeton.cli(["doctor"]).stdout;
+        found.lines().find(|line| line.contains("certificate authorities")).unwrap().to_owned()
+    };
     create().expect_refusal(1, &["workload.ca_file", "own.pem"]);
     let sound = std::fs::read_to_string(ForeignIssuer::start(&[]).certificate_file(jeton.folder())).unwrap();
     let with = |base64: &str| format!("{sound}-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n");
     for (content, says) in [
         ("nothing".to_owned(), "there is no certificate in it"),
         (with("no base64!"), "it is damaged"),
+        (sound.replace("-----END", "-----"), "a line `-----END` is missing"),
+        (sound.replace("CERTIFICATE-----", "CERTIFICATE"), "a line `-----BEGIN` is malformed"),
         (with("AAAA"), "certificate 2 in it is damaged"),
     ] {
         std::fs::write(jeton.folder().join("own.pem"), content).unwrap();
         create().expect_refusal(1, &["workload.ca_file", "own.pem", says]);
+        let found = doctor();
+        assert!(found.contains("FAIL") && found.contains(says), "{found}");
     }
     std::fs::write(jeton.folder().join("own.pem"), sound).unwrap();
     create().expect_code(0);
+    assert!(doctor().contains("and 1 of `workload.ca_file`"), "{}", doctor());
 }
 
 /// An issuer that never says anything holds up its own tokens: others are told at once to come back, and all else goes
