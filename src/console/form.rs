@@ -14,6 +14,7 @@ use url::form_urlencoded;
 use super::session::{Access, Anyone, Visitor};
 use crate::app::App;
 use crate::domain::Refusal;
+use crate::domain::printable::shown;
 use crate::domain::refusal::FieldError;
 use crate::extract::app;
 use crate::extract::json::{ensure_content_type, read_body};
@@ -195,8 +196,7 @@ impl Fields {
     /// [`Refusal::ValidationFailed`], with every fault.
     pub fn finish<T>(mut self, read: Option<T>) -> Result<T, Refusal> {
         for (name, _) in std::mem::take(&mut self.left) {
-            let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
-            self.fault(&shown, "is not a known field, or is repeated");
+            self.fault(&shown(&name, 64), "is not a known field, or is repeated");
         }
         read.filter(|_| self.faults.is_empty()).ok_or(Refusal::ValidationFailed(self.faults))
     }

@@ -105,10 +105,11 @@ stored_as_uuid!(
 stored_as_number!(Day, StatusIndex, Timestamp);
 stored_as_text!(
     |text: String| parsed(&text);
-    AccessTypeName, Algorithm, Email, IpAllowList, IssuerUrl, KeyState, Name, Role
+    AccessTypeName, Algorithm, Email, IpAllowList, IssuerUrl, KeyState, Role
 );
 // Checked by the rules of the day on which they were stored.
 stored_as_text!(|text| Ok(Audience::stored(text)); Audience);
+stored_as_text!(|text| Ok(Name::stored(text)); Name);
 stored_as_text!(|text: String| Ok(ClaimConditions::stored(&text)?); ClaimConditions);
 // Checked before they were stored, and too long to be checked again for every request.
 stored_as_text!(|text| Ok(Constraints::stored(text)); Constraints);

@@ -19,7 +19,7 @@ pub struct Audience(String);
 
 /// What was given is no [`Audience`].
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be 1 to 255 characters on one line, without control characters or outer spaces")]
+#[error("must be 1 to 255 characters on one line, without invisible characters or outer spaces")]
 pub struct InvalidAudience;
 
 impl Audience {

@@ -1,20 +1,20 @@
 //! Conditions on the claims of somebody else's token: which of an issuer's workloads are meant.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::iter;
 use std::str::FromStr;
 
 use diesel::deserialize::FromSqlRow;
 use diesel::expression::AsExpression;
 use diesel::sql_types::Text;
-use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Error as _, IgnoredAny};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use utoipa::openapi::{RefOr, Schema};
 
 use super::distinct::first_repeated;
-use super::printable::is_printable;
+use super::members::Members;
+use super::printable::{is_printable, shown};
 
 /// The values that are allowed for each claim; every condition must be met.
 ///
@@ -42,12 +42,9 @@ pub struct Condition {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Given {
-    Claims(Claims),
+    Claims(Members<Allowed>),
     Other(IgnoredAny),
 }
-
-/// Claims, one that comes twice too: a map would keep the last and forget that there was another.
-struct Claims(Vec<(String, Allowed)>);
 
 /// One value, or a list of them.
 #[derive(Deserialize)]
@@ -75,37 +72,43 @@ pub enum InvalidConditions {
     TooMany,
     /// A name that is empty, long or unprintable, or no JSON Pointer.
     #[error(
-        "`{0}` must be the name of a claim, or a JSON Pointer such as /kubernetes.io/namespace, of 1 to 255 printable \
-         characters"
+        "`{}` must be the name of a claim, or a JSON Pointer such as /kubernetes.io/namespace, of 1 to 255 printable \
+         characters",
+        quoted(.0)
     )]
     Claim(String),
     /// A claim that is checked anyway.
-    #[error("`{0}` is checked for every token and cannot be a condition")]
+    #[error("`{}` is checked for every token and cannot be a condition", quoted(.0))]
     Registered(String),
     /// A value that is no text, or empty, long or unprintable.
-    #[error("the values of `{0}` must be texts of 1 to 255 printable characters")]
+    #[error("the values of `{}` must be texts of 1 to 255 printable characters", quoted(.0))]
     Value(String),
     /// Spaces that nobody meant: a claim and its values are compared with them.
-    #[error("`{0}` must be without spaces around it")]
+    #[error("`{}` must be without spaces around it", quoted(.0))]
     Spaces(String),
     /// `octo*` would let `octo-evil` in.
-    #[error("the values of `{0}` may have a `*` at the end alone, behind a `/` or `:`")]
+    #[error("the values of `{}` may have a `*` at the end alone, behind a `/` or `:`", quoted(.0))]
     Wildcard(String),
     /// The same value twice.
-    #[error("names the value `{0}` twice")]
+    #[error("names the value `{}` twice", quoted(.0))]
     Repeated(String),
     /// The same claim twice, as `sub` and `/sub` perhaps: each would have to be met.
-    #[error("names the claim `{0}` twice; give it all of its values at once")]
+    #[error("names the claim `{}` twice; give it all of its values at once", quoted(.0))]
     Twice(String),
     /// A claim that must be text has nothing in it.
-    #[error("no token has `{0}` where `{1}` is text, as it must be")]
+    #[error("no token has `{}` where `{}` is text, as it must be", quoted(.0), quoted(.1))]
     Within(String, String),
     /// Not the JSON of conditions.
     #[error("must be an object of claims, each with a value or a list of values")]
     Malformed,
     /// Not a line with a condition.
-    #[error("must be CLAIM=VALUE, like repository=octo-org/app, and `{0}` is not")]
+    #[error("must be CLAIM=VALUE, like repository=octo-org/app, and `{}` is not", quoted(.0))]
     Line(String),
+}
+
+/// As a refusal repeats what was given.
+fn quoted(text: &str) -> String {
+    shown(text, ClaimConditions::LONGEST)
 }
 
 /// The claims that are checked for every token (RFC 7519 section 4.1). `sub` is not among them: it says which workload
@@ -118,6 +121,9 @@ impl ClaimConditions {
 
     /// As many values as a claim may have.
     pub const MOST_VALUES: usize = 50;
+
+    /// As many characters as a claim's name, and each of its values, may have.
+    const LONGEST: usize = 255;
 
     /// The values that are allowed for each claim, in the order in which they are given: a claim that comes twice is
     /// refused, for both would have to be met.
@@ -182,10 +188,10 @@ impl ClaimConditions {
     /// People read conditions to judge whom they let in: each must look like what it is.
     fn ensure_printable(&self) -> Result<(), InvalidConditions> {
         for (claim, allowed) in &self.values {
-            if !is_printable(claim) {
+            if !is_printable(claim, Self::LONGEST) {
                 return Err(InvalidConditions::Claim(claim.clone()));
             }
-            if !allowed.iter().all(|value| is_printable(value)) {
+            if !allowed.iter().all(|value| is_printable(value, Self::LONGEST)) {
                 return Err(InvalidConditions::Value(claim.clone()));
             }
         }
@@ -257,7 +263,7 @@ fn place(claim: &str) -> Vec<String> {
 }
 
 fn is_fit(text: &str) -> bool {
-    (1..=255).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+    (1..=ClaimConditions::LONGEST).contains(&text.chars().count()) && !text.chars().any(char::is_control)
 }
 
 fn ensure_claim(claim: &str) -> Result<(), InvalidConditions> {
@@ -294,7 +300,7 @@ impl FromStr for Condition {
 
 impl<'de> Deserialize<'de> for ClaimConditions {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Given::Claims(Claims(given)) = Given::deserialize(deserializer)? else {
+        let Given::Claims(Members(given)) = Given::deserialize(deserializer)? else {
             return Err(D::Error::custom(InvalidConditions::Malformed));
         };
         let values = given.into_iter().map(|(claim, allowed)| match allowed {
@@ -303,30 +309,6 @@ impl<'de> Deserialize<'de> for ClaimConditions {
             Allowed::Other(_) => Err(InvalidConditions::Value(claim)),
         });
         values.collect::<Result<Vec<_>, _>>().and_then(Self::new).map_err(D::Error::custom)
-    }
-}
-
-impl<'de> Deserialize<'de> for Claims {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Collect;
-
-        impl<'de> Visitor<'de> for Collect {
-            type Value = Claims;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object of claims")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Claims, A::Error> {
-                let mut claims = Vec::new();
-                while let Some(claim) = map.next_entry()? {
-                    claims.push(claim);
-                }
-                Ok(Claims(claims))
-            }
-        }
-
-        deserializer.deserialize_map(Collect)
     }
 }
 
@@ -428,6 +410,7 @@ mod tests {
     fn what_is_refused_today_is_read_where_it_was_stored() {
         for (given, says) in [
             (json!({"a\u{2028}": "b"}), "must be the name of a claim"),
+            (json!({"a\u{200b}\u{202e}": "b"}), "`a` must be the name of a claim"),
             (json!({"sub": "\u{202e}a"}), "the values of `sub` must be texts"),
             (json!({" sub": "a"}), "` sub` must be without spaces"),
             (json!({"sub": "a "}), "`a ` must be without spaces"),

@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use utoipa::openapi::{RefOr, Schema};
 
 use super::distinct::first_repeated;
+use super::printable::is_printable;
 
 /// Values that are allowed, by the name of what they limit. A name that is absent limits nothing.
 ///
@@ -92,8 +93,7 @@ impl TryFrom<Values> for Constraints {
         if map.len() > Self::MOST_NAMES || map.values().any(|values| values.len() > Self::MOST_VALUES) {
             return Err(InvalidConstraints::TooMany);
         }
-        let fits = |text: &String| (1..=64).contains(&text.chars().count()) && !text.chars().any(char::is_control);
-        if !map.keys().chain(map.values().flatten()).all(fits) {
+        if !map.keys().chain(map.values().flatten()).all(|text| is_printable(text, 64)) {
             return Err(InvalidConstraints::Malformed);
         }
         if let Some((_, value)) = map.values().find_map(|values| first_repeated(values)) {
@@ -141,7 +141,16 @@ mod tests {
     fn lists_of_short_texts_and_nothing_else() {
         let long = format!(r#"{{"a":["{}"]}}"#, "x".repeat(65));
         let many = format!(r#"{{"a":{}}}"#, serde_json::json!((0..101).map(|n| n.to_string()).collect::<Vec<_>>()));
-        for bad in [r#"{"a":[""]}"#, r#"{"":["b"]}"#, r#"{"a":["b","b"]}"#, r#"{"a":"b"}"#, "[]", &long, &many] {
+        for bad in [
+            r#"{"a":[""]}"#,
+            "{\"a\":[\"b\u{2028}\"]}",
+            r#"{"":["b"]}"#,
+            r#"{"a":["b","b"]}"#,
+            r#"{"a":"b"}"#,
+            "[]",
+            &long,
+            &many,
+        ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

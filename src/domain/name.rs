@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::printable::is_line;
 
-/// One line of 1 to 100 characters, without control characters and without spaces at its ends.
+/// One line of 1 to 100 characters, each of them seen, and without spaces at its ends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, AsExpression, FromSqlRow, utoipa::ToSchema)]
 #[serde(try_from = "String", into = "String")]
 #[diesel(sql_type = Text)]
@@ -19,7 +19,7 @@ pub struct Name(String);
 
 /// What was given is no [`Name`].
 #[derive(Debug, thiserror::Error)]
-#[error("must be 1 to 100 characters on one line, without control characters or outer spaces")]
+#[error("must be 1 to 100 characters on one line, without invisible characters or outer spaces")]
 pub struct InvalidName;
 
 impl Name {
@@ -27,6 +27,11 @@ impl Name {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// What was stored, and is believed: what would be refused today too.
+    pub(crate) fn stored(text: String) -> Self {
+        Self(text)
     }
 }
 

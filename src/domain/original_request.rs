@@ -7,9 +7,9 @@
 use std::fmt;
 
 use icu_normalizer::ComposingNormalizerBorrowed;
-use icu_properties::props::DefaultIgnorableCodePoint;
-use icu_properties::{CodePointSetData, CodePointSetDataBorrowed};
 use percent_encoding::percent_decode_str;
+
+use super::printable::DEFAULT_IGNORABLE;
 
 /// A method that endpoint tables may name. `HEAD` is a `GET` whose answer has no body (RFC 9110 section 9.3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,9 +141,6 @@ pub fn without_case(segment: &str) -> String {
 fn is_unclear(segment: &str) -> bool {
     segment.is_empty() || segment.ends_with('.') || segment.trim() != segment
 }
-
-/// What is not shown, such as joiners and marks of direction, and may be dropped by whoever reads it.
-const DEFAULT_IGNORABLE: CodePointSetDataBorrowed<'static> = CodePointSetData::new::<DefaultIgnorableCodePoint>();
 
 /// Decodes once. What would still be encoded then (`%25`), or would divide segments (`%2F`), is read differently by
 /// servers that decode twice or early; so is `;`, at which some cut a segment.

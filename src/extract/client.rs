@@ -10,6 +10,7 @@ use ipnet::IpNet;
 
 use super::request_id::RequestId;
 use crate::domain::actor::Who;
+use crate::domain::printable::shown;
 use crate::domain::{Actor, Refusal};
 
 /// Who calls, before it has proved who it is: an [`Actor`] that is nobody yet.
@@ -68,7 +69,7 @@ fn parse_hop(text: &str) -> Option<IpAddr> {
 
 fn user_agent(headers: &HeaderMap) -> Option<String> {
     let text = headers.get(USER_AGENT)?.to_str().ok()?;
-    Some(text.chars().filter(|c| !c.is_control()).take(USER_AGENT_LEN).collect())
+    Some(shown(text, USER_AGENT_LEN))
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ use actix_web::HttpRequest;
 use serde_json::Value;
 
 use super::authorization::{self, Authorization};
-use super::json::Members;
 use crate::app::App;
+use crate::domain::members::Members;
 use crate::domain::{Refusal, Timestamp};
 use crate::grants::admission::{Credential, PresentedKey};
 use crate::profile::Profile;
@@ -24,7 +24,7 @@ pub struct Elsewhere<'a> {
     /// The query.
     pub query: &'a str,
     /// The members of the body, where it was sent along and is a JSON object.
-    pub body: Option<&'a Members>,
+    pub body: Option<&'a Members<Value>>,
 }
 
 impl<'a> Presented<'a> {

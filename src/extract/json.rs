@@ -1,6 +1,5 @@
 //! JSON bodies: limited, strict, and parsed into domain types (contract sections 4 and 5).
 
-use std::fmt;
 use std::time::Duration;
 
 use actix_web::dev::Payload;
@@ -9,18 +8,22 @@ use actix_web::web::Bytes;
 use actix_web::{FromRequest, HttpRequest};
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
-use serde::de::{DeserializeOwned, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use validator::Validate;
 
 use crate::domain::Refusal;
+use crate::domain::members::Members;
+use crate::domain::printable::shown;
 use crate::domain::refusal::FieldError;
 
 /// The largest body that is read, in bytes.
 pub const MOST: usize = 64 * 1024;
 
 const JSON: &str = "application/json";
+
+/// As much of what may quote a body as is worth telling, in characters.
+const MOST_SHOWN: usize = 200;
 
 /// A body that trickles in for longer than this is not waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -89,46 +92,12 @@ pub(crate) async fn read_body(request: &HttpRequest, mut payload: Payload) -> Re
     tokio::time::timeout(PATIENCE, whole).await.unwrap_or(Err(Refusal::RequestTimeout))
 }
 
-/// The members of a JSON object, one that comes twice too: a map would keep the last and forget that there was another.
-pub struct Members(Vec<(String, Value)>);
-
-impl Members {
-    /// The members of a body that is a JSON object; none where it is anything else, which others may understand.
-    pub(crate) async fn of_body(request: &HttpRequest, payload: Payload) -> Result<Option<Self>, Refusal> {
-        if ensure_content_type(request, JSON).is_err() {
-            return Ok(None);
-        }
-        Ok(serde_json::from_slice(&read_body(request, payload).await?).ok())
+/// The members of a body that is a JSON object; none where it is anything else, which others may understand.
+pub(crate) async fn members(request: &HttpRequest, payload: Payload) -> Result<Option<Members<Value>>, Refusal> {
+    if ensure_content_type(request, JSON).is_err() {
+        return Ok(None);
     }
-
-    /// What stands under a name.
-    pub(crate) fn of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Value> {
-        self.0.iter().filter(move |(known, _)| known == name).map(|(_, value)| value)
-    }
-}
-
-impl<'de> Deserialize<'de> for Members {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Collect;
-
-        impl<'de> Visitor<'de> for Collect {
-            type Value = Members;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
-        }
-
-        deserializer.deserialize_map(Collect)
-    }
+    Ok(serde_json::from_slice(&read_body(request, payload).await?).ok())
 }
 
 pub(crate) fn parse<T: DeserializeOwned + Validate>(body: &[u8]) -> Result<T, Refusal> {
@@ -153,7 +122,7 @@ fn malformed(error: &serde_json::Error) -> Refusal {
 /// The field at fault. For a member that is missing or unknown serde tells the object, and the name in its message.
 fn field_error(error: &serde_path_to_error::Error<serde_json::Error>) -> FieldError {
     let message = without_position(error.inner());
-    let path = printable(&error.path().to_string());
+    let path = error.path().to_string();
     let member = |lead: &str| message.strip_prefix(lead).and_then(|rest| rest.split('`').next());
     let (member, message) = match (member("missing field `"), member("unknown field `")) {
         (Some(missing), _) => (missing.to_owned(), "is required".to_owned()),
@@ -162,7 +131,7 @@ fn field_error(error: &serde_path_to_error::Error<serde_json::Error>) -> FieldEr
     };
     let object = path.trim_end_matches(member.as_str()).trim_matches('.');
     let field = [object, &member].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(".");
-    FieldError { field: short(&field), message: short(&message) }
+    FieldError { field: shown(&field, MOST_SHOWN), message: shown(&message, MOST_SHOWN) }
 }
 
 /// What serde says in terms of Rust, in terms of JSON.
@@ -187,17 +156,7 @@ fn told(message: &str) -> String {
 /// serde's message without its position.
 fn without_position(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    printable(text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message))
-}
-
-/// What may quote a body, without its control characters.
-fn printable(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).collect()
-}
-
-/// As much of what may quote a body as is worth telling.
-fn short(text: &str) -> String {
-    text.chars().take(200).collect()
+    text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message).to_owned()
 }
 
 fn field_errors(errors: &validator::ValidationErrors) -> Vec<FieldError> {

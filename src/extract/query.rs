@@ -11,6 +11,7 @@ use actix_web::{FromRequest, HttpRequest};
 use crate::domain::Refusal;
 use crate::domain::audit::AuditFilter;
 use crate::domain::page::{Cursor, Page};
+use crate::domain::printable::shown;
 
 /// The page of a list that a request asks for.
 pub struct PageQuery(pub Page);
@@ -147,13 +148,8 @@ impl<'a> Parameters<'a> {
 
     fn ensure_empty(&self) -> Result<(), Refusal> {
         match self.0.first() {
-            Some((unknown, _)) => Err(Refusal::invalid(&shown(unknown), "is not a known parameter")),
+            Some((unknown, _)) => Err(Refusal::invalid(&shown(unknown, 64), "is not a known parameter")),
             None => Ok(()),
         }
     }
-}
-
-/// A name that a client sent, as an answer may repeat it.
-fn shown(name: &str) -> String {
-    name.chars().filter(|c| !c.is_control()).take(64).collect()
 }

@@ -7,13 +7,15 @@ use actix_web::http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 
 use super::exchange::unstored;
 use crate::app::App;
+use crate::domain::members::Members;
 use crate::domain::{Refusal, Timestamp};
 use crate::extract::client::Client;
 use crate::extract::credential::{Elsewhere, Presented};
-use crate::extract::json::Members;
+use crate::extract::json::members;
 use crate::extract::original_request::OriginalRequest;
 use crate::extract::tenant::{X_TENANT_ID, tenant};
 use crate::grants::forward_auth::{self as grant, Authorized, ForwardRequest};
@@ -72,9 +74,14 @@ fn ensure_proxy(request: &HttpRequest, app: &App) -> Result<(), Refusal> {
 }
 
 /// The body is read where a key may stand in it, and the proxy sends it along.
-async fn body(request: &HttpRequest, app: &App, payload: Payload, now: Timestamp) -> Result<Option<Members>, Refusal> {
+async fn body(
+    request: &HttpRequest,
+    app: &App,
+    payload: Payload,
+    now: Timestamp,
+) -> Result<Option<Members<Value>>, Refusal> {
     let may_have_key = app.profile.deprecated_locations(now).any(|old| matches!(old.location, OldLocation::Body(_)));
-    if may_have_key { Members::of_body(request, payload.into_inner()).await } else { Ok(None) }
+    if may_have_key { members(request, payload.into_inner()).await } else { Ok(None) }
 }
 
 fn answer(authorized: Authorized, deprecated: Option<&DeprecatedLocation>) -> HttpResponse {
