@@ -23,7 +23,7 @@ texts! {
                   your password if that was not you.",
         signed_out = "You are signed out.",
         everywhere = "You are signed out on all devices.",
-        throttled = "Too many failed sign-ins. Try again in {} seconds.",
+        throttled = "Too many failed sign-ins. Try again in {} s.",
         one_moment = "One moment",
         go_on = "Continue to the console",
     }
