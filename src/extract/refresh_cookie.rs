@@ -33,13 +33,18 @@ pub fn navigations_refresh_cookie(request: &HttpRequest) -> Result<Option<Secret
     Ok(cookie_of(request, NAME)?.map(|cookie| cookie.value().into()))
 }
 
-/// The cookie of this name.
+/// The cookie of this name; twice it is refused, for then nobody knows which one counts (security 26).
 ///
 /// # Errors
 /// [`Refusal::MalformedRequest`].
 pub fn cookie_of(request: &HttpRequest, name: &str) -> Result<Option<Cookie<'static>>, Refusal> {
     let unreadable = |_| Refusal::MalformedRequest("The Cookie header cannot be read".to_owned());
-    Ok(request.cookies().map_err(unreadable)?.iter().find(|cookie| cookie.name() == name).cloned())
+    let cookies = request.cookies().map_err(unreadable)?;
+    let mut named = cookies.iter().filter(|cookie| cookie.name() == name);
+    match (named.next(), named.next()) {
+        (_, Some(_)) => Err(Refusal::MalformedRequest(format!("The cookie {name} is repeated"))),
+        (found, None) => Ok(found.cloned()),
+    }
 }
 
 /// Refuses a form that comes from another page than one of ours. Browsers say so in `Sec-Fetch-Site`, which no page can

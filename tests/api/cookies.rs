@@ -116,6 +116,20 @@ fn a_cookie_logout_ends_the_session_and_clears_the_cookie(jeton: Jeton) {
 }
 
 #[both_databases]
+fn a_cookie_that_comes_twice_is_refused(jeton: Jeton) {
+    let browser = browser(&jeton);
+    let twice = |path: &str, cookies: String| {
+        jeton.post(format!("/api/v1/auth/{path}")).header("Origin", OWN).header("Cookie", &cookies).send()
+    };
+    for path in ["logout", "refresh"] {
+        for cookies in ["__Host-jeton_refresh=x; {}", "{}; __Host-jeton_refresh=x", "{}; {}"] {
+            twice(path, cookies.replace("{}", &browser.cookie)).expect_problem(400, "malformed_request");
+        }
+    }
+    browser.refresh_from(OWN).expect_tokens();
+}
+
+#[both_databases]
 fn a_losing_answer_never_clears_a_winners_cookie(jeton: Jeton) {
     let winner = browser(&jeton);
     let answer = winner.refresh_from(OWN).expect_tokens();
