@@ -314,7 +314,7 @@ fn flatten(
 fn read_env(env: impl IntoIterator<Item = (String, String)>) -> Result<BTreeMap<String, (Raw, Source)>, ConfigError> {
     let mut found: BTreeMap<String, (Raw, Source)> = BTreeMap::new();
     for (name, value) in env {
-        let Some(key) = key_of(&name) else { continue };
+        let Some(key) = key_of(&name, &value) else { continue };
         let source = Source::Env(name);
         match found.get(&key) {
             Some((_, first)) => return Err(ConfigError::Twice { key, first: first.clone(), second: source }),
@@ -325,11 +325,11 @@ fn read_env(env: impl IntoIterator<Item = (String, String)>) -> Result<BTreeMap<
 }
 
 /// The key that a variable sets, if it is one of Jeton's; what is misspelt becomes a key that is unknown.
-fn key_of(variable: &str) -> Option<String> {
+fn key_of(variable: &str, value: &str) -> Option<String> {
     match variable {
         "DATABASE_URL" => Some("database.url".to_owned()),
         "JETON_MASTER_KEY" => Some(MASTER_KEY.to_owned()),
-        _ if NOT_KEYS.contains(&variable) || is_of_kubernetes(variable) => None,
+        _ if NOT_KEYS.contains(&variable) || is_of_kubernetes(variable, value) => None,
         _ => {
             let name = variable.strip_prefix("JETON_")?;
             let key = name.to_ascii_lowercase().replace("__", ".");
@@ -339,9 +339,17 @@ fn key_of(variable: &str) -> Option<String> {
     }
 }
 
-/// Kubernetes gives every pod such variables for a service that is called `jeton`; none of them is a key of ours.
-fn is_of_kubernetes(variable: &str) -> bool {
-    let Some(name) = variable.strip_prefix("JETON_") else { return false };
-    let is = |stem: &str| name.strip_prefix(stem).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'));
-    name == "SERVICE_HOST" || is("SERVICE_PORT") || is("PORT")
+/// Kubernetes gives every pod such variables for a service that is called `jeton`, or `jeton-metrics`; none of them is
+/// a key of ours.
+fn is_of_kubernetes(variable: &str, value: &str) -> bool {
+    let protocols = ["tcp", "udp", "sctp"];
+    let is_address = || value.split_once("://").is_some_and(|(protocol, _)| protocols.contains(&protocol));
+    let of_port = |rest: &str| {
+        let protocol = rest.split('_').nth(1).unwrap_or_default();
+        protocols.iter().any(|known| known.eq_ignore_ascii_case(protocol))
+    };
+    let of_a_port =
+        variable.split_once("_PORT_").is_some_and(|(service, rest)| service.ends_with("_SERVICE") || of_port(rest));
+    let of_the_service = variable.ends_with("_SERVICE_HOST") || variable.ends_with("_SERVICE_PORT");
+    !variable.contains("__") && (of_the_service || of_a_port || (variable.ends_with("_PORT") && is_address()))
 }

@@ -241,13 +241,25 @@ fn a_missing_file_is_an_error_only_if_it_was_named() {
 
 #[test]
 fn what_kubernetes_adds_is_no_key() {
-    let variables =
-        ["JETON_SERVICE_HOST", "JETON_SERVICE_PORT", "JETON_SERVICE_PORT_HTTP", "JETON_PORT", "JETON_PORT_8080_TCP"];
-    let env = variables.map(|name| (name.to_owned(), "10.0.0.1".to_owned()));
-    assert!(Config::load(None, env).is_ok());
-    for misspelt in ["JETON_PORTS", "JETON_SERVER_BIND"] {
-        let error = Config::load(None, [(misspelt.to_owned(), "x".to_owned())]).unwrap_err().to_string();
-        assert!(error.contains(misspelt) && error.contains("two underscores"), "{error}");
+    for service in ["JETON", "JETON_METRICS"] {
+        let variables = [
+            ("SERVICE_HOST", "10.0.0.1"),
+            ("SERVICE_PORT", "8080"),
+            ("SERVICE_PORT_HTTP", "8080"),
+            ("PORT", "tcp://10.0.0.1:8080"),
+            ("PORT_8080_TCP", "tcp://10.0.0.1:8080"),
+            ("PORT_8080_TCP_PROTO", "tcp"),
+            ("PORT_8080_TCP_PORT", "8080"),
+            ("PORT_8080_TCP_ADDR", "10.0.0.1"),
+        ];
+        let env = variables.map(|(name, value)| (format!("{service}_{name}"), value.to_owned()));
+        assert!(Config::load(None, env).is_ok(), "{service}");
+    }
+    for misspelt in ["JETON_PORT", "JETON_PORTS", "JETON_PORT_8080", "JETON_SERVER_BIND", "JETON_SERVER__SERVICE_HOST"]
+    {
+        let error = Config::load(None, [(misspelt.to_owned(), "9000".to_owned())]).unwrap_err().to_string();
+        let key = misspelt.to_lowercase().replace("jeton_", "").replace("__", ".");
+        assert!(error.contains(misspelt) || error.contains(&key), "{error}");
     }
 }
 
