@@ -1,6 +1,5 @@
 //! From a raw value to a domain type.
 
-use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -13,6 +12,7 @@ use serde_json::Value;
 use super::settings::Raw;
 use super::values::{OfferedAudience, Unfit};
 use crate::domain::distinct::first_repeated;
+use crate::domain::ip_allow_list::parse_network;
 
 pub(super) fn text<T: FromStr>(raw: &Raw) -> Result<T, Unfit> {
     raw.text().ok_or(Unfit)?.parse().map_err(|_| Unfit)
@@ -44,10 +44,7 @@ pub(super) fn texts<T: FromStr + PartialEq>(raw: &Raw) -> Result<Vec<T>, Unfit> 
 
 /// Networks; a bare address is a network of one.
 pub(super) fn networks(raw: &Raw) -> Result<Vec<IpNet>, Unfit> {
-    list(raw, |item| {
-        let text = item.as_str().ok_or(Unfit)?;
-        text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| Unfit)
-    })
+    list(raw, |item| parse_network(item.as_str().ok_or(Unfit)?).ok_or(Unfit))
 }
 
 /// Audiences, by name or as a table; at least one, and no name twice.

@@ -77,7 +77,8 @@ impl TryFrom<Vec<String>> for IpAllowList {
     }
 }
 
-fn parse_network(word: &str) -> Option<IpNet> {
+/// A network, or an address as a network of one. Addresses that are compared with it are canonical.
+pub(crate) fn parse_network(word: &str) -> Option<IpNet> {
     if let Ok(network) = word.parse::<IpNet>() {
         return Some(canonical(network.trunc()));
     }

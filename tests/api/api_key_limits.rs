@@ -126,6 +126,14 @@ fn a_trusted_proxys_forwarding_is_walked_right_to_left(jeton: Jeton) {
     two_lines.expect_problem(403, "ip_not_allowed");
 }
 
+/// As dual-stack sockets tell addresses.
+#[both_databases]
+fn a_trusted_proxy_may_be_written_ipv4_mapped(jeton: Jeton) {
+    let jeton = jeton.with("server.trusted_proxies", "::ffff:127.0.0.0/104");
+    let key = jeton.tenant().api_key_with(json!({"allowed_ips": ["10.0.0.0/8"]}));
+    key.ask().header("X-Forwarded-For", "10.1.2.3").send().expect_tokens();
+}
+
 #[both_databases]
 fn an_idempotency_key_gives_the_same_answer_for_24_hours(jeton: Jeton) {
     let tenant = jeton.tenant();
