@@ -8,6 +8,7 @@ use diesel::expression::AsExpression;
 use diesel::sql_types::Binary;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
 /// What was given is no UUID.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +51,8 @@ macro_rules! ids {
             type Err = InvalidId;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
-                Uuid::parse_str(text).map(Self).map_err(|_| InvalidId)
+                // With hyphens, as answers have it: what is exact in a path is not to have four spellings.
+                if text.len() == Hyphenated::LENGTH { Uuid::parse_str(text).map(Self).map_err(|_| InvalidId) } else { Err(InvalidId) }
             }
         }
 
@@ -83,4 +85,21 @@ ids! {
     AuditEventId,
     /// The audit log of a tenant, or (the nil UUID) of what concerns none.
     AuditChainId,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_has_one_spelling() {
+        let id = "0199b0a0-1234-7000-8000-00000000abcd";
+        assert_eq!(id.parse::<TenantId>().unwrap().to_string(), id);
+        assert_eq!(id.to_uppercase().parse::<TenantId>().unwrap().to_string(), id);
+        for other in
+            [id.replace('-', ""), format!("{{{id}}}"), format!("urn:uuid:{id}"), format!(" {id}"), String::new()]
+        {
+            assert!(other.parse::<TenantId>().is_err(), "{other}");
+        }
+    }
 }

@@ -73,7 +73,7 @@ impl FromStr for Timestamp {
     type Err = InvalidTime;
 
     fn from_str(text: &str) -> Result<Self, InvalidTime> {
-        let time = Self::from(text.parse::<DateTime<Utc>>().map_err(|_| InvalidTime)?);
+        let time = Self::from(DateTime::parse_from_rfc3339(text).map_err(|_| InvalidTime)?.to_utc());
         // Of the moment, not of what was written: a leap second at the end of 9999 is in the year after.
         if (0..=9999).contains(&DateTime::from(time).year()) { Ok(time) } else { Err(InvalidTime) }
     }
