@@ -106,6 +106,9 @@ pub async fn run(app: &App, command: Command, output: Output) -> Result<(), CliE
     }
 }
 
+/// As far off as a setting may be: later ends are years that RFC 3339 cannot write.
+const LONGEST_EXPIRY: TimeDelta = TimeDelta::days(3650);
+
 impl Create {
     fn into_key(self, now: Timestamp) -> Result<(TenantId, NewApiKey), Refusal> {
         let scopes = Scopes::new(&self.scopes).map_err(|error| Refusal::invalid("--scope", error))?;
@@ -141,7 +144,8 @@ fn duration(text: &str) -> Result<TimeDelta, String> {
     if !span.is_zero() && span.as_secs() == 0 {
         return Err("must be at least one second".to_owned());
     }
-    TimeDelta::from_std(span).map_err(|error| error.to_string())
+    let span = TimeDelta::from_std(span).map_err(|error| error.to_string())?;
+    if span > LONGEST_EXPIRY { Err("must be at most 3650d".to_owned()) } else { Ok(span) }
 }
 
 fn show_once(created: &CreatedApiKey, now: Timestamp, output: Output) -> Result<(), CliError> {

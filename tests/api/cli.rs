@@ -81,6 +81,8 @@ fn wrong_usage_exits_with_2() {
     jeton.cli(badly_written).expect_refusal(2, &["goals"]);
     let no_time = ["api-key", "create", "--tenant", NOBODY, "--name", "x", "--expires-in", "soon"];
     jeton.cli(no_time).expect_refusal(2, &["soon"]);
+    let for_ever = ["api-key", "create", "--tenant", NOBODY, "--name", "x", "--expires-in", "9000y"];
+    jeton.cli(for_ever).expect_refusal(2, &["3650d"]);
     jeton.cli(["config"]).expect_refusal(2, &[]);
 }
 
