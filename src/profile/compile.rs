@@ -246,10 +246,13 @@ fn deprecated(rows: Vec<DeprecatedRow>) -> Result<Vec<DeprecatedLocation>, Fault
     for (position, row) in rows.into_iter().enumerate() {
         let at = || Key::of("key").name("deprecated").position(position);
         let location = match (row.query, row.body) {
-            (Some(name), None) => OldLocation::Query(name),
-            (None, Some(name)) => OldLocation::Body(name),
+            (Some(name), None) if !name.is_empty() => OldLocation::Query(name),
+            (None, Some(name)) if !name.is_empty() => OldLocation::Body(name),
             _ => return Err(at().fault("must have either `query` or `body`")),
         };
+        if locations.iter().any(|known: &DeprecatedLocation| known.location == location) {
+            return Err(at().fault("is there already: a key in it would be read twice"));
+        }
         let since = midnight(row.since, || at().name("since"))?;
         let sunset = midnight(row.sunset, || at().name("sunset"))?;
         if sunset <= since {
@@ -319,6 +322,13 @@ fn endpoint(
     let access_types = row.access_types.map(|names| known_types(&names, access_types, at)).transpose()?;
     if access_types.as_ref().is_some_and(Vec::is_empty) {
         return Err(key("access_types").fault("must name one access type at least, or be left out"));
+    }
+    let holders =
+        scope.as_ref().zip(catalogue).and_then(|(scope, known)| known.get(scope.as_str())?.access_types.as_ref());
+    if let (Some(admitted), Some(holders)) = (&access_types, holders)
+        && !admitted.iter().any(|name| holders.contains(name))
+    {
+        return Err(key("access_types").fault("names none that may hold the scope: no request could pass"));
     }
     Ok(Endpoint { methods: methods(row.method, &key("method"))?, path, scope, access_types })
 }

@@ -96,6 +96,7 @@ fn a_fault_is_told_with_file_line_and_key() {
         ("method = \"GET\"", "method = \"get\"", "endpoints[0].method", "GET, POST"),
         ("path = \"/a/{id}\"", "path = \"/a/{id\"", "endpoints[1].path", "{id"),
         ("access_types = [\"full\"]\n", "access_types = [\"fool\"]\n", "endpoints[1].access_types[0]", "fool"),
+        ("access_types = [\"full\"]\n", "access_types = [\"some\"]\n", "endpoints[1].access_types", "hold the scope"),
     ] {
         let text = sound().replacen(right, wrong, 1);
         assert_ne!(text, sound(), "{right}");
@@ -118,9 +119,21 @@ fn a_fault_is_told_with_file_line_and_key() {
     assert!(error.contains("`endpoints`: has more than 5000 rows"), "{error}");
     let error = read("name = ").map(|_| ()).unwrap_err();
     assert!(error.starts_with("acme.toml:1: "), "{error}");
-    let old = "\n[[key.deprecated]]\nquery = \"k\"\nsince = 2020-01-01\nsunset = 2019-01-01\n\n[tenant]";
-    let error = read(&sound().replacen("\n[tenant]", old, 1)).map(|_| ()).unwrap_err();
-    assert!(error.contains("`key.deprecated[0].sunset`"), "{error}");
+    let old = |rows: &[(&str, &str)]| {
+        let row = |(at, sunset): &(&str, &str)| {
+            format!("\n[[key.deprecated]]\n{at}\nsince = 2020-01-01\nsunset = {sunset}\n")
+        };
+        let rows: String = rows.iter().map(row).collect();
+        read(&sound().replacen("\n[tenant]", &format!("{rows}\n[tenant]"), 1)).map(|_| ()).unwrap_err()
+    };
+    for (rows, key) in [
+        (vec![("query = \"k\"", "2019-01-01")], "`key.deprecated[0].sunset`"),
+        (vec![("query = \"\"", "2021-01-01")], "`key.deprecated[0]`"),
+        (vec![("query = \"k\"", "2021-01-01"), ("query = \"k\"", "2022-01-01")], "`key.deprecated[1]`"),
+    ] {
+        let error = old(&rows);
+        assert!(error.contains(key), "{error}");
+    }
 }
 
 #[test]
