@@ -89,7 +89,7 @@ async fn show(
     filled: Fields,
     refused: Refused,
 ) -> Result<HttpResponse, Refusal> {
-    let offer = Offer::of(app, visitor.tenant(), filled.text("group_id").parse().ok()).await?;
+    let offer = Offer::of(app, visitor, filled.text("group_id").parse().ok()).await?;
     let page = Page::of(app, visitor, Place::Keys, texts::EN.create_key.title);
     let expiry = Expiry::presets(app.now(), offer.requires("expires_at"));
     let idempotency_key = app.new_id::<uuid::Uuid>(app.now())?.to_string();

@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use chrono::TimeDelta;
 
 use crate::app::App;
+use crate::console::page::may;
+use crate::console::session::Visitor;
 use crate::console::texts::{self, Gap as _};
 use crate::domain::key_group::KeyGroup;
 use crate::domain::page::Page;
-use crate::domain::{Day, KeyGroupId, Refusal, TenantId, Timestamp};
+use crate::domain::{Day, KeyGroupId, Refusal, Timestamp};
+use crate::extract::principal::{ReadApiKeys, WriteApiKeys};
 use crate::manage;
 use crate::profile::access_type::AccessType;
 use crate::profile::roles::{INTROSPECT, MANAGEMENT};
@@ -65,12 +68,12 @@ pub struct Expiry {
 }
 
 impl Offer {
-    /// What keys of a tenant may be, if they are to be in the group `chosen`.
-    pub async fn of(app: &App, tenant: TenantId, chosen: Option<KeyGroupId>) -> Result<Self, Refusal> {
+    /// What keys may be that somebody makes, if they are to be in the group `chosen`.
+    pub async fn of(app: &App, visitor: &Visitor<WriteApiKeys>, chosen: Option<KeyGroupId>) -> Result<Self, Refusal> {
         let profile = &app.profile;
         let has_groups = profile.console.key_groups;
         let (groups, has_more_groups) =
-            if has_groups { groups(app, tenant, chosen).await? } else { (Vec::new(), false) };
+            if has_groups { groups(app, visitor, chosen).await? } else { (Vec::new(), false) };
         let environments = &profile.key_format.environments;
         Ok(Self {
             access_types: profile.access_types().cloned().collect(),
@@ -94,10 +97,19 @@ impl Offer {
     }
 }
 
-/// The newest groups and the one that is chosen; and whether there are more.
-async fn groups(app: &App, tenant: TenantId, chosen: Option<KeyGroupId>) -> Result<(Vec<KeyGroup>, bool), Refusal> {
-    let newest = manage::key_groups::list(app, tenant, Page { limit: Page::MOST, after: None }).await?;
-    let (mut groups, has_more) = (newest.items, newest.next_cursor.is_some());
+/// The newest groups, for those who may read them, and the one that is chosen; and whether there are more.
+async fn groups(
+    app: &App,
+    visitor: &Visitor<WriteApiKeys>,
+    chosen: Option<KeyGroupId>,
+) -> Result<(Vec<KeyGroup>, bool), Refusal> {
+    let tenant = visitor.tenant();
+    let (mut groups, has_more) = if may::<ReadApiKeys>(visitor) {
+        let newest = manage::key_groups::list(app, tenant, Page { limit: Page::MOST, after: None }).await?;
+        (newest.items, newest.next_cursor.is_some())
+    } else {
+        (Vec::new(), false)
+    };
     if let Some(chosen) = chosen.filter(|chosen| groups.iter().all(|group| group.id != *chosen)) {
         match manage::key_groups::find(app, tenant, chosen).await {
             Ok(group) => groups.push(group),

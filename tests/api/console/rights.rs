@@ -260,6 +260,14 @@ fn who_may_only_write_sees_what_the_api_would_show_them(jeton: Jeton) {
     let told = browser.submit_on(&format!("{page}/rotate"), &page, &[("name", "")]).expect_status(422).told();
     assert!(!told.contains("10.1.2.3") && !told.contains("hidden-agent/1"), "{told}");
 
+    let group = |name: &str| {
+        let group = json!({"name": name, "scopes": ["a:b"]});
+        tenant.admin().post(tenant.path("key-groups"), group).expect_status(201).text("id")
+    };
+    let (secret, told) = (group("Secret project"), group("Exports"));
+    let told = seen(&keymaker, &format!("/console/keys/new?group_id={told}"));
+    assert!(told.contains("Exports") && !told.contains("Secret project") && !told.contains(&secret), "{told}");
+
     let admin = tenant.admin();
     let path = format!("/console/users/{}", admin.id);
     let mut browser = Browser::of(&jeton, &tenant.user("inviter"));
