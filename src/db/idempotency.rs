@@ -112,7 +112,9 @@ pub fn sweep(connection: &mut DbConnection, now: Timestamp, most: i64) -> QueryR
         .limit(most)
         .load::<(TenantId, Vec<u8>)>(connection)?;
     for (tenant, key_hash) in &keys {
-        delete(connection, *tenant, key_hash)?;
+        // Asked again: the key may have been used anew since the list was read.
+        let over = idempotency_records::table.find((*tenant, key_hash)).filter(idempotency_records::expires_at.le(now));
+        diesel::delete(over).execute(connection)?;
     }
     Ok(keys.len())
 }
