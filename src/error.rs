@@ -1,7 +1,7 @@
 //! The one table of refusals over HTTP: status, code, and the documents that carry them (contract section 5).
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 use serde::Serialize;
 use serde_json::json;
@@ -10,6 +10,9 @@ use crate::domain::Refusal;
 use crate::domain::login_failures::{FailureLimit, Throttled};
 use crate::domain::rate_limit::RateLimitState;
 use crate::domain::refusal::{FieldError, TenantChoice};
+
+/// `Pragma` beside `no-store`, as RFC 6749 section 5.1 has it for caches of HTTP/1.0.
+pub const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 
 /// How long a client waits before it tries again, in seconds, where the server is busy or cut off.
 const RETRY_AFTER_SECONDS: u32 = 1;
@@ -302,6 +305,7 @@ impl ResponseError for OAuthError {
 
     fn error_response(&self) -> HttpResponse {
         let mut answer = builder(self.status, self.refusal.as_ref());
+        answer.insert_header((PRAGMA, NO_CACHE));
         let challenge = match self.status {
             StatusCode::UNAUTHORIZED => Some(r#"Basic realm="jeton", charset="UTF-8""#.to_owned()),
             StatusCode::FORBIDDEN => self.refusal.as_ref().and_then(challenge),

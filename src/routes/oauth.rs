@@ -1,6 +1,7 @@
 //! `/oauth2`: the same grants in the words of RFC 6749, for stock OAuth clients, and the ends of what they give
 //! (contract section 4.3).
 
+use actix_web::http::header::PRAGMA;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 
@@ -9,7 +10,7 @@ use super::login::TokenAnswer;
 use crate::app::App;
 use crate::domain::refresh_token::RefreshToken;
 use crate::domain::{Actor, Audience, Refusal, Scopes};
-use crate::error::OAuthError;
+use crate::error::{NO_CACHE, OAuthError};
 use crate::extract::client::Client;
 use crate::extract::form::Form;
 use crate::extract::oauth_client::{caller, client_key};
@@ -49,12 +50,18 @@ pub async fn token(
     Client(client): Client,
     mut form: Form,
 ) -> Result<HttpResponse, OAuthError> {
-    match form.require("grant_type")?.as_str() {
+    let grant_type = form.require("grant_type")?;
+    if form.take("resource").is_some() {
+        return Err(OAuthError::new("invalid_target", "Name an audience instead of a resource"));
+    }
+    let mut answer = match grant_type.as_str() {
         "client_credentials" => client_credentials(&app, &request, client, form).await,
         "refresh_token" => refresh_token(&app, client, form).await,
         TOKEN_EXCHANGE => token_exchange(&app, &request, client, form).await,
         _ => Err(OAuthError::new("unsupported_grant_type", "This grant type is not offered")),
-    }
+    }?;
+    answer.headers_mut().insert(PRAGMA, NO_CACHE);
+    Ok(answer)
 }
 
 /// RFC 6749 section 4.4: the key's id is the client's id, the key its secret.
@@ -100,9 +107,6 @@ async fn token_exchange(
     }
     if form.take("actor_token").is_some() || form.take("actor_token_type").is_some() {
         return Err(OAuthError::new("invalid_request", "Delegation is not offered"));
-    }
-    if form.take("resource").is_some() {
-        return Err(OAuthError::new("invalid_target", "Name an audience instead of a resource"));
     }
     // RFC 8693 section 2.2.2: a subject token that is not acceptable is an invalid_request.
     if is_foreign {

@@ -104,9 +104,15 @@ fn an_api_key_is_exchanged_by_rfc_8693(jeton: Jeton) {
 
     let answer = with(&[]).expect_scope("goals:read");
     assert_eq!(answer.text("issued_token_type"), "urn:ietf:params:oauth:token-type:access_token");
+    assert_eq!((answer.header("cache-control"), answer.header("pragma")), (Some("no-store"), Some("no-cache")));
     assert_eq!(jeton.verified(&answer.text("access_token")).text("sub"), key.id);
     with(&[("scope", "goals:read"), ("audience", "api")]).expect_scope("goals:read");
     with(&[("audience", "elsewhere")]).expect_oauth_error(400, "invalid_target");
+    let credentials = [("grant_type", "client_credentials"), ("client_id", &*key.id), ("client_secret", &*key.key)];
+    for grant in [&grant[..], &credentials, &[("grant_type", "refresh_token")]] {
+        let named = token(&jeton, &[grant, &[("resource", "https://api.example.com")]].concat());
+        assert_eq!(named.expect_oauth_error(400, "invalid_target").header("pragma"), Some("no-cache"));
+    }
     with(&[("scope", "goals:write")]).expect_oauth_error(400, "invalid_scope");
     with(&[("scope", "goals:read  goals:read")]).expect_oauth_error(400, "invalid_scope");
 
