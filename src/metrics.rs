@@ -1,5 +1,7 @@
 //! What operators can measure: counters kept here, and gauges read when somebody asks.
 
+mod format;
+
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
@@ -14,11 +16,10 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+pub use self::format::Format;
+
 use crate::domain::login_failures::FailureLimit;
 use crate::telemetry::{COMMIT, VERSION};
-
-/// The content type of [`Metrics::render`].
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The route of a request that no route matches.
 const UNMATCHED: &str = "unmatched";
@@ -230,13 +231,13 @@ impl Metrics {
 
     /// Everything, as text of the type [`CONTENT_TYPE`].
     #[must_use]
-    pub fn render(&self, snapshot: &Snapshot) -> String {
+    pub fn render(&self, snapshot: &Snapshot, format: Format) -> String {
         let registry = self.0.registry.lock().unwrap_or_else(PoisonError::into_inner);
         self.0.set(snapshot);
         let mut text = String::new();
         // Writing to a `String` does not fail.
         let _ = encode(&mut text, &registry);
-        text
+        format.write(text)
     }
 }
 
@@ -364,7 +365,7 @@ mod tests {
             audit_lines_dropped: 6,
             signing_keys: vec![SigningKeyAge { kid: "k".to_owned(), algorithm: "ES256", state: "active", seconds: 60 }],
         };
-        let text = metrics.render(&snapshot);
+        let text = metrics.render(&snapshot, Format::OpenMetrics);
         for line in [
             &format!("jeton_build_info{{version=\"{VERSION}\",commit=\"{COMMIT}\"}} 1"),
             "jeton_http_requests_total{method=\"GET\",route=\"/api/v1/auth/me\",status=\"200\"} 2",
@@ -385,13 +386,29 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
         }
         assert!(text.ends_with("# EOF\n"));
+        let plain = metrics.render(&snapshot, Format::Text);
+        let samples =
+            |text: &str| text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(samples(&plain), samples(&text));
+        for line in [
+            "# TYPE jeton_build_info gauge",
+            "# HELP jeton_refresh_total Refresh tokens presented, by what came of it.",
+            "# TYPE jeton_refresh_total counter",
+            "# TYPE jeton_http_request_duration_seconds histogram",
+            "# TYPE jeton_hashing_queue_length gauge",
+        ] {
+            assert!(plain.lines().any(|found| found == line), "{line} is not in\n{plain}");
+        }
+        assert!(!plain.contains("# UNIT") && !plain.contains("# EOF"), "{plain}");
     }
 
     #[test]
     fn a_key_that_is_gone_is_no_longer_shown() {
         let metrics = Metrics::default();
         let key = SigningKeyAge { kid: "gone".to_owned(), algorithm: "ES256", state: "active", seconds: 1 };
-        assert!(metrics.render(&Snapshot { signing_keys: vec![key], ..Snapshot::default() }).contains("gone"));
-        assert!(!metrics.render(&Snapshot::default()).contains("gone"));
+        assert!(
+            metrics.render(&Snapshot { signing_keys: vec![key], ..Snapshot::default() }, Format::Text).contains("gone")
+        );
+        assert!(!metrics.render(&Snapshot::default(), Format::Text).contains("gone"));
     }
 }

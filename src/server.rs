@@ -4,8 +4,9 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_web::http::header::ACCEPT;
 use actix_web::web::{self, Data};
-use actix_web::{App as ActixApp, HttpResponse, HttpServer};
+use actix_web::{App as ActixApp, HttpRequest, HttpResponse, HttpServer};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::{App, Migrate, StartError};
@@ -14,7 +15,7 @@ use crate::config::Config;
 use crate::db::users;
 use crate::domain::Refusal;
 use crate::manage;
-use crate::metrics::{self, SigningKeyAge, Snapshot};
+use crate::metrics::{Format, SigningKeyAge, Snapshot};
 use crate::tls::Certificate;
 use crate::{routes, welcome};
 
@@ -155,7 +156,7 @@ fn serve_metrics(app: &Data<App>) -> Result<Option<actix_web::dev::ServerHandle>
     Ok(Some(handle))
 }
 
-async fn show_metrics(app: Data<App>) -> HttpResponse {
+async fn show_metrics(app: Data<App>, request: HttpRequest) -> HttpResponse {
     let (now, load) = (app.now(), app.db.load());
     let keys = app.keyring.keys();
     let snapshot = Snapshot {
@@ -175,5 +176,7 @@ async fn show_metrics(app: Data<App>) -> HttpResponse {
             })
             .collect(),
     };
-    HttpResponse::Ok().content_type(metrics::CONTENT_TYPE).body(app.metrics.render(&snapshot))
+    let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let format = Format::accepted(accept);
+    HttpResponse::Ok().content_type(format.content_type()).body(app.metrics.render(&snapshot, format))
 }

@@ -145,7 +145,11 @@ fn the_metrics_count_what_happens(jeton: Jeton) {
 
     let metrics = Client::new(&jeton.server(|server| server.metrics.clone()));
     let answer = metrics.get("/metrics").send().expect_status(200);
-    assert!(answer.header("content-type").is_some_and(|kind| kind.contains("text")), "{:?}", answer.headers);
+    assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    let open = metrics.get("/metrics").header("Accept", "application/openmetrics-text;version=1.0.0,text/plain;q=0.5");
+    let open = open.send().expect_status(200);
+    assert_eq!(open.header("content-type"), Some("application/openmetrics-text; version=1.0.0; charset=utf-8"));
+    assert!(String::from_utf8(open.body).unwrap().ends_with("# EOF\n"));
     let text = String::from_utf8(answer.body).unwrap();
     let value = |series: &str| -> f64 {
         let line = text.lines().find(|line| line.starts_with(series));
