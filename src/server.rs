@@ -16,8 +16,9 @@ use crate::db::users;
 use crate::domain::Refusal;
 use crate::manage;
 use crate::metrics::{Format, SigningKeyAge, Snapshot};
+use crate::routes;
 use crate::tls::Certificate;
-use crate::{routes, welcome};
+use crate::welcome::Greeting;
 
 /// For how long requests may go on after SIGTERM, in seconds; the rest of 30 s is for what is queued.
 const SHUTDOWN_SECONDS: u64 = 25;
@@ -33,7 +34,7 @@ const HANDSHAKES: usize = 1_024;
 ///
 /// # Errors
 /// Jeton cannot start; each error says how to mend it.
-pub async fn serve(config: Config, migrate: Migrate) -> Result<(), StartError> {
+pub async fn serve(config: Config, migrate: Migrate, greeting: Greeting) -> Result<(), StartError> {
     let (listener, address) = listen("server.bind", config.server.bind)?;
     let config = config.listening_on(address);
     let workers = config.server.workers;
@@ -44,9 +45,10 @@ pub async fn serve(config: Config, migrate: Migrate) -> Result<(), StartError> {
     manage::signing_keys::start(&app).await?;
     manage::instances::join(&app).await?;
     warn_of_untrusted_proxies(&app);
-    greet(&app).await?;
-
+    // First all that can fail: the password of the first account is shown only once.
     let metrics = serve_metrics(&app)?;
+    greet(&app, greeting).await?;
+
     let background = Background::start(&Data::clone(&app).into_inner())?;
     let shared = Data::clone(&app);
     let server = HttpServer::new(move || routes::application(Data::clone(&shared)))
@@ -123,15 +125,16 @@ fn warn_of_untrusted_proxies(app: &App) {
 
 /// Where nothing was configured, makes the first account and shows it on standard output, never in the log. With a
 /// database that somebody configured no account is ever made; the log says how to.
-async fn greet(app: &App) -> Result<(), StartError> {
+async fn greet(app: &App, greeting: Greeting) -> Result<(), StartError> {
     if app.config.is_bare()
         && let Some(account) = manage::first_start::make_first_account(app).await?
     {
-        welcome::print(app.config.server.public_url.issuer(), &app.profile, &account);
+        greeting.print(app.config.server.public_url.issuer(), &app.profile, &account);
     }
     if app.db.read(|connection| users::is_empty(connection).map_err(Refusal::from)).await? {
         tracing::warn!(
-            "nobody can log in yet: run `jeton tenant create`, then `jeton user create --generate-password`"
+            "nobody can log in yet: `jeton tenant create --name NAME`, then `jeton user create --tenant ID --email ADDRESS \
+             --role admin --generate-password`"
         );
     }
     Ok(())

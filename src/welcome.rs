@@ -9,12 +9,36 @@ use crate::domain::Email;
 use crate::manage::first_start::FirstAccount;
 use crate::profile::{Profile, RequiredMember, ScopeInfo};
 
-/// Prints the first account and curl lines that work when pasted, in that order. It is never shown again.
-pub fn print(url: &str, profile: &Profile, account: &FirstAccount) {
+/// How the first account is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Greeting {
+    /// To people, with curl lines that work when pasted.
+    Text,
+    /// To programs, as one JSON document.
+    Json,
+}
+
+impl Greeting {
+    /// Prints the first account, which is never shown again.
+    pub fn print(self, url: &str, profile: &Profile, account: &FirstAccount) {
+        let url = url.trim_end_matches('/');
+        let shown = match self {
+            Self::Text => text(url, profile, account),
+            Self::Json => format!("{:#}\n", document(url, account)),
+        };
+        // With stdout closed nobody can be told; `jeton user set-password` helps out.
+        drop(std::io::stdout().write_all(shown.as_bytes()));
+    }
+}
+
+fn document(url: &str, FirstAccount { tenant, email, password }: &FirstAccount) -> Value {
+    json!({"url": url, "tenant_id": tenant.id, "email": email, "password": password.expose_secret()})
+}
+
+fn text(url: &str, profile: &Profile, account: &FirstAccount) -> String {
     let new_key = example_key(profile, &account.email);
-    let url = url.trim_end_matches('/');
     let (tenant, email, password) = (account.tenant.id, &account.email, account.password.expose_secret());
-    let text = format!(
+    format!(
         r#"
 Jeton is at {url}. It has made a first tenant and an administrator; the password is shown only now:
 
@@ -33,9 +57,7 @@ curl -sS -X POST {url}/api/v1/auth/exchange -H "Authorization: Bearer $KEY" -H '
 curl -sS {url}/.well-known/jwks.json
 
 "#
-    );
-    // With stdout closed nobody can be told; `jeton user set-password` helps out.
-    drop(std::io::stdout().write_all(text.as_bytes()));
+    )
 }
 
 /// A key that the profile allows.

@@ -132,7 +132,7 @@ fn execute(cli: Cli) -> Result<ExitCode, CliError> {
         match command {
             Command::Doctor => return doctor::run(config, output).await,
             Command::Audit(command) => return audit::run(&*open(config?).await?, &command, output).await,
-            Command::Serve(command) => serve::run(config?, &command).await,
+            Command::Serve(command) => serve::run(config?, &command, output).await,
             Command::Migrate => database::migrate(&config?, output).await,
             Command::Backup(command) => database::backup(&config?, &command, output).await,
             Command::Tenant(command @ tenant::Command::Create { .. }) => {

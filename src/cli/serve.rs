@@ -3,9 +3,11 @@
 use clap::Args;
 
 use super::CliError;
+use super::output::Output;
 use crate::app::Migrate;
 use crate::config::Config;
 use crate::server;
+use crate::welcome::Greeting;
 
 #[derive(Args)]
 pub struct Serve {
@@ -14,7 +16,8 @@ pub struct Serve {
     pub migrate: bool,
 }
 
-pub async fn run(config: Config, command: &Serve) -> Result<(), CliError> {
+pub async fn run(config: Config, command: &Serve, output: Output) -> Result<(), CliError> {
     let migrate = if command.migrate { Migrate::Yes } else { Migrate::Embedded };
-    Ok(server::serve(config, migrate).await?)
+    let greeting = if output.json { Greeting::Json } else { Greeting::Text };
+    Ok(server::serve(config, migrate, greeting).await?)
 }

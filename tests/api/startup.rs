@@ -71,6 +71,36 @@ fn the_credentials_are_printed_once_and_never_logged() {
     assert!(!jeton.server(Server::log).join("\n").contains(&password));
 }
 
+#[test]
+fn programs_read_the_first_account_as_json() {
+    let jeton = unconfigured();
+    let server = Server::start_with(jeton.folder(), jeton.environment(), &["serve", "--json"]).expect("it starts");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let account: Value = loop {
+        match serde_json::from_str(&server.printed()) {
+            Ok(account) => break account,
+            Err(error) => assert!(Instant::now() < deadline, "{error} in {}", server.printed()),
+        }
+        thread::sleep(Duration::from_millis(100));
+    };
+    assert_eq!(account["url"], format!("http://{}", server.address));
+    let login = serde_json::json!({"email": account["email"], "password": account["password"]});
+    let answer = Client::new(&server.address).post("/api/v1/auth/login").json(login).expect_tokens();
+    assert_eq!(answer.text("tenant_id"), account["tenant_id"].as_str().unwrap());
+}
+
+/// The password is shown only once: nothing may fail behind it.
+#[test]
+fn a_start_that_fails_makes_no_account() {
+    let jeton = unconfigured();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    jeton.set("server.metrics_bind", &taken.local_addr().unwrap().to_string());
+    let run = jeton.cli(["serve"]);
+    assert!(run.code == Some(1) && run.stdout.is_empty() && run.stderr.contains("server.metrics_bind"), "{run:?}");
+    jeton.set("server.metrics_bind", "127.0.0.1:0");
+    assert!(printed(&jeton).contains("curl"));
+}
+
 /// What the first start prints, once it has printed all of it.
 fn printed(jeton: &Jeton) -> String {
     let deadline = Instant::now() + Duration::from_secs(10);
