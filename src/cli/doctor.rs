@@ -8,8 +8,8 @@ use std::time::Duration;
 use serde::Serialize;
 use url::Url;
 
-use super::CliError;
 use super::output::Output;
+use super::{CliError, complain};
 use crate::app::{API_KEYS, StartError, secret_purpose};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, DatabaseUrl};
@@ -47,9 +47,13 @@ pub async fn run(config: Result<Config, ConfigError>, output: Output) -> Result<
         Ok(config) => examine(&config).await,
         Err(error) => vec![check("configuration", Err(error.to_string()))],
     };
-    let sound = checks.iter().all(|check| check.result == "ok");
+    let failed: Vec<_> = checks.iter().filter(|check| check.result != "ok").map(|check| check.name).collect();
     output.list(checks, &["result", "name", "detail"])?;
-    Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    if failed.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    complain(&format!("not as it should be: {}; each line says how to mend it", failed.join(", ")));
+    Ok(ExitCode::FAILURE)
 }
 
 async fn examine(config: &Config) -> Vec<Check> {

@@ -121,7 +121,7 @@ fn a_fault_is_told_with_file_line_and_key() {
     assert!(error.starts_with("acme.toml:1: "), "{error}");
     let old = |rows: &[(&str, &str)]| {
         let row = |(at, sunset): &(&str, &str)| {
-            format!("\n[[key.deprecated]]\n{at}\nsince = 2020-01-01\nsunset = {sunset}\n")
+            format!("\n[[key.deprecated]]\n{at}\nsince = 2020-01-01\nsunset = {sunset}\nenabled = true\n")
         };
         let rows: String = rows.iter().map(row).collect();
         read(&sound().replacen("\n[tenant]", &format!("{rows}\n[tenant]"), 1)).map(|_| ()).unwrap_err()

@@ -258,6 +258,8 @@ fn the_doctor_tells_what_is_wrong_and_how_to_mend_it(jeton: Jeton) {
         let run = jeton.cli(["doctor"]).expect_code(1);
         let found = run.stdout.lines().any(|line| line.contains("FAIL") && line.to_lowercase().contains(what));
         assert!(found, "{what}: {run:#?}");
+        let told = run.stderr.to_lowercase();
+        assert!(told.lines().count() == 1 && told.starts_with("error: ") && told.contains(what), "{run:#?}");
     };
     jeton.start();
     jeton.stop();
