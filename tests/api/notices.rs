@@ -7,7 +7,7 @@ use std::{
 };
 
 use diesel::{PgConnection, RunQueryDsl, connection::SimpleConnection, sql_query, sql_types::BigInt};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::{Client, Jeton, Server, unique};
 
@@ -114,6 +114,38 @@ fn a_sweep_is_left_to_the_server_that_is_about_it() {
     drop(other_server);
     jeton.restart();
     until("the session is forgotten", || count(&jeton, "SELECT COUNT(*) AS count FROM sessions") == 0);
+}
+
+/// Used anew between the sweep's look and its deletion: the deletion before it is slow.
+#[test]
+fn a_sweep_leaves_its_answer_to_a_key_that_is_used_anew() {
+    let Some(jeton) = Jeton::on_postgres() else { return };
+    let tenant = jeton.tenant();
+    let create = |key: &str| {
+        let token = tenant.admin().session().access_token;
+        let call = jeton.post(tenant.path("api-keys")).bearer(&token).header("Idempotency-Key", key);
+        call.json(json!({"name": "CI"})).expect_status(201).text("id")
+    };
+    create("first");
+    jeton.advance(Duration::from_mins(1));
+    let old = create("again");
+    jeton.advance(Duration::from_hours(25));
+    let first = count(&jeton, "SELECT MIN(expires_at) AS count FROM idempotency_records");
+    jeton.execute(&format!(
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(1); RETURN OLD; END $$;
+         CREATE TRIGGER slow BEFORE DELETE ON idempotency_records FOR EACH ROW WHEN (OLD.expires_at = {first})
+         EXECUTE FUNCTION slow()"
+    ));
+    jeton.restart();
+    until("the sweep is at the first one", || {
+        count(&jeton, "SELECT COUNT(*) AS count FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == 1
+    });
+    let new = create("again");
+    until("it is swept", || {
+        count(&jeton, &format!("SELECT COUNT(*) AS count FROM idempotency_records WHERE expires_at = {first}")) == 0
+    });
+    assert_ne!(new, old);
+    assert_eq!(create("again"), new, "one key for one idempotency key");
 }
 
 /// Another server at its work, until it is dropped.
