@@ -21,6 +21,12 @@ impl Form {
         Some(self.0.swap_remove(index).1)
     }
 
+    /// Whether a parameter is there still.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(known, _)| known == name)
+    }
+
     /// Takes the value of a parameter that must be there.
     ///
     /// # Errors

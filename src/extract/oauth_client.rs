@@ -27,13 +27,31 @@ pub fn client_key(
     let in_form = (form.take("client_id"), form.take("client_secret"));
     let (id, secret) = match (in_header, in_form) {
         // The id may be repeated in the form; two ways to authenticate at once may not (RFC 6749 section 2.3).
-        (Some((id, secret)), (named, None)) if named.as_ref().is_none_or(|named| *named == id) => (id, secret),
+        (Some((id, secret)), (named, None)) if named.as_ref().is_none_or(|named| *named == id) => {
+            if id == LOGIN_CLIENT && secret.is_empty() {
+                return Ok(None);
+            }
+            (id, secret)
+        }
         (Some(_), _) => return Err(several()),
         (None, (None, None)) => return Ok(None),
         (None, (Some(id), None)) if id == LOGIN_CLIENT => return Ok(None),
         (None, (id, secret)) => (id.unwrap_or_default(), secret.unwrap_or_default()),
     };
     Ok(Some(PresentedKey::read(profile, &secret).with_id(&id)))
+}
+
+/// The same for grants that need no client: there an id alone is a name, and proves nothing.
+///
+/// # Errors
+/// As [`client_key`].
+pub fn client_key_if_sent(
+    request: &HttpRequest,
+    form: &mut Form,
+    profile: &Profile,
+) -> Result<Option<PresentedKey>, OAuthError> {
+    let is_sent = form.has("client_secret") || basic(request).map_err(refused)?.is_some();
+    if is_sent { client_key(request, form, profile) } else { Ok(None) }
 }
 
 /// Who asks about a token (RFC 7662 section 2.1): a client as above, or an API key or an access token as `Bearer`, in

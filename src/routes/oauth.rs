@@ -13,7 +13,7 @@ use crate::domain::{Actor, Audience, Refusal, Scopes};
 use crate::error::{NO_CACHE, OAuthError};
 use crate::extract::client::Client;
 use crate::extract::form::Form;
-use crate::extract::oauth_client::{caller, client_key};
+use crate::extract::oauth_client::{caller, client_key, client_key_if_sent};
 use crate::extract::tenant::named_tenant;
 use crate::grants;
 use crate::grants::admission::{PresentedKey, authenticate};
@@ -56,7 +56,7 @@ pub async fn token(
     }
     let mut answer = match grant_type.as_str() {
         "client_credentials" => client_credentials(&app, &request, client, form).await,
-        "refresh_token" => refresh_token(&app, client, form).await,
+        "refresh_token" => refresh_token(&app, &request, client, form).await,
         TOKEN_EXCHANGE => token_exchange(&app, &request, client, form).await,
         _ => Err(OAuthError::new("unsupported_grant_type", "This grant type is not offered")),
     }?;
@@ -76,8 +76,17 @@ async fn client_credentials(
 }
 
 /// RFC 6749 section 6.
-async fn refresh_token(app: &App, client: Actor, mut form: Form) -> Result<HttpResponse, OAuthError> {
+async fn refresh_token(
+    app: &App,
+    request: &HttpRequest,
+    client: Actor,
+    mut form: Form,
+) -> Result<HttpResponse, OAuthError> {
     let refused = |refusal| OAuthError::of(refusal, "invalid_grant");
+    // No key was given a refresh token: they are of the public client of all logins.
+    if authenticated(app, request, &client, &mut form).await? {
+        return Err(refused(Refusal::InvalidRefreshToken));
+    }
     if form.take("client_id").is_some_and(|id| id != LOGIN_CLIENT) {
         return Err(refused(Refusal::InvalidRefreshToken));
     }
@@ -88,6 +97,13 @@ async fn refresh_token(app: &App, client: Actor, mut form: Form) -> Result<HttpR
     Ok(unstored(None).json(TokenAnswer::from(tokens)))
 }
 
+/// Whether a client authenticates where it need not: credentials that are sent are never ignored (RFC 6749 section 6).
+async fn authenticated(app: &App, request: &HttpRequest, client: &Actor, form: &mut Form) -> Result<bool, OAuthError> {
+    let Some(key) = client_key_if_sent(request, form, &app.profile)? else { return Ok(false) };
+    let result = authenticate(app, &key, client, app.now()).await;
+    result.map(|()| true).map_err(|refusal| OAuthError::of(refusal, "invalid_client"))
+}
+
 /// RFC 8693: the subject token is an API key, or a token of an issuer that the tenant trusts.
 async fn token_exchange(
     app: &App,
@@ -95,6 +111,7 @@ async fn token_exchange(
     client: Actor,
     mut form: Form,
 ) -> Result<HttpResponse, OAuthError> {
+    authenticated(app, request, &client, &mut form).await?;
     let subject = form.require("subject_token")?;
     let subject_type = form.require("subject_token_type")?;
     let is_foreign = FOREIGN_TOKEN_URNS.contains(&subject_type.as_str());

@@ -85,6 +85,33 @@ fn a_refresh_token_is_a_grant_by_the_same_rules(jeton: Jeton) {
 }
 
 #[both_databases]
+fn client_credentials_that_are_sent_with_any_grant_must_be_right(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    let (key, client) = (tenant.api_key(["a:b"]), tenant.api_key([]));
+    let session = tenant.user("member").session();
+    let refresh = [("grant_type", "refresh_token"), ("refresh_token", &*session.refresh_token)];
+    let exchange = [("grant_type", EXCHANGE), ("subject_token", &*key.key), ("subject_token_type", API_KEY)];
+    let basic =
+        |id: &str, secret: &str, fields: &[(&str, &str)]| jeton.post("/oauth2/token").basic(id, secret).form(fields);
+    for (id, secret) in [(&*client.id, &*key.key), ("jeton-login", "guessed"), ("", &*client.key), ("no-uuid", "")] {
+        for fields in [&refresh[..], &exchange[..]] {
+            let answer = basic(id, secret, fields).expect_oauth_error(401, "invalid_client");
+            assert!(answer.header("www-authenticate").is_some_and(|challenge| challenge.starts_with("Basic")));
+            if !secret.is_empty() {
+                let form = [fields, &[("client_id", id), ("client_secret", secret)]].concat();
+                token(&jeton, &form).expect_oauth_error(401, "invalid_client");
+            }
+        }
+    }
+    basic(&client.id, &client.key, &refresh).expect_oauth_error(400, "invalid_grant");
+    basic(&client.id, &client.key, &exchange).expect_scope("a:b");
+    token(&jeton, &[&exchange[..], &[("client_id", "my-service")]].concat()).expect_scope("a:b");
+    token(&jeton, &[&refresh[..], &[("client_id", &*client.id)]].concat()).expect_oauth_error(400, "invalid_grant");
+    basic("jeton-login", "", &refresh).expect_tokens();
+    token(&jeton, &[&refresh[..], &[("client_id", "jeton-login")]].concat()).expect_tokens();
+}
+
+#[both_databases]
 fn a_refresh_never_widens_the_scope(jeton: Jeton) {
     let session = jeton.tenant().user("admin").session();
     let refresh = |token: &str, scope: &str| {
