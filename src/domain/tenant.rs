@@ -22,6 +22,21 @@ pub struct Tenant {
     pub suspended_at: Option<Timestamp>,
 }
 
+impl TenantId {
+    /// Refuses an id that stands for no tenant: the nil UUID names the audit chain of what concerns none, and lists
+    /// begin below the max UUID (RFC 9562, 5.9 and 5.10).
+    ///
+    /// # Errors
+    /// [`Refusal::ValidationFailed`] of `id`.
+    pub fn ensure_ordinary(self) -> Result<(), Refusal> {
+        let uuid = self.uuid();
+        if uuid.is_nil() || uuid.is_max() {
+            return Err(Refusal::invalid("id", "must be neither the nil nor the max UUID"));
+        }
+        Ok(())
+    }
+}
+
 /// Whether anything may be issued for a tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]

@@ -30,9 +30,10 @@ pub struct TenantChange {
 /// Creates a tenant.
 ///
 /// # Errors
-/// [`Refusal::TenantIdTaken`]; a plan that the profile does not have.
+/// [`Refusal::TenantIdTaken`]; an id that can be no tenant's; a plan that the profile does not have.
 pub async fn create(app: &App, by: &Actor, new: NewTenant) -> Result<Tenant, Refusal> {
     let now = app.now();
+    new.id.map_or(Ok(()), TenantId::ensure_ordinary)?;
     let tenant = draft(app, new, now)?;
     let event = app.event(by, "tenant.created", now)?.tenant(tenant.id).target("tenant", tenant.id);
     let created = tenant.clone();

@@ -41,7 +41,13 @@ fn a_tenant_may_bring_its_id(jeton: Jeton) {
     assert_eq!(made.text("id"), id);
     let again = operator.post("/api/v1/tenants", json!({"name": "Other", "id": id}));
     assert_eq!(again.status, 409, "{}", again.told());
-    operator.post("/api/v1/tenants", json!({"name": "Other", "id": "no-uuid"})).expect_field("id");
+    let (nil, max) = ("00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff");
+    for wrong in ["no-uuid", nil, max] {
+        operator.post("/api/v1/tenants", json!({"name": "Other", "id": wrong})).expect_field("id");
+    }
+    for wrong in [nil, max] {
+        jeton.cli(["tenant", "create", "--name", "Other", "--id", wrong]).expect_refusal(1, &["id"]);
+    }
 }
 
 #[both_databases]
