@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::app::{App, Migrate, StartError};
 use crate::background::Background;
 use crate::config::Config;
-use crate::db::users;
+use crate::db::memberships;
 use crate::domain::Refusal;
 use crate::manage;
 use crate::metrics::{Format, SigningKeyAge, Snapshot};
@@ -131,9 +131,9 @@ async fn greet(app: &App, greeting: Greeting) -> Result<(), StartError> {
     {
         greeting.print(app.config.server.public_url.issuer(), &app.profile, &account);
     }
-    if app.db.read(|connection| users::is_empty(connection).map_err(Refusal::from)).await? {
+    if app.db.read(|connection| memberships::is_empty(connection).map_err(Refusal::from)).await? {
         tracing::warn!(
-            "nobody can log in yet: `jeton tenant create --name NAME`, then `jeton user create --tenant ID --email ADDRESS \
+            "nobody can log in: `jeton tenant create --name NAME`, then `jeton user create --tenant ID --email ADDRESS \
              --role admin --generate-password`"
         );
     }

@@ -67,6 +67,11 @@ pub fn hold_all(connection: &mut DbConnection, tenant: TenantId) -> QueryResult<
         .map(drop)
 }
 
+/// Whether nobody is a member of any tenant.
+pub fn is_empty(connection: &mut DbConnection) -> QueryResult<bool> {
+    memberships::table.select(memberships::user_id).first::<UserId>(connection).optional().map(|first| first.is_none())
+}
+
 /// A user in each of its tenants.
 pub fn of_user(connection: &mut DbConnection, user: UserId) -> QueryResult<Vec<Member>> {
     memberships::table

@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use super::tenants::{self, NewTenant};
 use super::users;
 use crate::app::App;
-use crate::db;
+use crate::db::{self, DbConnection};
 use crate::domain::{Actor, Email, Refusal, Role, Tenant};
 
 /// What is shown once.
@@ -19,13 +19,14 @@ pub struct FirstAccount {
     pub password: SecretString,
 }
 
-/// Makes the first tenant and its administrator in one transaction, unless there is any tenant at all: of servers that
-/// start together one makes them and shows the password, the others make none.
+/// Makes the first tenant and its administrator in one transaction, unless there is any tenant or user at all: of
+/// servers that start together one makes them and shows the password, the others make none. Users stay when the last
+/// tenant is deleted, and whoever deleted it wants no other.
 ///
 /// # Errors
 /// The database does not answer.
 pub async fn make_first_account(app: &App) -> Result<Option<FirstAccount>, Refusal> {
-    if !app.db.read(|connection| db::tenants::is_empty(connection).map_err(Refusal::from)).await? {
+    if !app.db.read(is_untouched).await? {
         return Ok(None);
     }
     let now = app.now();
@@ -45,7 +46,7 @@ pub async fn make_first_account(app: &App) -> Result<Option<FirstAccount>, Refus
     let is_first = app
         .db
         .write(move |connection| {
-            if !db::tenants::is_empty(connection)? {
+            if !is_untouched(connection)? {
                 return Ok(false);
             }
             db::tenants::insert(connection, &first)?;
@@ -57,4 +58,8 @@ pub async fn make_first_account(app: &App) -> Result<Option<FirstAccount>, Refus
         })
         .await?;
     Ok(is_first.then_some(FirstAccount { tenant, email, password }))
+}
+
+fn is_untouched(connection: &mut DbConnection) -> Result<bool, Refusal> {
+    Ok(db::tenants::is_empty(connection)? && db::users::is_empty(connection)?)
 }

@@ -101,6 +101,19 @@ fn a_start_that_fails_makes_no_account() {
     assert!(printed(&jeton).contains("curl"));
 }
 
+#[test]
+fn a_server_whose_only_tenant_was_deleted_starts_and_says_how_to_go_on() {
+    let jeton = unconfigured();
+    printed(&jeton);
+    let tenants = jeton.cli(["tenant", "list", "--json"]).expect_code(0).json();
+    jeton.cli(["tenant", "delete", tenants["items"][0]["id"].as_str().unwrap()]).expect_code(0);
+    jeton.restart();
+    jeton.get("/readyz").send().expect_status(200);
+    assert_eq!(jeton.server(Server::printed), "", "no second account");
+    let log = jeton.server(Server::log).join("\n");
+    assert!(log.contains("jeton tenant create") && log.contains("jeton user create"), "{log}");
+}
+
 /// What the first start prints, once it has printed all of it.
 fn printed(jeton: &Jeton) -> String {
     let deadline = Instant::now() + Duration::from_secs(10);
