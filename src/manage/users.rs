@@ -279,10 +279,11 @@ fn ensure_not_above(
     Ok(member)
 }
 
-/// Refuses to take the last one away who may manage the tenant's users, and could give others back what they need. The
-/// tenant is held: of two who unseat each other at once, one stays.
+/// Refuses to take the last one away who may manage the tenant's users, and could give others back what they need: an
+/// invitation that nobody used is no such loss. The tenant is held: of two who unseat each other at once, one stays.
 fn ensure_not_last(connection: &mut DbConnection, profile: &Profile, member: &Member) -> Result<(), Refusal> {
-    if member.user.disabled_at.is_some() || !manages_users(profile, &member.role) {
+    let user = &member.user;
+    if user.disabled_at.is_some() || user.awaits_first_login() || !manages_users(profile, &member.role) {
         return Ok(());
     }
     let others = memberships::roles_beside(connection, member.tenant.id, member.user.id)?;

@@ -129,6 +129,27 @@ fn nobody_lets_a_key_ask_about_tokens_who_may_not_ask(jeton: Jeton) {
     keymaker.revoke(&other).expect_status(204);
 }
 
+/// Whoever has never logged in gives nobody anything back: with them nothing is lost.
+#[both_databases]
+fn an_invitation_that_nobody_used_can_be_taken_back_though_it_is_the_last_administrators(jeton: Jeton) {
+    let jeton = with_profile(jeton, PROFILE);
+    let tenant = jeton.tenant();
+    let scopes = "api-keys:read api-keys:write audit:read tokens:introspect trusted-issuers:read \
+                  trusted-issuers:write users:read users:write";
+    let scopes: Vec<_> = scopes.split(' ').collect();
+    let token = tenant.api_key_with(json!({"access_type": "wide", "scopes": scopes})).token();
+    let call = |method: &str, path: &str| jeton.client().call(method, tenant.path(path)).bearer(&token);
+    let admin = format!("users/{}", tenant.admin().id);
+    call("DELETE", &admin).send().expect_problem(409, "last_admin");
+    jeton.cli(["user", "disable", &tenant.admin().email]).expect_code(0);
+
+    let body = json!({"email": "late@example.com", "role": "admin", "one_time_password": true});
+    let invited = call("POST", "users").json(body).expect_status(201).text("id");
+    call("PATCH", &format!("users/{invited}")).json(json!({"role": "member"})).expect_status(200);
+    call("PATCH", &format!("users/{invited}")).json(json!({"role": "admin"})).expect_status(200);
+    call("DELETE", &format!("users/{invited}")).send().expect_status(204);
+}
+
 #[both_databases]
 fn a_role_of_the_profile_cannot_raise_itself(jeton: Jeton) {
     let jeton = with_profile(jeton, PROFILE);
