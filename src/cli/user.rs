@@ -49,10 +49,10 @@ pub struct Create {
     /// The tenant that it belongs to
     #[arg(long, value_name = "ID")]
     tenant: TenantId,
-    /// What it is there: admin or member
-    #[arg(long, default_value_t = Role::MEMBER)]
-    role: Role,
-    /// Give it the server-wide scope `tenants:write`
+    /// What it is there: admin or member; member where nothing is said
+    #[arg(long)]
+    role: Option<Role>,
+    /// Give it the server-wide scope `tenants:write`, and the role that is named, also where it is there already
     #[arg(long)]
     operator: bool,
     #[command(flatten)]

@@ -91,7 +91,7 @@ pub async fn add(app: Data<App>, Form { visitor, mut fields }: Form<WriteUsers>)
     let added = async {
         let (email, role) = fields.finish(email.zip(role))?;
         let tenant = visitor.tenant();
-        let new = NewUser { email, tenant, role, operator: false, password: NewPassword::OneTime };
+        let new = NewUser { email, tenant, role: Some(role), operator: false, password: NewPassword::OneTime };
         users::add(&app, &visitor.actor, new).await
     };
     match added.await {

@@ -28,8 +28,8 @@ pub struct NewUser {
     pub email: Email,
     /// The tenant it will belong to.
     pub tenant: TenantId,
-    /// As what.
-    pub role: Role,
+    /// As what; where nothing is said as [`Role::MEMBER`], or as what it is there already.
+    pub role: Option<Role>,
     /// Whether it gets the server-wide scope: the command line alone may say so.
     pub operator: bool,
     /// Its first password.
@@ -48,19 +48,23 @@ pub struct AddedUser {
 }
 
 /// Adds a user to a tenant. A person whose address is known already becomes a member of this tenant too and keeps
-/// its password; with `operator` it becomes an operator too, even where it is a member already. An invitation that was
-/// taken back before anybody used it counts for nothing.
+/// its password; with `operator` it becomes an operator too, even where it is a member already, and takes the role that
+/// is named. An invitation that was taken back before anybody used it counts for nothing.
 ///
 /// # Errors
 /// [`Refusal::EmailTaken`] where the person is a member already, and nothing is to be changed;
 /// [`Refusal::InvitedElsewhere`] where another tenant's invitation is still to be used; [`Refusal::NotFound`] without
-/// such a tenant; [`Refusal::InsufficientScope`] for a role that may more than who gives it; a weak password.
+/// such a tenant; [`Refusal::InsufficientScope`] for a role that may more than who gives it; a weak password; for a
+/// member already those of [`change_role`].
 pub async fn add(app: &App, by: &Actor, new: NewUser) -> Result<AddedUser, Refusal> {
     let now = app.now();
-    ensure_role(app, by, &new.role)?;
+    let role = new.role.clone().unwrap_or(Role::MEMBER);
+    ensure_role(app, by, &role)?;
     let Given { hash, one_time_until, generated } = new.password.give(app, &new.email, now).await?;
     let fresh = User { one_time_until, ..draft(app, new.email.clone(), new.operator, now)? };
-    let event = app.event(by, "user.added", now)?.tenant(new.tenant);
+    let added = app.event(by, "user.added", now)?.tenant(new.tenant);
+    let changed = app.event(by, "user.role_changed", now)?.tenant(new.tenant);
+    let (by, profile) = (by.clone(), Arc::clone(&app.profile));
     let (member, existing) = app
         .db
         .write(move |connection| {
@@ -68,15 +72,29 @@ pub async fn add(app: &App, by: &Actor, new: NewUser) -> Result<AddedUser, Refus
             let (user, is_known) = find_or_insert(connection, fresh, &hash)?;
             let existing = is_known && !invite_anew(connection, new.tenant, &new.email, &hash, one_time_until, now)?;
             let promoted = new.operator && !user.operator && users::set_operator(connection, user.id)?;
-            match memberships::find(connection, new.tenant, user.id)? {
-                None => memberships::insert(connection, new.tenant, user.id, &new.role, now)?,
-                Some(_) if promoted => {}
-                Some(_) => return Err(Refusal::EmailTaken),
-            }
-            let operator = if new.operator { ", operator" } else { "" };
-            let one_time = if one_time_until.is_some() && !existing { ", one-time password" } else { "" };
-            let details = format!("role {}{operator}{one_time}", new.role);
-            audit::record(connection, &event.target("user", user.id).details(details))?;
+            let member = memberships::find(connection, new.tenant, user.id)?;
+            let event = if member.is_some() { changed } else { added };
+            let role = match member {
+                None => {
+                    memberships::insert(connection, new.tenant, user.id, &role, now)?;
+                    Some(role)
+                }
+                Some(member) => {
+                    let other = new.role.filter(|role| new.operator && *role != member.role);
+                    if let Some(role) = &other {
+                        put_in_role(connection, &by, &profile, (new.tenant, user.id), role)?;
+                    }
+                    if other.is_none() && !promoted {
+                        return Err(Refusal::EmailTaken);
+                    }
+                    other
+                }
+            };
+            let role = role.map(|role| format!("role {role}"));
+            let operator = (promoted || (new.operator && !is_known)).then(|| "operator".to_owned());
+            let one_time = (one_time_until.is_some() && !existing).then(|| "one-time password".to_owned());
+            let details: Vec<_> = [role, operator, one_time].into_iter().flatten().collect();
+            audit::record(connection, &event.target("user", user.id).details(details.join(", ")))?;
             let member = memberships::find(connection, new.tenant, user.id)?.ok_or(Refusal::Internal)?;
             Ok((member, existing))
         })
@@ -143,17 +161,25 @@ pub async fn change_role(app: &App, by: &Actor, tenant: TenantId, user: UserId, 
     app.db
         .write(move |connection| {
             tenants::hold(connection, tenant)?.ok_or(Refusal::NotFound)?;
-            let member = ensure_not_above(connection, &by, &profile, tenant, user)?;
-            if !manages_users(&profile, &role) {
-                ensure_not_last(connection, &profile, &member)?;
-            }
-            if !memberships::set_role(connection, tenant, user, &role)? {
-                return Err(Refusal::NotFound);
-            }
+            put_in_role(connection, &by, &profile, (tenant, user), &role)?;
             audit::record(connection, &event.details(format!("role {role}")))?;
             memberships::find(connection, tenant, user)?.ok_or(Refusal::NotFound)
         })
         .await
+}
+
+fn put_in_role(
+    connection: &mut DbConnection,
+    by: &Actor,
+    profile: &Profile,
+    (tenant, user): (TenantId, UserId),
+    role: &Role,
+) -> Result<(), Refusal> {
+    let member = ensure_not_above(connection, by, profile, tenant, user)?;
+    if !manages_users(profile, role) {
+        ensure_not_last(connection, profile, &member)?;
+    }
+    if memberships::set_role(connection, tenant, user, role)? { Ok(()) } else { Err(Refusal::NotFound) }
 }
 
 /// Ends a membership, and the user's sessions in that tenant with it.

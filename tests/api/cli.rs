@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use jeton_test_macros::both_databases;
 use serde_json::{Value, json};
 
-use crate::harness::{Jeton, unique};
+use crate::harness::{Jeton, User, run, unique};
 
 const PASSWORD: &str = "another-Meadow-2209-kettle";
 const NOBODY: &str = "0199b0a0-0000-7000-8000-000000000000";
@@ -298,6 +298,31 @@ fn a_person_who_is_known_becomes_an_operator(jeton: Jeton) {
     jeton.cli(promote).expect_code(0);
     assert!(user.login().expect_tokens().text("scope").contains("tenants:write"), "with the password that it had");
     jeton.cli(promote).expect_refusal(1, &["taken"]);
+}
+
+/// The role that is named is the one that they have then, and the log says no other.
+#[both_databases]
+fn a_member_who_becomes_an_operator_takes_the_role_that_is_named(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    let (admin, member) = (tenant.admin(), tenant.user("member"));
+    let promote = |user: &User, role: &[&str]| {
+        let create = ["user", "create", "--operator", "--generate-password", "--json", "--tenant", &tenant.id];
+        let arguments = [&create[..], &["--email", &user.email], role].concat();
+        run(jeton.folder(), jeton.environment(), arguments, None)
+    };
+    let told = || jeton.audit().pop().map(|row| (row.action, row.details.unwrap_or_default())).unwrap();
+    let expected = |details: &str| ("user.role_changed".to_owned(), details.to_owned());
+
+    assert_eq!(promote(&member, &["--role", "admin"]).expect_code(0).text("role"), "admin");
+    assert_eq!(told(), expected("role admin, operator"));
+    member.get(tenant.path("users")).expect_status(200);
+    // Who is an operator already may still take another role; and without a word about it the role stays.
+    assert_eq!(promote(&member, &["--role", "member"]).expect_code(0).text("role"), "member");
+    assert_eq!(told(), expected("role member"));
+    assert_eq!(promote(admin, &[]).expect_code(0).text("role"), "admin");
+    assert_eq!(told(), expected("operator"));
+    promote(&member, &["--role", "member"]).expect_refusal(1, &["taken"]);
+    promote(admin, &["--role", "member"]).expect_refusal(1, &["administrator"]);
 }
 
 #[test]
