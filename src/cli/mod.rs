@@ -136,9 +136,9 @@ fn execute(cli: Cli) -> Result<ExitCode, CliError> {
             Command::Migrate => database::migrate(&config?, output).await,
             Command::Backup(command) => database::backup(&config?, &command, output).await,
             Command::Tenant(command @ tenant::Command::Create { .. }) => {
-                tenant::run(&*open_or_make(config?).await?, command, output).await
+                tenant::run(&open_or_make(config?).await?, command, output).await
             }
-            Command::Tenant(command) => tenant::run(&*open(config?).await?, command, output).await,
+            Command::Tenant(command) => tenant::run(&open(config?).await?, command, output).await,
             Command::User(command) => user::run(&*open(config?).await?, command, output).await,
             Command::ApiKey(command) => api_key::run(&*open(config?).await?, command, output).await,
             Command::KeyGroup(command) => key_group::run(&*open(config?).await?, command, output).await,

@@ -1,5 +1,7 @@
 //! `jeton tenant ...`
 
+use std::sync::Arc;
+
 use clap::Subcommand;
 use serde_json::{Value, json};
 
@@ -52,7 +54,7 @@ pub enum Command {
     },
 }
 
-pub async fn run(app: &App, command: Command, output: Output) -> Result<(), CliError> {
+pub async fn run(app: &Arc<App>, command: Command, output: Output) -> Result<(), CliError> {
     let by = &Actor::COMMAND_LINE;
     let tenant = match command {
         Command::Create { name, id, plan } => tenants::create(app, by, NewTenant { id, name, plan }).await,

@@ -67,6 +67,23 @@ pub fn hold_all(connection: &mut DbConnection, tenant: TenantId) -> QueryResult<
         .map(drop)
 }
 
+/// [`hold_all`] for up to `most` members behind `after`; answers the last of them where more may come behind it.
+pub(super) fn hold_some(
+    connection: &mut DbConnection,
+    tenant: TenantId,
+    after: UserId,
+    most: i64,
+) -> QueryResult<Option<UserId>> {
+    let behind = memberships::tenant_id.eq(tenant).and(memberships::user_id.gt(after));
+    let page = memberships::table.filter(behind).order(memberships::user_id.asc()).limit(most);
+    let page: Vec<UserId> = page.select(memberships::user_id).load(connection)?;
+    let Some(last) = page.last().copied() else { return Ok(None) };
+    diesel::update(memberships::table.filter(behind.and(memberships::user_id.le(last))))
+        .set(memberships::tenant_id.eq(tenant))
+        .execute(connection)?;
+    Ok(Some(last).filter(|_| i64::try_from(page.len()).is_ok_and(|members| members >= most)))
+}
+
 /// Whether nobody is a member of any tenant.
 pub fn is_empty(connection: &mut DbConnection) -> QueryResult<bool> {
     memberships::table.select(memberships::user_id).first::<UserId>(connection).optional().map(|first| first.is_none())

@@ -45,6 +45,7 @@ pub mod instances;
 pub mod key_callers;
 pub mod key_groups;
 pub mod key_reader;
+pub mod large_tenants;
 pub mod locks;
 pub mod login_failures;
 pub mod master_keys;

@@ -234,14 +234,18 @@ pub fn revoke_of_member(
     revoke_all(connection, Box::new(of_member), now, reason)
 }
 
-/// Revokes all sessions of a tenant.
-pub fn revoke_of_tenant(
+/// Revokes these sessions.
+pub(super) fn revoke_these(
     connection: &mut DbConnection,
-    tenant: TenantId,
+    ids: Vec<SessionId>,
     now: Timestamp,
     reason: &str,
 ) -> QueryResult<usize> {
-    revoke_all(connection, Box::new(sessions::tenant_id.eq(tenant)), now, reason)
+    // For none at all SQLite would read the whole table.
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    revoke_all(connection, Box::new(sessions::id.eq_any(ids)), now, reason)
 }
 
 type Condition = Box<dyn BoxableExpression<sessions::table, <DbConnection as Connection>::Backend, SqlType = Bool>>;

@@ -9,7 +9,7 @@ use super::schema::{api_keys, ended_statuses, sessions, status_counter, tenants,
 use super::{DbConnection, signing_keys};
 use crate::domain::rotation::MARGIN;
 use crate::domain::status_list::StatusIndex;
-use crate::domain::{TenantId, Timestamp};
+use crate::domain::{ApiKeyId, SessionId, TenantId, Timestamp};
 
 /// What has ended is listed for so much longer than it need be: a clock that was ahead and was put back, or that goes
 /// behind those of who verifies, brings no revoked token back to life.
@@ -97,6 +97,26 @@ pub fn end(connection: &mut DbConnection, indexes: &[StatusIndex], now: Timestam
             .execute(connection)?;
     }
     Ok(())
+}
+
+/// Remembers these sessions, whose rows are about to go.
+pub(super) fn end_sessions(connection: &mut DbConnection, ids: &[SessionId], now: Timestamp) -> QueryResult<()> {
+    sessions::table
+        .filter(sessions::id.eq_any(ids))
+        .select((sessions::status_index, now.0.into_sql::<BigInt>()))
+        .insert_into(ended_statuses::table)
+        .into_columns((ended_statuses::status_index, ended_statuses::ended_at))
+        .execute(connection)
+        .map(drop)
+}
+
+/// Remembers these keys, whose rows are about to go.
+pub(super) fn end_keys(connection: &mut DbConnection, ids: &[ApiKeyId], now: Timestamp) -> QueryResult<()> {
+    let places = (api_keys::status_index, api_keys::previous_status_index);
+    let places: Vec<(StatusIndex, Option<StatusIndex>)> =
+        api_keys::table.filter(api_keys::id.eq_any(ids)).select(places).load(connection)?;
+    let places: Vec<_> = places.into_iter().flat_map(|(current, previous)| [Some(current), previous]).collect();
+    end(connection, &places.into_iter().flatten().collect::<Vec<_>>(), now)
 }
 
 /// Remembers all sessions, keys and trusted issuers of a tenant, whose rows are about to go.

@@ -1,11 +1,18 @@
 //! Tenants: created, renamed, suspended, deleted.
 
+use std::sync::Arc;
+
 use data_encoding::BASE32_NOPAD;
 
 use crate::app::App;
-use crate::db::{DbError, audit, memberships, sessions, tenants};
+use crate::db::large_tenants::{self, Ended};
+use crate::db::{DbError, audit, tenants};
 use crate::domain::page::{Page, Paged};
 use crate::domain::{Actor, Name, Refusal, Tenant, TenantId, Timestamp};
+use crate::manage::login_guesses::to_its_end;
+
+/// Why a session died with whose tenant that was done.
+const SUSPENDED: &str = "tenant_suspended";
 
 /// A tenant that somebody wants.
 #[derive(Debug)]
@@ -73,64 +80,130 @@ pub async fn change(app: &App, by: &Actor, id: TenantId, change: TenantChange) -
         .await
 }
 
-/// Suspends a tenant: its sessions end, its keys are refused until it is resumed. It is no error that it is suspended.
+/// Suspends a tenant: its sessions end, its keys are refused until it is resumed. It is no error that it is suspended:
+/// what an earlier attempt has left is done then.
+///
+/// From the first transaction on nobody gets in; what sessions do not fit into it end in batches, before the answer
+/// (ADR 27).
 ///
 /// # Errors
 /// [`Refusal::NotFound`].
-pub async fn suspend(app: &App, by: &Actor, id: TenantId) -> Result<Tenant, Refusal> {
+pub async fn suspend(app: &Arc<App>, by: &Actor, id: TenantId) -> Result<Tenant, Refusal> {
+    let (app, by) = (Arc::clone(app), by.clone());
+    to_its_end(async move { suspend_in_batches(&app, &by, id).await }).await
+}
+
+async fn suspend_in_batches(app: &App, by: &Actor, id: TenantId) -> Result<Tenant, Refusal> {
     let now = app.now();
     let event = app.event(by, "tenant.suspended", now)?.tenant(id).target("tenant", id);
-    app.db
+    let (tenant, rest) = app
+        .db
         .write(move |connection| {
-            let tenant = tenants::find(connection, id)?.ok_or(Refusal::NotFound)?;
+            let tenant = tenants::hold(connection, id)?.ok_or(Refusal::NotFound)?;
             let active = tenant.suspended_at.is_none();
+            let tenant = Tenant { suspended_at: tenant.suspended_at.or(Some(now)), ..tenant };
             if active {
-                tenants::set_suspended(connection, id, Some(now))?;
+                tenants::set_suspended(connection, id, tenant.suspended_at)?;
             }
-            // Logins that are under way have either begun their session, which ends here, or will see the suspension.
-            memberships::hold_all(connection, id)?;
-            sessions::revoke_of_tenant(connection, id, now, "tenant_suspended")?;
+            let rest = large_tenants::end_sessions(connection, id, Ended::nothing(), now, SUSPENDED)?;
             if active {
                 audit::record(connection, &event)?;
             }
-            tenants::find(connection, id)?.ok_or(Refusal::NotFound)
+            Ok::<_, Refusal>((tenant, rest))
         })
-        .await
+        .await?;
+    if let Some(ended) = rest {
+        end_sessions(app, &tenant, ended, now).await?;
+    }
+    Ok(tenant)
 }
 
-/// Resumes a tenant. Its keys work again; its users log in anew.
+/// Ends the sessions of a suspended tenant that are left after `ended`, in batches. Whoever resumes it meanwhile has ended them all
+/// before, and what begins then is none of them.
+async fn end_sessions(app: &App, tenant: &Tenant, mut ended: Ended, now: Timestamp) -> Result<(), Refusal> {
+    let (id, since) = (tenant.id, tenant.suspended_at);
+    loop {
+        let rest = app
+            .db
+            .write(move |connection| {
+                let tenant = tenants::hold(connection, id)?.ok_or(Refusal::NotFound)?;
+                if tenant.suspended_at != since {
+                    return Ok(None);
+                }
+                Ok::<_, Refusal>(large_tenants::end_sessions(connection, id, ended, now, SUSPENDED)?)
+            })
+            .await?;
+        match rest {
+            Some(further) => ended = further,
+            None => return Ok(()),
+        }
+    }
+}
+
+/// Resumes a tenant. Its keys work again; its users log in anew: what sessions a suspension has left that was broken
+/// off end first.
 ///
 /// # Errors
 /// [`Refusal::NotFound`].
 pub async fn resume(app: &App, by: &Actor, id: TenantId) -> Result<Tenant, Refusal> {
-    let event = app.event(by, "tenant.resumed", app.now())?.tenant(id).target("tenant", id);
-    app.db
-        .write(move |connection| {
-            let tenant = tenants::find(connection, id)?.ok_or(Refusal::NotFound)?;
-            if tenant.suspended_at.is_some() {
-                tenants::set_suspended(connection, id, None)?;
-                audit::record(connection, &event)?;
+    loop {
+        let now = app.now();
+        let tenant = find(app, id).await?;
+        if tenant.suspended_at.is_none() {
+            return Ok(tenant);
+        }
+        end_sessions(app, &tenant, Ended::nothing(), now).await?;
+        let event = app.event(by, "tenant.resumed", now)?.tenant(id).target("tenant", id);
+        let since = tenant.suspended_at;
+        let resumed = app.db.write(move |connection| {
+            // One that was suspended anew meanwhile has sessions again that must end before.
+            if tenants::hold(connection, id)?.ok_or(Refusal::NotFound)?.suspended_at != since {
+                return Ok(false);
             }
-            Ok(Tenant { suspended_at: None, ..tenant })
-        })
-        .await
+            tenants::set_suspended(connection, id, None)?;
+            audit::record(connection, &event)?;
+            Ok::<_, Refusal>(true)
+        });
+        if resumed.await? {
+            return Ok(Tenant { suspended_at: None, ..tenant });
+        }
+    }
 }
 
 /// Deletes a tenant and all that belongs to it: memberships, sessions, keys. Its audit log stays.
 ///
+/// One that has too much for one transaction is suspended with the first batch that goes. Broken off, it stays so until
+/// it is deleted again (ADR 27).
+///
 /// # Errors
 /// [`Refusal::NotFound`].
-pub async fn delete(app: &App, by: &Actor, id: TenantId) -> Result<(), Refusal> {
+pub async fn delete(app: &Arc<App>, by: &Actor, id: TenantId) -> Result<(), Refusal> {
+    let (app, by) = (Arc::clone(app), by.clone());
+    to_its_end(async move { delete_in_batches(&app, &by, id).await }).await
+}
+
+async fn delete_in_batches(app: &App, by: &Actor, id: TenantId) -> Result<(), Refusal> {
     let now = app.now();
-    let event = app.event(by, "tenant.deleted", now)?.tenant(id).target("tenant", id);
-    app.db
-        .write(move |connection| {
-            if !tenants::delete(connection, id, now)? {
-                return Err(Refusal::NotFound);
+    loop {
+        let suspended =
+            app.event(by, "tenant.suspended", now)?.tenant(id).target("tenant", id).details("to be deleted");
+        let deleted = app.event(by, "tenant.deleted", now)?.tenant(id).target("tenant", id);
+        let is_gone = app.db.write(move |connection| {
+            let tenant = tenants::hold(connection, id)?.ok_or(Refusal::NotFound)?;
+            let is_gone = !large_tenants::forget_some(connection, id, now)?;
+            if is_gone {
+                tenants::delete(connection, id, now)?;
+                audit::record(connection, &deleted)?;
+            } else if tenant.suspended_at.is_none() {
+                tenants::set_suspended(connection, id, Some(now))?;
+                audit::record(connection, &suspended)?;
             }
-            Ok(audit::record(connection, &event)?)
-        })
-        .await
+            Ok::<_, Refusal>(is_gone)
+        });
+        if is_gone.await? {
+            return Ok(());
+        }
+    }
 }
 
 /// Finds a tenant.

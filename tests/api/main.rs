@@ -31,6 +31,7 @@ mod harness;
 mod hostile_tokens;
 mod introspect;
 mod key_files;
+mod large_tenants;
 mod login;
 mod management;
 mod master_keys;

@@ -1,0 +1,2 @@
+DROP INDEX sessions_tenant_id;
+CREATE INDEX sessions_tenant_id ON sessions (tenant_id);
