@@ -1,8 +1,10 @@
 //! What runs by the clock beside the requests, from the start of the server to its end.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
@@ -10,6 +12,7 @@ use tokio::time::MissedTickBehavior;
 use crate::app::{App, StartError};
 use crate::db::DbError;
 use crate::db::notices::{Listener, Notice};
+use crate::domain::Refusal;
 use crate::manage;
 
 /// How often what is counted in memory is written.
@@ -126,7 +129,8 @@ async fn repeat(app: Arc<App>, every: Duration, called: Arc<Notify>, mut stopped
             () = called.notified() => {}
             _ = stopped.changed() => return,
         }
-        let done = work.once(&app).await;
+        // A panic is a failure like any other: the work would never be done again.
+        let done = AssertUnwindSafe(work.once(&app)).catch_unwind().await.unwrap_or(Err(Refusal::Internal.into()));
         match &done {
             Err(error) if !failing => tracing::warn!(%error, ?work, "background work failed; it is tried again"),
             Ok(()) if failing => tracing::info!(?work, "background work goes on"),

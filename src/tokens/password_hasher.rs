@@ -1,5 +1,6 @@
 //! Password hashing (Argon2id) on threads of its own: as many as cores, each keeping its memory.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -189,23 +190,29 @@ fn work(jobs: &Receiver<Job>, in_progress: &AtomicUsize) {
             continue;
         }
         in_progress.fetch_add(1, Ordering::Relaxed);
-        match task {
-            Task::Hash { params, salt, reply } => drop(reply.send(hash(&params, &password, &salt, &mut memory))),
-            Task::HashNew { policy, params, salt, reply } => {
-                let judged = password.ensure_strong(policy.min_length, &policy.context);
-                drop(reply.send(judged.map(|()| hash(&params, &password, &salt, &mut memory))));
-            }
-            Task::Verify { stored, reply } => {
-                let matches = verify(&stored, &password, &mut memory).unwrap_or(false);
-                // Whoever waited may have gone away meanwhile.
-                let _ = reply.send(matches);
-            }
+        // A panic over one password must not end the thread that all others wait for.
+        if catch_unwind(AssertUnwindSafe(|| task.run(&password, &mut memory))).is_err() {
+            memory = Vec::new();
         }
         in_progress.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl Task {
+    fn run(self, password: &Password, memory: &mut Vec<Block>) {
+        // Whoever waited may have gone away meanwhile.
+        match self {
+            Self::Hash { params, salt, reply } => drop(reply.send(hash(&params, password, &salt, memory))),
+            Self::HashNew { policy, params, salt, reply } => {
+                let judged = password.ensure_strong(policy.min_length, &policy.context);
+                drop(reply.send(judged.map(|()| hash(&params, password, &salt, memory))));
+            }
+            Self::Verify { stored, reply } => {
+                let _ = reply.send(verify(&stored, password, memory).unwrap_or(false));
+            }
+        }
+    }
+
     /// Whether nobody waits for it any more, before it has begun.
     fn is_abandoned(&self) -> bool {
         match self {
