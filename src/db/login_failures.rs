@@ -52,13 +52,23 @@ fn insert(connection: &mut DbConnection, counter: &Counter, failures: Failures) 
     })
 }
 
-/// Takes one failure back that was none, and the moment of it.
-pub fn take_back(connection: &mut DbConnection, counter: &Counter, last_at: Timestamp) -> QueryResult<()> {
-    diesel::update(login_failures::table.find((&counter.subject, &counter.device)))
-        .filter(login_failures::count.gt(0))
-        .set((login_failures::count.eq(login_failures::count - 1), login_failures::last_at.eq(last_at)))
-        .execute(connection)
-        .map(drop)
+/// Takes the last of these failures back, which was none, unless all of them are forgotten; and its moment, unless
+/// there was another one meanwhile.
+pub fn take_back(
+    connection: &mut DbConnection,
+    counter: &Counter,
+    failures: Failures,
+    before: Timestamp,
+) -> QueryResult<()> {
+    let less = login_failures::count.eq(login_failures::count - 1);
+    let row = login_failures::table
+        .find((&counter.subject, &counter.device))
+        .filter(login_failures::count.gt(0).and(login_failures::first_at.eq(failures.first_at)));
+    let was_last = row.filter(login_failures::last_at.eq(failures.last_at));
+    if diesel::update(was_last).set((less, login_failures::last_at.eq(before))).execute(connection)? == 0 {
+        diesel::update(row).set(less).execute(connection)?;
+    }
+    Ok(())
 }
 
 /// Forgets what was counted.
@@ -85,4 +95,37 @@ pub fn sweep(connection: &mut DbConnection, before: Timestamp, most: i64) -> Que
             .execute(connection)?;
     }
     Ok(old.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::DatabaseUrl;
+    use crate::db::{Db, DbError, migrations};
+
+    #[tokio::test]
+    async fn what_is_taken_back_is_one_failure_and_its_own_moment() {
+        let folder = std::env::temp_dir().join(format!("jeton-failures-{}", std::process::id()));
+        let db = Db::open(&DatabaseUrl::Sqlite(folder.join("jeton.db")), 1).unwrap();
+        db.write_unhurried(migrations::run).await.unwrap();
+        let all = |connection: &mut DbConnection| -> QueryResult<()> {
+            let counter = Counter { subject: vec![1], device: Vec::new() };
+            let failures = |count, last_at| Failures { count, first_at: Timestamp(10), last_at: Timestamp(last_at) };
+            let [one, two, three] = [failures(1, 10), failures(2, 20), failures(3, 30)];
+            let mut then = |seen, next, taken: Failures, before| {
+                forget(connection, &counter)?;
+                assert!(replace(connection, &counter, None, seen)?);
+                assert!(replace(connection, &counter, Some(seen), next)?);
+                take_back(connection, &counter, taken, Timestamp(before))?;
+                find(connection, &counter)
+            };
+            assert_eq!(then(one, two, two, 10)?, Some(one), "the last one, and when it was");
+            assert_eq!(then(two, three, two, 10)?, Some(failures(2, 30)), "another one failed meanwhile");
+            let later = Failures { count: 1, first_at: Timestamp(40), last_at: Timestamp(40) };
+            assert_eq!(then(two, later, two, 10)?, Some(later), "it was forgotten meanwhile");
+            Ok(())
+        };
+        db.write(move |connection| all(connection).map_err(DbError::from)).await.unwrap();
+        std::fs::remove_dir_all(folder).unwrap();
+    }
 }

@@ -182,7 +182,7 @@ impl Guess {
     /// The password was not tried after all: nothing is counted.
     async fn take_back(self, app: &App) -> Result<(), DbError> {
         let take_back = move |connection: &mut DbConnection| {
-            Ok(login_failures::take_back(connection, &self.account.counter, self.before)?)
+            Ok(login_failures::take_back(connection, &self.account.counter, self.failures, self.before)?)
         };
         app.db.write(take_back).await
     }
