@@ -18,6 +18,7 @@ pub mod clock;
 pub mod config;
 mod console;
 pub mod db;
+pub mod deadline;
 pub mod domain;
 pub mod error;
 pub mod extract;

@@ -50,8 +50,8 @@ impl Advances {
     ) -> Result<Advanced, DbError> {
         let Some(together) = &self.together else { return Ok(None) };
         let db = self.db.clone();
-        let answer_all = move |all, patience| {
-            db.0.executor.run(Kind::Write, patience, |connection| advance_all(connection, all).map_err(DbError::from))
+        let answer_all = move |all, deadline| {
+            db.0.executor.run(Kind::Write, deadline, |connection| advance_all(connection, all).map_err(DbError::from))
         };
         match together.ask(Wanted { session, next: Box::new(next) }, answer_all).await {
             Err(DbError::Conflict | DbError::Gone | DbError::Fault(_)) => Ok(None),

@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use tokio::runtime::Handle;
 
-use super::{Db, DbError, PATIENCE, audit};
+use super::{Db, DbError, audit};
+use crate::deadline::PATIENCE;
 use crate::domain::audit::AuditEvent;
 
 /// Lines that wait, at most; what comes beyond is dropped.
@@ -38,6 +39,11 @@ impl Behind {
     pub fn new() -> Result<Self, DbError> {
         let runtime = Handle::try_current().map_err(|error| DbError::Fault(error.to_string()))?;
         Ok(Self { waiting: Mutex::default(), runtime })
+    }
+
+    /// The runtime that they are written by.
+    pub fn runtime(&self) -> &Handle {
+        &self.runtime
     }
 
     /// How many lines were lost.

@@ -33,7 +33,10 @@ const SQLITE_SETTINGS: &str = "
     PRAGMA cache_size = -512;
 ";
 
-/// A statement, or a wait for a lock, that takes longer is given up and rolled back.
+/// A statement, or a wait for a lock, that takes longer is given up and rolled back, where no deadline is nearer: the
+/// `statement_timeout` and `lock_timeout` below.
+pub const STATEMENT: Duration = Duration::from_secs(2);
+
 const POSTGRES_SETTINGS: &str = "
     SET statement_timeout = '2s';
     SET lock_timeout = '2s';

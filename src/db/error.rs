@@ -26,6 +26,13 @@ pub enum DbError {
     Fault(String),
 }
 
+impl DbError {
+    /// Whoever waits must be answered before it could be done.
+    pub(super) fn out_of_time() -> Self {
+        Self::Unavailable("it takes too long".to_owned())
+    }
+}
+
 impl From<Error> for DbError {
     fn from(error: Error) -> Self {
         match error {

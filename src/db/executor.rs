@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
-use diesel::r2d2::Pool;
+use diesel::r2d2::{Pool, PooledConnection};
 use diesel::{Connection, QueryResult};
 use tokio::sync::oneshot;
 
-use super::connection::Manager;
+use super::connection::{Manager, STATEMENT};
 use super::{DbConnection, DbError};
 
 /// Work that waits for a thread; beyond it callers are told at once to come back.
@@ -70,7 +70,7 @@ impl Turn {
 }
 
 /// Counts a piece of work for as long as it lives.
-struct Counted(Arc<AtomicUsize>);
+pub struct Counted(Arc<AtomicUsize>);
 
 impl Counted {
     fn new(unfinished: &Arc<AtomicUsize>) -> Self {
@@ -137,12 +137,12 @@ impl Executor {
         Ok(Self { queue: Some(sender), threads, unfinished: Arc::default() })
     }
 
-    /// Queues work at once; the future has its result, after `patience` at the latest, unless it is being committed
-    /// just then. Dropping the future does not stop the work.
+    /// Queues work at once; the future has its result, by `deadline` at the latest, unless it is being committed just
+    /// then. Dropping the future does not stop the work.
     pub fn run<F, T, E>(
         &self,
         kind: Kind,
-        patience: Duration,
+        deadline: Instant,
         queries: F,
     ) -> impl Future<Output = Result<T, E>> + use<F, T, E>
     where
@@ -152,10 +152,8 @@ impl Executor {
     {
         let (reply, answer) = oneshot::channel();
         let job = Box::new(Task { queries: Some(queries), result: None, reply });
-        let deadline = Instant::now() + patience;
-        let counted = Counted::new(&self.unfinished);
         let turn = Turn::default();
-        let entry = Queued { kind, deadline, turn: turn.clone(), job, _counted: counted };
+        let entry = Queued { kind, deadline, turn: turn.clone(), job, _counted: self.counted() };
         let queued = self.queue.as_ref().is_some_and(|queue| queue.try_send(entry).is_ok());
         let dropped = |_| Err(DbError::Fault("the work was dropped".to_owned()).into());
         async move {
@@ -165,11 +163,16 @@ impl Executor {
             }
             match tokio::time::timeout_at(deadline.into(), &mut answer).await {
                 Ok(result) => result.unwrap_or_else(dropped),
-                Err(_) if turn.take() => Err(DbError::Unavailable("it takes too long".to_owned()).into()),
+                Err(_) if turn.take() => Err(DbError::out_of_time().into()),
                 // It is being committed: only the outcome can be told.
                 Err(_) => answer.await.unwrap_or_else(dropped),
             }
         }
+    }
+
+    /// Counts as work that is under way for as long as it lives.
+    pub fn counted(&self) -> Counted {
+        Counted::new(&self.unfinished)
     }
 
     /// Work that is queued or under way.
@@ -205,21 +208,25 @@ pub fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHan
 }
 
 /// Runs all of `group` in one transaction. Each has a savepoint, so that one that fails takes no neighbour with it.
-fn run_group(pool: &Pool<Manager>, group: Vec<Queued>) {
-    let now = Instant::now();
-    let (mut group, late): (Vec<_>, Vec<_>) = group.into_iter().partition(|queued| now < queued.deadline);
-    answer_all(late, || Err(DbError::Overloaded));
-    let Some(patience) = group.iter().map(|queued| queued.deadline.saturating_duration_since(now)).min() else {
-        return;
-    };
-    let committed = pool.get_timeout(patience.min(CONNECT)).map_err(DbError::from).and_then(|mut connection| {
-        immediate_transaction(&mut connection, patience, |connection| {
-            group.iter_mut().try_for_each(|queued| run_in_savepoint(queued, connection))
-        })
-    });
-    match committed {
-        Ok(()) => answer_all(group, || Ok(())),
-        Err(error) => answer_all(group, || Err(error.clone())),
+fn run_group(pool: &Pool<Manager>, mut group: Vec<Queued>) {
+    let mut why = DbError::Overloaded;
+    loop {
+        let now = Instant::now();
+        let (in_time, late): (Vec<_>, Vec<_>) = group.into_iter().partition(|queued| now < queued.deadline);
+        answer_all(late, || Err(why.clone()));
+        group = in_time;
+        let Some(first) = group.iter().map(|queued| queued.deadline).min() else { return };
+        match connect(pool, first).and_then(|mut connection| begin(&mut connection, first).map(|()| connection)) {
+            Ok(mut connection) => {
+                let end = finish(&mut connection, |connection| {
+                    group.iter_mut().try_for_each(|queued| run_in_savepoint(queued, connection))
+                });
+                return answer_all(group, || end.clone());
+            }
+            // The first of them has waited as long as it may. The others wait on.
+            Err(error) if first <= Instant::now() => why = error,
+            Err(error) => return answer_all(group, || Err(error.clone())),
+        }
     }
 }
 
@@ -244,54 +251,70 @@ fn answer_all(group: Vec<Queued>, end: impl Fn() -> Result<(), DbError>) {
 
 /// Runs one piece of work by itself.
 fn run_one(pool: &Pool<Manager>, mut queued: Queued) {
-    let now = Instant::now();
-    if queued.deadline <= now {
+    if queued.deadline <= Instant::now() {
         return queued.job.answer(Err(DbError::Overloaded));
     }
-    let end =
-        pool.get_timeout((queued.deadline - now).min(CONNECT)).map_err(DbError::from).and_then(|mut connection| {
-            let connection: &mut DbConnection = &mut connection;
-            let job = queued.job.as_mut();
-            match queued.kind {
-                Kind::Read => {
-                    // The piece keeps its own error, and there is nothing to roll back. But diesel does not notice a
-                    // connection that broke while a statement was prepared, and the pool would give it out again and
-                    // again: another word to it, and diesel knows.
-                    if run_caught(job, connection).is_err() {
-                        let _ = connection.batch_execute("SELECT 1");
-                    }
-                    Ok(())
+    let end = connect(pool, queued.deadline).and_then(|mut connection| {
+        let connection: &mut DbConnection = &mut connection;
+        let job = queued.job.as_mut();
+        match queued.kind {
+            Kind::Read => {
+                // The piece keeps its own error, and there is nothing to roll back. But diesel does not notice a
+                // connection that broke while a statement was prepared, and the pool would give it out again and
+                // again: another word to it, and diesel knows.
+                if run_caught(job, connection).is_err() {
+                    let _ = connection.batch_execute("SELECT 1");
                 }
-                Kind::Write => commit_one(job, &queued.turn, connection),
+                Ok(())
             }
-        });
+            Kind::Write => begin(connection, queued.deadline).and_then(|()| commit_one(job, &queued.turn, connection)),
+        }
+    });
     queued.job.answer(end);
 }
 
 fn commit_one(job: &mut dyn Job, turn: &Turn, connection: &mut DbConnection) -> Result<(), DbError> {
     let mut own_error = false;
-    let end = connection.transaction(|connection| {
+    let end = finish(connection, |connection| {
         let done = run_caught(job, connection);
         own_error = done.is_err();
         if done.is_ok() && turn.take() { Ok(()) } else { Err(diesel::result::Error::RollbackTransaction) }
     });
-    if own_error { Ok(()) } else { end.map_err(DbError::from) }
+    if own_error { Ok(()) } else { end }
 }
 
-/// Takes SQLite's write lock at the start: a transaction that reads first and writes later could not wait for it.
-/// The lock is waited for no longer than the first of the group may wait, its time in the queue included.
-fn immediate_transaction(
-    connection: &mut DbConnection,
-    patience: Duration,
-    work: impl FnOnce(&mut DbConnection) -> QueryResult<()>,
-) -> Result<(), DbError> {
+fn connect(pool: &Pool<Manager>, deadline: Instant) -> Result<PooledConnection<Manager>, DbError> {
+    let patience = deadline.saturating_duration_since(Instant::now());
+    Ok(pool.get_timeout(patience.min(CONNECT))?)
+}
+
+/// Begins a transaction in which no wait for a lock outlasts `deadline` by much.
+///
+/// SQLite's write lock is taken here: a transaction that reads first and writes later could not wait for it. PostgreSQL
+/// is told in the same journey where its usual bound would be too long.
+fn begin(connection: &mut DbConnection, deadline: Instant) -> Result<(), DbError> {
+    let patience = deadline.saturating_duration_since(Instant::now());
+    // The next whole one: none at all would be no bound to PostgreSQL.
+    let milliseconds = patience.min(LOCK).as_millis() + 1;
     match connection {
         DbConnection::Sqlite(sqlite) => {
-            sqlite.batch_execute(&format!("PRAGMA busy_timeout = {}", patience.min(LOCK).as_millis()))?;
+            sqlite.batch_execute(&format!("PRAGMA busy_timeout = {milliseconds}"))?;
             AnsiTransactionManager::begin_transaction_sql(sqlite, "BEGIN IMMEDIATE")?;
+        }
+        DbConnection::Postgres(postgres) if patience < STATEMENT => {
+            let begin = format!("BEGIN; SET LOCAL statement_timeout = {milliseconds}");
+            AnsiTransactionManager::begin_transaction_sql(postgres, &begin)?;
         }
         DbConnection::Postgres(_) => DbConnection::begin_transaction(connection)?,
     }
+    Ok(())
+}
+
+/// Does the work of a transaction that was begun, and ends it.
+fn finish(
+    connection: &mut DbConnection,
+    work: impl FnOnce(&mut DbConnection) -> QueryResult<()>,
+) -> Result<(), DbError> {
     let end = work(connection).and_then(|()| DbConnection::commit_transaction(connection));
     while end.is_err() && depth(connection).is_some() {
         // What cannot be rolled back either is a connection that the pool throws away.

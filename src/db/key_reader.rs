@@ -75,8 +75,8 @@ impl KeyReader {
 
     async fn find_together(&self, together: &Together<Vec<u8>, Option<Arc<StoredKey>>>, hash: &[u8]) -> Found {
         let db = self.db.clone();
-        let read_all = move |hashes: Vec<Vec<u8>>, patience| {
-            db.0.executor.run(Kind::Read, patience, move |connection| {
+        let read_all = move |hashes: Vec<Vec<u8>>, deadline| {
+            db.0.executor.run(Kind::Read, deadline, move |connection| {
                 let found = api_keys::find_by_hashes(connection, &hashes)?;
                 Ok(hashes.iter().map(|hash| found.get(hash).cloned()).collect())
             })

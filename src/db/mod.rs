@@ -41,6 +41,7 @@ mod connection;
 pub mod error;
 mod executor;
 pub mod idempotency;
+mod insistence;
 pub mod instances;
 pub mod key_callers;
 pub mod key_groups;
@@ -75,6 +76,7 @@ use diesel::RunQueryDsl;
 use diesel::r2d2::Pool;
 
 use crate::config::DatabaseUrl;
+use crate::deadline::{self, PATIENCE};
 use audit_behind::Behind;
 use changes::Changes;
 pub use connection::DbConnection;
@@ -82,14 +84,20 @@ use connection::Manager;
 pub use error::DbError;
 use executor::Executor;
 
-/// The longest that anyone waits for the database before being told to come back (design: an answer within 3 s).
-const PATIENCE: Duration = Duration::from_millis(2_500);
+/// With less time left nothing is begun: most likely it would be given up, and take others of its group along.
+const LEAST: Duration = Duration::from_millis(100);
 
 /// How long a migration may take, once there is a connection.
 const UNHURRIED: Duration = Duration::from_hours(1);
 
 /// Connections to PostgreSQL, and threads that use them: each carries one transaction at a time.
 const POSTGRES_CONNECTIONS: u32 = 16;
+
+/// When a wait for the database that begins now ends: when the request must be answered.
+fn deadline() -> Result<Instant, DbError> {
+    let deadline = deadline::of_wait();
+    if Instant::now() + LEAST <= deadline { Ok(deadline) } else { Err(DbError::out_of_time()) }
+}
 
 /// A handle to the database; cheap to clone.
 #[derive(Clone)]
@@ -143,7 +151,8 @@ impl Db {
         Ok(Self(Arc::new(Inner { pool, executor, behind: Behind::new()?, file })))
     }
 
-    /// Runs queries that change nothing, each on what is committed when it begins.
+    /// Runs queries that change nothing, each on what is committed when it begins. It is waited for until the request
+    /// must be answered ([`deadline`]), as every wait is.
     ///
     /// # Errors
     /// `E`, from the queries, or made from a [`DbError`] where the database does not answer.
@@ -156,10 +165,11 @@ impl Db {
         E: From<DbError> + Send + 'static,
     {
         if self.0.file.is_some() {
-            let mut connection = self.0.pool.get_timeout(PATIENCE).map_err(DbError::from)?;
+            let patience = deadline()?.saturating_duration_since(Instant::now());
+            let mut connection = self.0.pool.get_timeout(patience).map_err(DbError::from)?;
             return queries(&mut connection);
         }
-        self.0.executor.run(executor::Kind::Read, PATIENCE, queries).await
+        self.0.executor.run(executor::Kind::Read, deadline()?, queries).await
     }
 
     /// Runs queries in one transaction and answers after it is committed and synced.
@@ -177,7 +187,7 @@ impl Db {
         T: Send + 'static,
         E: From<DbError> + Send + 'static,
     {
-        self.0.executor.run(executor::Kind::Write, PATIENCE, queries).await
+        self.0.executor.run(executor::Kind::Write, deadline()?, queries).await
     }
 
     /// A [`Db::write`] that may take as long as it needs: a migration.
@@ -192,14 +202,14 @@ impl Db {
         T: Send + 'static,
         E: From<DbError> + Send + 'static,
     {
-        self.0.executor.run(executor::Kind::Write, UNHURRIED, queries).await
+        self.0.executor.run(executor::Kind::Write, Instant::now() + UNHURRIED, queries).await
     }
 
     /// Starts a [`Db::write`] that nobody waits for. While much else waits it is dropped: what a stranger's bad
     /// requests cause never takes the place of what somebody waits for.
     pub fn write_behind(&self, queries: impl FnOnce(&mut DbConnection) -> Result<(), DbError> + Send + 'static) {
         if self.has_room() {
-            drop(self.0.executor.run(executor::Kind::Write, PATIENCE, queries));
+            drop(self.0.executor.run(executor::Kind::Write, Instant::now() + PATIENCE, queries));
         }
     }
 

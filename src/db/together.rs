@@ -7,10 +7,13 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::{DbError, PATIENCE};
+use super::{DbError, LEAST};
 
 /// Questions that wait, or are answered at once, at most.
 pub const MOST: usize = 4_096;
+
+/// How much sooner than others one must be answered to be watched: those whose requests began together are not.
+const SOONER: Duration = Duration::from_millis(100);
 
 /// Where questions of one kind wait for those before them.
 pub struct Together<Q, A> {
@@ -23,9 +26,14 @@ struct Waiting<Q, A> {
     asked: Vec<Asked<Q, A>>,
     /// Those who answer, and will answer what is asked meanwhile.
     at_work: usize,
+    /// How many were asked.
+    count: u64,
+    /// By when all who were asked until now are answered.
+    latest: Instant,
 }
 
 struct Asked<Q, A> {
+    number: u64,
     question: Q,
     deadline: Instant,
     reply: oneshot::Sender<Result<A, DbError>>,
@@ -34,39 +42,63 @@ struct Asked<Q, A> {
 impl<Q: Send + 'static, A: Send + 'static> Together<Q, A> {
     /// Nothing is asked yet; up to so many groups of questions are answered side by side.
     pub fn new(groups: usize) -> Self {
-        Self { waiting: Arc::new(Mutex::new(Waiting { asked: Vec::new(), at_work: 0 })), groups }
+        let waiting = Waiting { asked: Vec::new(), at_work: 0, count: 0, latest: Instant::now() };
+        Self { waiting: Arc::new(Mutex::new(waiting)), groups }
     }
 
     /// Asks, and answers for all who ask, unless enough do already. `answer_all` is given questions, each asked before
-    /// it begins, and how long the first of them still waits; it has an answer for each, in their order.
+    /// it begins, and when the first of them is tired of waiting; it has an answer for each, in their order.
     ///
     /// # Errors
     /// Too many ask; what `answer_all` ends with.
     pub async fn ask<F>(
         &self,
         question: Q,
-        answer_all: impl Fn(Vec<Q>, Duration) -> F + Send + 'static,
+        answer_all: impl Fn(Vec<Q>, Instant) -> F + Send + 'static,
     ) -> Result<A, DbError>
     where
         F: Future<Output = Result<Vec<A>, DbError>> + Send + 'static,
     {
-        let (reply, answer) = oneshot::channel();
-        let has_room = {
+        let (reply, mut answer) = oneshot::channel();
+        let deadline = super::deadline()?;
+        let (number, has_room, is_sooner) = {
             let mut waiting = locked(&self.waiting);
             if waiting.asked.len() >= MOST {
                 return Err(DbError::Overloaded);
             }
-            waiting.asked.push(Asked { question, deadline: Instant::now() + PATIENCE, reply });
+            waiting.count += 1;
+            let number = waiting.count;
+            waiting.asked.push(Asked { number, question, deadline, reply });
+            let is_sooner = deadline + SOONER < waiting.latest;
+            waiting.latest = waiting.latest.max(deadline);
             let has_room = waiting.at_work < self.groups;
             waiting.at_work += usize::from(has_room);
-            has_room
+            (number, has_room, is_sooner)
         };
         if has_room {
             let worker = Worker { waiting: Arc::clone(&self.waiting), done: false };
             tokio::spawn(worker.run(answer_all));
         }
-        // Whoever is under way is done, or gives up, before this one's time is over.
-        answer.await.unwrap_or_else(|_| Err(DbError::Unavailable("nobody answers any more".to_owned())))
+        // Else whoever is under way is done, or gives up, before this one's time is over.
+        let nobody = |_| Err(DbError::Unavailable("nobody answers any more".to_owned()));
+        if is_sooner {
+            match tokio::time::timeout_at(deadline.into(), &mut answer).await {
+                Ok(answered) => return answered.unwrap_or_else(nobody),
+                Err(_) if locked(&self.waiting).forget(number) => return Err(DbError::out_of_time()),
+                // Somebody is about it.
+                Err(_) => {}
+            }
+        }
+        answer.await.unwrap_or_else(nobody)
+    }
+}
+
+impl<Q, A> Waiting<Q, A> {
+    /// Takes a question back; false where somebody is about it.
+    fn forget(&mut self, number: u64) -> bool {
+        let before = self.asked.len();
+        self.asked.retain(|asked| asked.number != number);
+        self.asked.len() < before
     }
 }
 
@@ -77,18 +109,18 @@ struct Worker<Q, A> {
 }
 
 impl<Q, A> Worker<Q, A> {
-    async fn run<F>(mut self, answer_all: impl Fn(Vec<Q>, Duration) -> F)
+    async fn run<F>(mut self, answer_all: impl Fn(Vec<Q>, Instant) -> F)
     where
         F: Future<Output = Result<Vec<A>, DbError>>,
     {
         while let Some(asked) = self.take() {
             let now = Instant::now();
-            let (in_time, late): (Vec<_>, Vec<_>) = asked.into_iter().partition(|asked| now < asked.deadline);
+            let (in_time, late): (Vec<_>, Vec<_>) = asked.into_iter().partition(|asked| now + LEAST <= asked.deadline);
             reply_all(late.into_iter().map(|asked| (asked.reply, Err(DbError::Overloaded))));
-            let Some(patience) = in_time.iter().map(|asked| asked.deadline - now).min() else { continue };
+            let Some(first) = in_time.iter().map(|asked| asked.deadline).min() else { continue };
             let (questions, replies): (Vec<_>, Vec<_>) =
                 in_time.into_iter().map(|asked| (asked.question, asked.reply)).unzip();
-            match answer_all(questions, patience).await {
+            match answer_all(questions, first).await {
                 Ok(answers) => reply_all(replies.into_iter().zip(answers.into_iter().map(Ok))),
                 Err(error) => reply_all(replies.into_iter().map(|reply| (reply, Err(error.clone())))),
             }
@@ -135,6 +167,7 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
+    use crate::deadline;
 
     #[actix_web::test]
     async fn what_is_asked_meanwhile_is_answered_together() {
@@ -161,6 +194,30 @@ mod tests {
         }
         assert!(groups.len() < 10, "{groups:?}");
         assert_eq!(groups.iter().sum::<usize>(), 10);
+    }
+
+    #[actix_web::test]
+    async fn whoever_must_be_answered_sooner_does_not_wait_for_those_before() {
+        let together = Together::<u32, u32>::new(1);
+        let answer_all = |questions: Vec<u32>, _| async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            if questions.contains(&2) { Err(DbError::Conflict) } else { Ok(questions) }
+        };
+        // The first is under way when the others come.
+        let later = || tokio::time::sleep(Duration::from_millis(50));
+        let sooner = async {
+            later().await;
+            let begun = Instant::now();
+            let answer = deadline::within(Duration::from_millis(300), together.ask(2, answer_all)).await;
+            (answer, begun.elapsed())
+        };
+        let last = async {
+            later().await;
+            together.ask(3, answer_all).await
+        };
+        let (first, (second, took), third) = tokio::join!(together.ask(1, answer_all), sooner, last);
+        assert!(matches!(second, Err(DbError::Unavailable(_))) && took < Duration::from_millis(900), "{took:?}");
+        assert_eq!((first.unwrap(), third.unwrap()), (1, 3), "it is in no group");
     }
 
     #[actix_web::test]

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use validator::Validate;
 
+use crate::deadline;
 use crate::domain::Refusal;
 use crate::domain::members::Members;
 use crate::domain::printable::shown;
@@ -89,7 +90,8 @@ pub(crate) async fn read_body(request: &HttpRequest, mut payload: Payload) -> Re
         }
         Ok(body.into())
     };
-    tokio::time::timeout(PATIENCE, whole).await.unwrap_or(Err(Refusal::RequestTimeout))
+    let whole = tokio::time::timeout(PATIENCE, whole);
+    deadline::uncounted(whole).await.unwrap_or(Err(Refusal::RequestTimeout))
 }
 
 /// The members of a body that is a JSON object; none where it is anything else, which others may understand.

@@ -10,14 +10,15 @@ use tracing::Instrument;
 
 use crate::app::App;
 use crate::db::error::changed_meanwhile;
-use crate::db::{DbConnection, DbError, audit, login_failures};
+use crate::db::{DbConnection, audit, login_failures};
+use crate::deadline;
 use crate::domain::audit::AuditEvent;
 use crate::domain::login_failures::{Counter, FailureLimit, Failures, Throttled, network_of};
 use crate::domain::{Actor, Email, Refusal, SessionId, Timestamp};
 use crate::metrics::LoginOutcome;
 
 /// How long a login waits for those before it that may turn out right: several devices of one person, that log in
-/// together.
+/// together. It leaves some of the request's [`deadline::PATIENCE`] for the login itself.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How often a failure is counted anew that somebody else came before. Where a transaction sees what was there at its
@@ -51,7 +52,7 @@ pub struct Guess {
 pub async fn to_its_end<T: Send + 'static>(
     work: impl Future<Output = Result<T, Refusal>> + Send + 'static,
 ) -> Result<T, Refusal> {
-    tokio::spawn(work.in_current_span()).await.unwrap_or(Err(Refusal::Internal))
+    tokio::spawn(deadline::carried(work.in_current_span())).await.unwrap_or(Err(Refusal::Internal))
 }
 
 /// Where failures are counted, and how many there may be.
@@ -127,22 +128,30 @@ impl Guess {
     /// All that is answered as a wrong password counts as one, or the count would tell that it was right.
     async fn refuse(self, app: &App, refusal: Refusal, event: AuditEvent) -> Result<Refusal, Refusal> {
         if refusal.is_fault_of_ours() {
-            if let Err(error) = self.take_back(app).await {
-                tracing::warn!(%error, "a password that was not tried counts as wrong");
-            }
+            self.take_back(app).await;
             return Ok(refusal);
         }
+        let was_right = !matches!(refusal, Refusal::InvalidCredentials | Refusal::LoginThrottled(_));
+        let guess = self.clone();
         let refuse = app.db.write(move |connection| {
             let refusal = match refusal {
-                Refusal::InvalidCredentials => self.fail(connection)?.map_or(refusal, Refusal::LoginThrottled),
+                Refusal::InvalidCredentials => guess.fail(connection)?.map_or(refusal, Refusal::LoginThrottled),
                 Refusal::LoginThrottled(_) => refusal,
                 // The password was right.
-                _ => self.forgive(connection).map(|()| refusal)?,
+                _ => guess.forgive(connection).map(|()| refusal)?,
             };
             audit::record(connection, &event.outcome(refusal.code()))?;
             Ok::<_, Refusal>(refusal)
         });
-        let refusal = refuse.await?;
+        let refusal = match refuse.await {
+            Ok(refusal) => refusal,
+            Err(fault) => {
+                if was_right && fault.is_fault_of_ours() {
+                    self.take_back(app).await;
+                }
+                return Err(fault);
+            }
+        };
         app.metrics.count_login(match &refusal {
             Refusal::InvalidCredentials => LoginOutcome::Wrong,
             Refusal::LoginThrottled(throttled) => LoginOutcome::Throttled(throttled.limit),
@@ -179,12 +188,12 @@ impl Guess {
         Ok(refused)
     }
 
-    /// The password was not tried after all: nothing is counted.
-    async fn take_back(self, app: &App) -> Result<(), DbError> {
+    /// The password was not tried after all, or was right: nothing is counted, also where the request is over.
+    async fn take_back(self, app: &App) {
         let take_back = move |connection: &mut DbConnection| {
             Ok(login_failures::take_back(connection, &self.account.counter, self.failures, self.before)?)
         };
-        app.db.write(take_back).await
+        app.db.insist("a password that was not wrong counts as wrong", take_back).await;
     }
 }
 

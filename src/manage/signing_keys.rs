@@ -14,6 +14,7 @@ use crate::db::master_keys::MasterKeyRow;
 use crate::db::notices::{self, Notice};
 use crate::db::signing_keys::{NewSigningKey, SigningKeyRow};
 use crate::db::{DbConnection, DbError, audit, master_keys, signing_keys};
+use crate::deadline;
 use crate::domain::audit::AuditEvent;
 use crate::domain::rotation::{Change, KeyOutlook, RotationPolicy, find};
 use crate::domain::signing_key::{KeyState, SigningKeyInfo};
@@ -93,8 +94,7 @@ pub async fn rotate(app: &App, actor: &Actor, emergency: bool) -> Result<Rotatio
         },
     )
     .await?;
-    reload(app).await?;
-    let (keys, policy, _) = look(app).await?;
+    let (keys, policy) = told(app).await?;
     let warning = emergency.then(|| {
         let seconds = policy.promised(&keys).num_seconds();
         format!("services that keep an older copy of the key set refuse new tokens until they renew it, for up to {seconds} s")
@@ -115,12 +115,21 @@ pub async fn rotate(app: &App, actor: &Actor, emergency: bool) -> Result<Rotatio
 /// [`Refusal::NotFound`]; the database does not answer.
 pub async fn revoke(app: &App, actor: &Actor, kid: &str) -> Result<Revocation, Refusal> {
     repeatedly(app, actor, |policy, keys, now| policy.revoke(kid, keys, now)).await?;
-    reload(app).await?;
-    let (keys, policy, _) = look(app).await?;
+    let (keys, policy) = told(app).await?;
     let revoked = keys.iter().find(|key| key.kid == kid).ok_or(Refusal::NotFound)?;
     let successor = find(&keys, revoked.algorithm, KeyState::Active).map(|key| key.kid.clone());
     let key = policy.outlook(keys).into_iter().find(|outlook| outlook.key.kid == kid).ok_or(Refusal::NotFound)?;
     Ok(Revocation { key, successor })
+}
+
+/// What came of a change that is done: to say now that it takes too long would be wrong.
+async fn told(app: &App) -> Result<(Vec<SigningKeyInfo>, RotationPolicy), Refusal> {
+    let tell = async {
+        reload(app).await?;
+        let (keys, policy, _) = look(app).await?;
+        Ok((keys, policy))
+    };
+    deadline::apart(tell).await
 }
 
 /// Reads the keys anew if they have changed, and learns of another master key. It is cheap, and done all the time, so
@@ -328,8 +337,9 @@ async fn prepare(
     let (pair, action, origin) = if let Some(file) = brought.iter().find(|file| file.pair.algorithm == algorithm) {
         (file.pair.clone(), "signing_key.imported", format!(", file {}", file.name))
     } else {
-        // RSA takes seconds, which no worker has.
-        let made = tokio::task::spawn_blocking(move || KeyPair::generate(algorithm)).await;
+        // RSA takes seconds, which no worker has, and which are longer than a request has for all else.
+        let made = tokio::task::spawn_blocking(move || KeyPair::generate(algorithm));
+        let made = deadline::uncounted(made).await;
         (made.unwrap_or(Err(SigningKeyError::Generate))?, "signing_key.created", String::new())
     };
     let mut row = pair.into_row(&app.secrets, now, signs_at)?;

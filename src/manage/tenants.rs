@@ -7,6 +7,7 @@ use data_encoding::BASE32_NOPAD;
 use crate::app::App;
 use crate::db::large_tenants::{self, Ended};
 use crate::db::{DbError, audit, tenants};
+use crate::deadline;
 use crate::domain::page::{Page, Paged};
 use crate::domain::{Actor, Name, Refusal, Tenant, TenantId, Timestamp};
 use crate::manage::login_guesses::to_its_end;
@@ -119,21 +120,18 @@ async fn suspend_in_batches(app: &App, by: &Actor, id: TenantId) -> Result<Tenan
 }
 
 /// Ends the sessions of a suspended tenant that are left after `ended`, in batches. Whoever resumes it meanwhile has ended them all
-/// before, and what begins then is none of them.
+/// before, and what begins then is none of them. Each batch has as much time as a request.
 async fn end_sessions(app: &App, tenant: &Tenant, mut ended: Ended, now: Timestamp) -> Result<(), Refusal> {
     let (id, since) = (tenant.id, tenant.suspended_at);
     loop {
-        let rest = app
-            .db
-            .write(move |connection| {
-                let tenant = tenants::hold(connection, id)?.ok_or(Refusal::NotFound)?;
-                if tenant.suspended_at != since {
-                    return Ok(None);
-                }
-                Ok::<_, Refusal>(large_tenants::end_sessions(connection, id, ended, now, SUSPENDED)?)
-            })
-            .await?;
-        match rest {
+        let batch = app.db.write(move |connection| {
+            let tenant = tenants::hold(connection, id)?.ok_or(Refusal::NotFound)?;
+            if tenant.suspended_at != since {
+                return Ok(None);
+            }
+            Ok::<_, Refusal>(large_tenants::end_sessions(connection, id, ended, now, SUSPENDED)?)
+        });
+        match deadline::apart(batch).await? {
             Some(further) => ended = further,
             None => return Ok(()),
         }
@@ -184,11 +182,12 @@ pub async fn delete(app: &Arc<App>, by: &Actor, id: TenantId) -> Result<(), Refu
 
 async fn delete_in_batches(app: &App, by: &Actor, id: TenantId) -> Result<(), Refusal> {
     let now = app.now();
+    let mut is_begun = false;
     loop {
         let suspended =
             app.event(by, "tenant.suspended", now)?.tenant(id).target("tenant", id).details("to be deleted");
         let deleted = app.event(by, "tenant.deleted", now)?.tenant(id).target("tenant", id);
-        let is_gone = app.db.write(move |connection| {
+        let batch = app.db.write(move |connection| {
             let tenant = tenants::hold(connection, id)?.ok_or(Refusal::NotFound)?;
             let is_gone = !large_tenants::forget_some(connection, id, now)?;
             if is_gone {
@@ -200,9 +199,11 @@ async fn delete_in_batches(app: &App, by: &Actor, id: TenantId) -> Result<(), Re
             }
             Ok::<_, Refusal>(is_gone)
         });
-        if is_gone.await? {
+        let is_gone = if is_begun { deadline::apart(batch).await? } else { batch.await? };
+        if is_gone {
             return Ok(());
         }
+        is_begun = true;
     }
 }
 

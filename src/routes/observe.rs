@@ -11,6 +11,7 @@ use actix_web::{Error, HttpMessage};
 use tracing::Instrument;
 
 use crate::app::App;
+use crate::deadline;
 use crate::domain::Refusal;
 use crate::extract::request_id::{RequestId, X_REQUEST_ID};
 use crate::metrics::RouteCounts;
@@ -28,7 +29,7 @@ pub async fn observe(
     let span = tracing::info_span!("request", request_id = %id.0);
     let began = Instant::now();
 
-    let mut response = next.call(request).instrument(span.clone()).await?;
+    let mut response = deadline::of_request(next.call(request).instrument(span.clone())).await?;
 
     let took = began.elapsed();
     let status = response.status().as_u16();

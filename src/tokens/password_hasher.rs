@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, Sender};
 use tokio::sync::oneshot;
 
 use crate::config::Argon2Cost;
+use crate::deadline;
 use crate::domain::Refusal;
 use crate::domain::password::{Password, WeakPassword};
 use crate::random::Random;
@@ -107,7 +108,7 @@ impl PasswordHasher {
         let (reply, answer) = oneshot::channel();
         let task = Task::Hash { params: self.params.clone(), salt: self.random.bytes()?, reply };
         self.enqueue(password, task)?;
-        answer.await.ok().flatten().ok_or(Refusal::Internal)
+        in_time(answer).await?.ok_or(Refusal::Internal)
     }
 
     /// Judges a new password and hashes it. To judge takes as long as to hash, so it is done here too.
@@ -118,7 +119,7 @@ impl PasswordHasher {
         let (reply, answer) = oneshot::channel();
         let task = Task::HashNew { policy, params: self.params.clone(), salt: self.random.bytes()?, reply };
         self.enqueue(password, task)?;
-        match answer.await.map_err(|_| Refusal::Internal)? {
+        match in_time(answer).await? {
             Ok(hash) => Ok(Ok(hash.ok_or(Refusal::Internal)?)),
             Err(weak) => Ok(Err(weak)),
         }
@@ -149,7 +150,7 @@ impl PasswordHasher {
     async fn matches(&self, password: Password, stored: &str) -> Result<bool, Refusal> {
         let (reply, answer) = oneshot::channel();
         self.enqueue(password, Task::Verify { stored: stored.to_owned(), reply })?;
-        answer.await.map_err(|_| Refusal::Internal)
+        in_time(answer).await
     }
 
     /// Hashes that wait for a thread.
@@ -174,6 +175,16 @@ impl PasswordHasher {
         let cost = |params: &Params| (params.m_cost(), params.t_cost(), params.p_cost());
         stored.algorithm != ARGON2ID_IDENT || cost(&params) != cost(&self.params)
     }
+}
+
+/// What a thread answers; a request that must be answered before is told that too many wait. What was not begun by then
+/// never is.
+async fn in_time<T>(answer: oneshot::Receiver<T>) -> Result<T, Refusal> {
+    let answered = match deadline::in_request() {
+        Some(deadline) => tokio::time::timeout_at(deadline.into(), answer).await.map_err(|_| Refusal::Overloaded)?,
+        None => answer.await,
+    };
+    answered.map_err(|_| Refusal::Internal)
 }
 
 /// How much less of the processor a hashing thread has than those that answer everybody else, while both want it.

@@ -276,7 +276,12 @@ fn expect_the_same_time(logins: &[&dyn Fn() -> Answer]) {
         // In turns, so that a busy machine is busy for all of them; the quickest is the nearest to the truth.
         for (login, quickest) in logins.iter().zip(&mut quickest) {
             let start = Instant::now();
-            login().expect_problem(401, "invalid_credentials");
+            let answer = login();
+            if answer.status == 503 {
+                // A machine that is too busy for a hash says so whatever is wrong.
+                continue;
+            }
+            answer.expect_problem(401, "invalid_credentials");
             *quickest = start.elapsed().min(*quickest);
         }
     }

@@ -22,6 +22,7 @@ mod configuration;
 mod console;
 mod cookies;
 mod damaged_keys;
+mod deadlines;
 mod durability;
 mod exchange;
 mod exhaustion;

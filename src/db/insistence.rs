@@ -1,0 +1,43 @@
+//! Writes that must happen although the request that they belong to may be over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::Instrument;
+
+use super::{Db, DbConnection, DbError};
+use crate::deadline;
+
+/// Between one try and the next. With the patience of each this outlasts a lock that is held for ten seconds.
+const PAUSES: [Duration; 4] =
+    [Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
+
+impl Db {
+    /// A [`Db::write`] with a patience of its own, which is tried again where the database does not answer. It is
+    /// waited for as long as the request has time, and goes on behind; where it is lost, the log says what is `so`.
+    pub async fn insist(
+        &self,
+        so: &'static str,
+        queries: impl Fn(&mut DbConnection) -> Result<(), DbError> + Send + Sync + 'static,
+    ) {
+        let (db, queries) = (self.clone(), Arc::new(queries));
+        // The process does not end meanwhile (`Db::drain`).
+        let counted = self.0.executor.counted();
+        let work = async move {
+            let _counted = counted;
+            let mut pauses = PAUSES.into_iter();
+            loop {
+                let queries = Arc::clone(&queries);
+                let Err(error) = db.write(move |connection| queries(connection)).await else { return };
+                let is_away = matches!(error, DbError::Unavailable(_) | DbError::Overloaded);
+                match pauses.next().filter(|_| is_away) {
+                    Some(pause) => tokio::time::sleep(pause).await,
+                    None => return tracing::warn!(%error, "{so}"),
+                }
+            }
+        };
+        // Not in the runtime of a worker, which ends before the process does.
+        let task = self.0.behind.runtime().spawn(work.in_current_span());
+        let _ = tokio::time::timeout_at(deadline::of_wait().into(), task).await;
+    }
+}
