@@ -38,5 +38,5 @@ pub async fn backup(config: &Config, Backup { file }: &Backup, output: Output) -
         "Wrote {} ({bytes} bytes). It is of use with the master key only, which is not in it: keep a copy of {key}, apart from this file.",
         file.display()
     );
-    output.done(json!({ "file": file, "bytes": bytes, "master_key": key }), &sentence)
+    output.done(json!({ "file": file.display().to_string(), "bytes": bytes, "master_key": key }), &sentence)
 }

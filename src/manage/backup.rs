@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 
 use crate::config::DatabaseUrl;
 use crate::db::{Db, DbError, backup};
@@ -17,6 +17,9 @@ pub enum BackupError {
     /// Something has that name already: an older backup is never overwritten.
     #[error("{} is there already; name another file", .0.display())]
     Exists(PathBuf),
+    /// SQLite is given names as text.
+    #[error("the name {} is not UTF-8; name another file", .0.display())]
+    NotText(PathBuf),
     /// The file cannot be written.
     #[error("cannot write {0}: {1}")]
     File(String, io::Error),
@@ -38,9 +41,10 @@ pub async fn take(db: &Db, url: &DatabaseUrl, to: &Path) -> Result<u64, BackupEr
     if to.symlink_metadata().is_ok() {
         return Err(BackupError::Exists(to.to_owned()));
     }
-    let mut draft = to.as_os_str().to_owned();
-    draft.push(".part");
-    let draft = PathBuf::from(draft);
+    // From the root: a name that begins with `file:` is a URI to SQLite, and would be another file.
+    let draft = path::absolute(to).map_err(|error| BackupError::File(shown(to), error))?;
+    let draft = draft.to_str().ok_or_else(|| BackupError::NotText(to.to_owned()))?;
+    let draft = PathBuf::from(format!("{draft}.part"));
     let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::AlreadyExists => BackupError::Exists(draft.clone()),
         _ => BackupError::File(shown(&draft), error),
@@ -53,7 +57,7 @@ pub async fn take(db: &Db, url: &DatabaseUrl, to: &Path) -> Result<u64, BackupEr
 }
 
 async fn copy(db: &Db, draft: &Path, to: &Path) -> Result<u64, BackupError> {
-    let path = draft.to_string_lossy().into_owned();
+    let path = shown(draft);
     db.read(move |connection| backup::copy_into(connection, &path).map_err(DbError::from)).await?;
     // SQLite leaves it to us to wait for the disk.
     let synced = File::open(draft).and_then(|file| file.sync_all().and_then(|()| file.metadata()));

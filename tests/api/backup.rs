@@ -81,6 +81,10 @@ fn a_backup_is_for_its_owner_alone_and_overwrites_nothing() {
     assert_eq!(fs::read(&file).unwrap(), copied);
     std::os::unix::fs::symlink("nowhere", jeton.folder().join("link.db")).unwrap();
     jeton.cli(["backup", "link.db"]).expect_refusal(1, &["link.db", "there already"]);
+    // To SQLite this is a URI, of another file.
+    jeton.cli(["backup", "file:uri.db"]).expect_code(0);
+    let of_uri = fs::metadata(jeton.folder().join("file:uri.db")).unwrap();
+    assert_eq!((of_uri.len() > 0, of_uri.permissions().mode() & 0o777), (true, 0o600));
     jeton.cli(["backup", "no-folder/backup.db"]).expect_refusal(1, &["no-folder/backup.db"]);
     jeton.cli(["backup"]).expect_refusal(2, &["FILE"]);
     let left: Vec<_> = fs::read_dir(jeton.folder()).unwrap().flatten().map(|entry| entry.file_name()).collect();
