@@ -67,6 +67,24 @@ fn status_of(line: &str) -> String {
     String::from_utf8(output.stdout).expect("a status")
 }
 
+/// What the page tells a password manager is no field of the form.
+#[test]
+fn a_password_is_changed_and_opens_the_next_session() {
+    let Some(mut console) = Console::open("default", "script") else { return };
+    console.sign_in();
+    let new = "Harbour-violet-9921-kettle";
+    console.open_page("/console/account");
+    assert_eq!(console.tell(json!(["count", "form:has(#new_password) [autocomplete=username]"])), 1);
+    console.fill("#current_password", &console.password.clone());
+    console.fill("#new_password", new);
+    console.click("button:text-is('Change password')");
+    assert!(console.text("[role=status]").contains("password"), "{}", console.text("main"));
+
+    console.click("button:has-text('Sign out')");
+    new.clone_into(&mut console.password);
+    console.sign_in();
+}
+
 /// Keyboard and nothing else, and a browser whose script is off.
 #[test]
 fn no_task_needs_a_script() {

@@ -90,7 +90,7 @@ fn app_identifiers_are_assigned_and_deleted(jeton: Jeton) {
     let id = list.split_once("/console/app-identifiers/").unwrap().1.split('/').next().unwrap();
     browser.submit_on(path, path, &[("platform", "iOS")]).expect_status(422);
     let foreign = format!("{path}/{id}/delete");
-    Browser::of(&jeton, jeton.tenant().admin()).submit_on(path, &foreign, &[]).expect_status(404);
+    Browser::of(&jeton, jeton.tenant().admin()).forge_on(path, &foreign, &[]).expect_status(404);
     browser.submit_on(path, &foreign, &[]).expect_status(303);
     assert!(browser.get(path).told().contains("No app identifiers yet"));
 }
@@ -196,7 +196,7 @@ fn operators_manage_tenants(jeton: Jeton) {
     let mut theirs = Browser::of(&jeton, admin.admin());
     for what in ["suspend", "delete"] {
         let path = format!("{list}/{}/{what}", admin.id);
-        theirs.submit_on("/console/account", &path, &[("name", &admin.name)]).expect_status(403);
+        theirs.forge_on("/console/account", &path, &[("name", &admin.name)]).expect_status(403);
     }
     admin.admin().login().expect_tokens();
 }
@@ -222,7 +222,7 @@ fn operators_rotate_and_revoke_signing_keys(jeton: Jeton) {
     // The session's tokens are the console's own business: it goes on.
     assert!(told.expect_status(200).told().contains("Revoked"));
     assert!(!jeton.jwks().to_string().contains(&old));
-    browser.submit_on(path, &format!("{path}/unknown/revoke"), &[]).expect_status(404);
+    browser.forge_on(path, &format!("{path}/unknown/revoke"), &[]).expect_status(404);
     assert_eq!(jeton.audited("signing_key.revoked"), 1);
 }
 
@@ -257,7 +257,7 @@ fn who_may_only_write_sees_what_the_api_would_show_them(jeton: Jeton) {
         );
     }
     let mut browser = Browser::of(&jeton, &keymaker);
-    let told = browser.submit_on(&format!("{page}/rotate"), &page, &[("name", "")]).expect_status(422).told();
+    let told = browser.forge_on(&format!("{page}/rotate"), &page, &[("name", "")]).expect_status(422).told();
     assert!(!told.contains("10.1.2.3") && !told.contains("hidden-agent/1"), "{told}");
 
     let group = |name: &str| {
@@ -276,7 +276,7 @@ fn who_may_only_write_sees_what_the_api_would_show_them(jeton: Jeton) {
         ("one-time-password", vec![("idempotency_key", "once")]),
         ("remove", vec![]),
     ] {
-        let refused = browser.submit_on("/console/account", &format!("{path}/{what}"), &fields);
+        let refused = browser.forge_on("/console/account", &format!("{path}/{what}"), &fields);
         assert!([403, 409].contains(&refused.status), "{}", refused.told());
         assert!(!refused.told().contains(&admin.email), "{what}: {}", refused.told());
     }
