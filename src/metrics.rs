@@ -229,7 +229,7 @@ impl Metrics {
         self.0.logins.get_or_create(&[("outcome", outcome.as_str())]).inc();
     }
 
-    /// Everything, as text of the type [`CONTENT_TYPE`].
+    /// Everything, written in this format.
     #[must_use]
     pub fn render(&self, snapshot: &Snapshot, format: Format) -> String {
         let registry = self.0.registry.lock().unwrap_or_else(PoisonError::into_inner);

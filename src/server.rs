@@ -45,10 +45,8 @@ pub async fn serve(config: Config, migrate: Migrate, greeting: Greeting) -> Resu
     manage::signing_keys::start(&app).await?;
     manage::instances::join(&app).await?;
     warn_of_untrusted_proxies(&app);
-    // First all that can fail: the password of the first account is shown only once.
-    let metrics = serve_metrics(&app)?;
-    greet(&app, greeting).await?;
 
+    let metrics = serve_metrics(&app)?;
     let background = Background::start(&Data::clone(&app).into_inner())?;
     let shared = Data::clone(&app);
     let server = HttpServer::new(move || routes::application(Data::clone(&shared)))
@@ -65,7 +63,10 @@ pub async fn serve(config: Config, migrate: Migrate, greeting: Greeting) -> Resu
             server.listen_rustls_0_23(listener, certificate.server_config()?)
         }
     };
-    let server = server.map_err(StartError::Ended)?.run();
+    let server = server.map_err(StartError::Ended)?;
+    // Behind all that can fail: the password of the first account is shown only once.
+    greet(&app, greeting).await?;
+    let server = server.run();
     tracing::info!(%address, issuer = app.config.server.public_url.issuer(), "listening");
     let ended = server.await;
 

@@ -114,7 +114,7 @@ pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemError
     if found.is_empty() { Err(PemError::NoItemsFound) } else { Ok(found) }
 }
 
-/// What is wrong with a PEM file: the library's own words give its lines as numbers.
+/// What is wrong with a PEM file. The library's own words print the line at fault as a list of byte values.
 #[must_use]
 pub fn fault(error: &PemError) -> String {
     match error {

@@ -106,7 +106,7 @@ pub async fn run(app: &App, command: Command, output: Output) -> Result<(), CliE
     }
 }
 
-/// As far off as a setting may be: later ends are years that RFC 3339 cannot write.
+/// Ten years. Without a bound a key could end in a year that RFC 3339 cannot write.
 const LONGEST_EXPIRY: TimeDelta = TimeDelta::days(3650);
 
 impl Create {

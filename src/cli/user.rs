@@ -49,10 +49,10 @@ pub struct Create {
     /// The tenant that it belongs to
     #[arg(long, value_name = "ID")]
     tenant: TenantId,
-    /// What it is there: admin or member; member where nothing is said
+    /// Its role there: admin, member or another of the profile; for a new member `member` by default
     #[arg(long)]
     role: Option<Role>,
-    /// Give it the server-wide scope `tenants:write`, and the role that is named, also where it is there already
+    /// Make it an operator (server-wide scope `tenants:write`); a member takes the role that is named, too
     #[arg(long)]
     operator: bool,
     #[command(flatten)]

@@ -339,17 +339,19 @@ fn key_of(variable: &str, value: &str) -> Option<String> {
     }
 }
 
-/// Kubernetes gives every pod such variables for a service that is called `jeton`, or `jeton-metrics`; none of them is
-/// a key of ours.
+/// Kubernetes gives every pod such variables for a service called `jeton` or `jeton-metrics`; none is a key of ours. A
+/// bare `..._PORT` is one only where it holds an address (`tcp://10.0.0.1:80`): else it is a misspelt key.
 fn is_of_kubernetes(variable: &str, value: &str) -> bool {
     let protocols = ["tcp", "udp", "sctp"];
     let is_address = || value.split_once("://").is_some_and(|(protocol, _)| protocols.contains(&protocol));
-    let of_port = |rest: &str| {
+    let names_protocol = |rest: &str| {
         let protocol = rest.split('_').nth(1).unwrap_or_default();
         protocols.iter().any(|known| known.eq_ignore_ascii_case(protocol))
     };
-    let of_a_port =
-        variable.split_once("_PORT_").is_some_and(|(service, rest)| service.ends_with("_SERVICE") || of_port(rest));
-    let of_the_service = variable.ends_with("_SERVICE_HOST") || variable.ends_with("_SERVICE_PORT");
-    !variable.contains("__") && (of_the_service || of_a_port || (variable.ends_with("_PORT") && is_address()))
+    let is_port_variable = variable
+        .split_once("_PORT_")
+        .is_some_and(|(service, rest)| service.ends_with("_SERVICE") || names_protocol(rest));
+    let is_service_variable = variable.ends_with("_SERVICE_HOST") || variable.ends_with("_SERVICE_PORT");
+    !variable.contains("__")
+        && (is_service_variable || is_port_variable || (variable.ends_with("_PORT") && is_address()))
 }

@@ -14,10 +14,10 @@ const PAUSES: [Duration; 4] =
 
 impl Db {
     /// A [`Db::write`] with a patience of its own, which is tried again where the database does not answer. It is
-    /// waited for as long as the request has time, and goes on behind; where it is lost, the log says what is `so`.
+    /// waited for as long as the request has time, and goes on behind; where it fails for good, the log says what was `lost`.
     pub async fn insist(
         &self,
-        so: &'static str,
+        lost: &'static str,
         queries: impl Fn(&mut DbConnection) -> Result<(), DbError> + Send + Sync + 'static,
     ) {
         let (db, queries) = (self.clone(), Arc::new(queries));
@@ -32,7 +32,7 @@ impl Db {
                 let is_away = matches!(error, DbError::Unavailable(_) | DbError::Overloaded);
                 match pauses.next().filter(|_| is_away) {
                     Some(pause) => tokio::time::sleep(pause).await,
-                    None => return tracing::warn!(%error, "{so}"),
+                    None => return tracing::warn!(%error, "{lost}"),
                 }
             }
         };

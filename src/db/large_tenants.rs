@@ -124,6 +124,7 @@ fn forget_answers(connection: &mut DbConnection, tenant: TenantId) -> QueryResul
     Ok(true)
 }
 
-fn is_full<T>(batch: &[T], most: i64) -> bool {
+/// Whether there may be more behind a batch.
+pub(super) fn is_full<T>(batch: &[T], most: i64) -> bool {
     i64::try_from(batch.len()).is_ok_and(|rows| rows >= most)
 }

@@ -60,13 +60,13 @@ pub fn take_back(
     failures: Failures,
     before: Timestamp,
 ) -> QueryResult<()> {
-    let less = login_failures::count.eq(login_failures::count - 1);
+    let one_less = login_failures::count.eq(login_failures::count - 1);
     let row = login_failures::table
         .find((&counter.subject, &counter.device))
         .filter(login_failures::count.gt(0).and(login_failures::first_at.eq(failures.first_at)));
     let was_last = row.filter(login_failures::last_at.eq(failures.last_at));
-    if diesel::update(was_last).set((less, login_failures::last_at.eq(before))).execute(connection)? == 0 {
-        diesel::update(row).set(less).execute(connection)?;
+    if diesel::update(was_last).set((one_less, login_failures::last_at.eq(before))).execute(connection)? == 0 {
+        diesel::update(row).set(one_less).execute(connection)?;
     }
     Ok(())
 }

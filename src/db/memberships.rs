@@ -2,9 +2,9 @@
 
 use diesel::prelude::*;
 
-use super::DbConnection;
 use super::schema::{memberships, tenants, users};
 use super::users::{USER, UserColumns};
+use super::{DbConnection, large_tenants};
 use crate::domain::page::Page;
 use crate::domain::{Member, Role, Tenant, TenantId, Timestamp, User, UserId};
 
@@ -81,7 +81,7 @@ pub(super) fn hold_some(
     diesel::update(memberships::table.filter(behind.and(memberships::user_id.le(last))))
         .set(memberships::tenant_id.eq(tenant))
         .execute(connection)?;
-    Ok(Some(last).filter(|_| i64::try_from(page.len()).is_ok_and(|members| members >= most)))
+    Ok(Some(last).filter(|_| large_tenants::is_full(&page, most)))
 }
 
 /// Whether nobody is a member of any tenant.

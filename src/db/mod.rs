@@ -93,8 +93,8 @@ const UNHURRIED: Duration = Duration::from_hours(1);
 /// Connections to PostgreSQL, and threads that use them: each carries one transaction at a time.
 const POSTGRES_CONNECTIONS: u32 = 16;
 
-/// When a wait for the database that begins now ends: when the request must be answered.
-fn deadline() -> Result<Instant, DbError> {
+/// When a wait for the database that begins now ends; with too little time left none begins.
+fn end_of_wait() -> Result<Instant, DbError> {
     let deadline = deadline::of_wait();
     if Instant::now() + LEAST <= deadline { Ok(deadline) } else { Err(DbError::out_of_time()) }
 }
@@ -152,7 +152,7 @@ impl Db {
     }
 
     /// Runs queries that change nothing, each on what is committed when it begins. It is waited for until the request
-    /// must be answered ([`deadline`]), as every wait is.
+    /// must be answered ([`crate::deadline`]).
     ///
     /// # Errors
     /// `E`, from the queries, or made from a [`DbError`] where the database does not answer.
@@ -165,11 +165,11 @@ impl Db {
         E: From<DbError> + Send + 'static,
     {
         if self.0.file.is_some() {
-            let patience = deadline()?.saturating_duration_since(Instant::now());
+            let patience = end_of_wait()?.saturating_duration_since(Instant::now());
             let mut connection = self.0.pool.get_timeout(patience).map_err(DbError::from)?;
             return queries(&mut connection);
         }
-        self.0.executor.run(executor::Kind::Read, deadline()?, queries).await
+        self.0.executor.run(executor::Kind::Read, end_of_wait()?, queries).await
     }
 
     /// Runs queries in one transaction and answers after it is committed and synced.
@@ -187,7 +187,7 @@ impl Db {
         T: Send + 'static,
         E: From<DbError> + Send + 'static,
     {
-        self.0.executor.run(executor::Kind::Write, deadline()?, queries).await
+        self.0.executor.run(executor::Kind::Write, end_of_wait()?, queries).await
     }
 
     /// A [`Db::write`] that may take as long as it needs: a migration.

@@ -60,7 +60,7 @@ impl<Q: Send + 'static, A: Send + 'static> Together<Q, A> {
         F: Future<Output = Result<Vec<A>, DbError>> + Send + 'static,
     {
         let (reply, mut answer) = oneshot::channel();
-        let deadline = super::deadline()?;
+        let deadline = super::end_of_wait()?;
         let (number, has_room, is_sooner) = {
             let mut waiting = locked(&self.waiting);
             if waiting.asked.len() >= MOST {

@@ -51,8 +51,9 @@ macro_rules! ids {
             type Err = InvalidId;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
-                // With hyphens, as answers have it: what is exact in a path is not to have four spellings.
-                if text.len() == Hyphenated::LENGTH { Uuid::parse_str(text).map(Self).map_err(|_| InvalidId) } else { Err(InvalidId) }
+                // As answers have it: what is exact in a path is not to have four spellings.
+                let is_hyphenated = text.len() == Hyphenated::LENGTH;
+                Uuid::parse_str(text).ok().filter(|_| is_hyphenated).map(Self).ok_or(InvalidId)
             }
         }
 

@@ -29,7 +29,7 @@ impl Name {
         &self.0
     }
 
-    /// What was stored, and is believed: what would be refused today too.
+    /// A name that was stored: it is read as it is, also where it would be refused today.
     pub(crate) fn stored(text: String) -> Self {
         Self(text)
     }

@@ -2,16 +2,13 @@
 //! (draft-ietf-oauth-status-list-21; ADR 10).
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::app::App;
 use crate::db::statuses;
+use crate::deadline;
 use crate::domain::Refusal;
 use crate::domain::status_list::ListNumber;
 use crate::tokens::status_list::{Ended, StatusList, StatusListToken};
-
-/// The longest wait, for another's read and one's own: an answer within 3 s.
-const PATIENCE: Duration = Duration::from_millis(2_500);
 
 /// A list of what is committed when this begins: a revocation that was answered before is in it, whichever server did
 /// it. While no connection to the database can be made it is the last one that was signed, until its `exp`; a database
@@ -37,8 +34,9 @@ pub async fn all(app: &App) -> Result<Vec<String>, Refusal> {
     Ok(ListNumber::before(found.next).map(|number| number.uri(base(app))).collect())
 }
 
+/// Waits for another's read and one's own no longer than the request may take.
 async fn in_time<T>(work: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
-    tokio::time::timeout(PATIENCE, work).await.unwrap_or(Err(Refusal::Unavailable))
+    tokio::time::timeout_at(deadline::of_wait().into(), work).await.unwrap_or(Err(Refusal::Unavailable))
 }
 
 async fn signed(app: &App, number: ListNumber) -> Result<Arc<StatusListToken>, Refusal> {

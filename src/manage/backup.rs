@@ -57,7 +57,8 @@ pub async fn take(db: &Db, url: &DatabaseUrl, to: &Path) -> Result<u64, BackupEr
 }
 
 async fn copy(db: &Db, draft: &Path, to: &Path) -> Result<u64, BackupError> {
-    let path = shown(draft);
+    // UTF-8: `take` made sure.
+    let path = draft.to_string_lossy().into_owned();
     db.read(move |connection| backup::copy_into(connection, &path).map_err(DbError::from)).await?;
     // SQLite leaves it to us to wait for the disk.
     let synced = File::open(draft).and_then(|file| file.sync_all().and_then(|()| file.metadata()));

@@ -6,19 +6,17 @@
 use std::time::{Duration, Instant};
 
 use diesel::QueryResult;
-use tracing::Instrument;
 
 use crate::app::App;
 use crate::db::error::changed_meanwhile;
 use crate::db::{DbConnection, audit, login_failures};
-use crate::deadline;
 use crate::domain::audit::AuditEvent;
 use crate::domain::login_failures::{Counter, FailureLimit, Failures, Throttled, network_of};
 use crate::domain::{Actor, Email, Refusal, SessionId, Timestamp};
 use crate::metrics::LoginOutcome;
 
 /// How long a login waits for those before it that may turn out right: several devices of one person, that log in
-/// together. It leaves some of the request's [`deadline::PATIENCE`] for the login itself.
+/// together. It leaves some of the request's [`PATIENCE`](crate::deadline::PATIENCE) for the login itself.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How often a failure is counted anew that somebody else came before. Where a transaction sees what was there at its
@@ -42,17 +40,6 @@ pub struct Guess {
     /// What the audit log is told where the next guess has to wait.
     event: AuditEvent,
     now: Timestamp,
-}
-
-/// Does what a guess is part of to its end, also where whoever asked goes away meanwhile: else an attacker who resets
-/// each connection would never be counted for their address, nor come into the audit log.
-///
-/// # Errors
-/// Those of `work`.
-pub async fn to_its_end<T: Send + 'static>(
-    work: impl Future<Output = Result<T, Refusal>> + Send + 'static,
-) -> Result<T, Refusal> {
-    tokio::spawn(deadline::carried(work.in_current_span())).await.unwrap_or(Err(Refusal::Internal))
 }
 
 /// Where failures are counted, and how many there may be.

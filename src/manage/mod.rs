@@ -19,3 +19,19 @@ pub mod tenants;
 pub mod trusted_issuers;
 pub mod usage;
 pub mod users;
+
+use tracing::Instrument as _;
+
+use crate::deadline;
+use crate::domain::Refusal;
+
+/// Does work to its end, also where whoever asked goes away meanwhile: a guess must be counted, though the attacker
+/// resets each connection, and a tenant must not stay half deleted.
+///
+/// # Errors
+/// Those of `work`.
+pub async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Refusal>> + Send + 'static,
+) -> Result<T, Refusal> {
+    tokio::spawn(deadline::carried(work.in_current_span())).await.unwrap_or(Err(Refusal::Internal))
+}

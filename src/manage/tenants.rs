@@ -10,9 +10,9 @@ use crate::db::{DbError, audit, tenants};
 use crate::deadline;
 use crate::domain::page::{Page, Paged};
 use crate::domain::{Actor, Name, Refusal, Tenant, TenantId, Timestamp};
-use crate::manage::login_guesses::to_its_end;
+use crate::manage::to_its_end;
 
-/// Why a session died with whose tenant that was done.
+/// The reason of sessions that ended when their tenant was suspended.
 const SUSPENDED: &str = "tenant_suspended";
 
 /// A tenant that somebody wants.
@@ -119,8 +119,8 @@ async fn suspend_in_batches(app: &App, by: &Actor, id: TenantId) -> Result<Tenan
     Ok(tenant)
 }
 
-/// Ends the sessions of a suspended tenant that are left after `ended`, in batches. Whoever resumes it meanwhile has ended them all
-/// before, and what begins then is none of them. Each batch has as much time as a request.
+/// Ends the sessions of a suspended tenant that are left after `ended`, in batches, each with as much time as a request.
+/// Stops where somebody resumed it meanwhile: they have ended all of these, and later ones are none of them.
 async fn end_sessions(app: &App, tenant: &Tenant, mut ended: Ended, now: Timestamp) -> Result<(), Refusal> {
     let (id, since) = (tenant.id, tenant.suspended_at);
     loop {
@@ -170,8 +170,8 @@ pub async fn resume(app: &App, by: &Actor, id: TenantId) -> Result<Tenant, Refus
 
 /// Deletes a tenant and all that belongs to it: memberships, sessions, keys. Its audit log stays.
 ///
-/// One that has too much for one transaction is suspended with the first batch that goes. Broken off, it stays so until
-/// it is deleted again (ADR 27).
+/// One that has a full batch of anything (`db/large_tenants.rs`) is suspended with the first that goes. Broken off, it
+/// stays so until it is deleted again (ADR 27).
 ///
 /// # Errors
 /// [`Refusal::NotFound`].

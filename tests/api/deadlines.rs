@@ -64,7 +64,6 @@ fn a_lock_that_comes_while_a_password_is_tried_is_told_in_time_and_counts_nothin
     });
     // Longer than it is tried to put that right for the first time.
     sleep(Duration::from_secs(3));
-    assert_eq!(jeton.number(COUNTED), 1, "nothing can be written yet");
     other.batch_execute("ROLLBACK").unwrap();
     until("a right password is no failure", || jeton.number(COUNTED) == 0);
     // A machine that is too busy for such a hash says so, and counts nothing.

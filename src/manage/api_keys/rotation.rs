@@ -19,8 +19,8 @@ pub const LONGEST_OVERLAP: TimeDelta = TimeDelta::days(30);
 ///
 /// # Errors
 /// [`Refusal::NotFound`]; [`Refusal::ApiKeyNotActive`]; [`Refusal::ApiKeyLimitReached`] where both would live and
-/// one more is too many; [`Refusal::PlanRequired`]; [`Refusal::InsufficientScope`] where the key can do more here than who
-/// rotates it; an overlap that is too long.
+/// one more is too many; [`Refusal::PlanRequired`]; [`Refusal::InsufficientScope`] where the key can do more here
+/// than who rotates it; an overlap that is too long.
 pub async fn rotate(
     app: &App,
     by: &Actor,

@@ -66,7 +66,7 @@ impl Draft {
     }
 
     /// Makes `change` in one transaction with its audit row, unless the same request was answered before. The tenant's
-    /// row is held meanwhile, so that what is counted stays so (security 24). What the key is then is answered, and kept
+    /// row is held meanwhile, so that what is counted stays so (security 24). The key as it is then is answered, and kept
     /// to be answered again.
     pub async fn store(
         self,

@@ -10,7 +10,8 @@ use crate::app::App;
 use crate::db::{audit, sessions, users};
 use crate::domain::password::Password;
 use crate::domain::{Actor, Email, Refusal, SessionId, Timestamp, User};
-use crate::manage::login_guesses::{self, Guess, to_its_end};
+use crate::manage::login_guesses::{self, Guess};
+use crate::manage::to_its_end;
 use crate::tokens::password_hasher::{Policy, Verdict};
 
 /// Our own name, and what people call such a server: no password is made of it (security 14).
