@@ -74,7 +74,7 @@ impl RateLimits {
         if decision.allowed { Ok(Some(decision.state)) } else { Err(Refusal::RateLimited(decision.state)) }
     }
 
-    /// Whether it is worth telling that somebody (a key, a user, a trusted issuer) was refused for this reason, one of a
+    /// Whether it is worth telling that somebody (a key, a session, a trusted issuer) was refused for this reason, one of a
     /// few: once a minute, for whoever does not slow down tells nothing new.
     pub fn is_news(&self, key: ApiKeyId, reason: &'static str, now: Timestamp) -> bool {
         let mut shard = self.shard(key);

@@ -53,7 +53,8 @@ fn insert(connection: &mut DbConnection, counter: &Counter, failures: Failures) 
 }
 
 /// Takes the last of these failures back, which was none, unless all of them are forgotten; and its moment, unless
-/// there was another one meanwhile.
+/// there was another one meanwhile. Those that were forgotten and begun anew are later; a clock that is behind makes the
+/// first of them earlier.
 pub fn take_back(
     connection: &mut DbConnection,
     counter: &Counter,
@@ -63,7 +64,7 @@ pub fn take_back(
     let one_less = login_failures::count.eq(login_failures::count - 1);
     let row = login_failures::table
         .find((&counter.subject, &counter.device))
-        .filter(login_failures::count.gt(0).and(login_failures::first_at.eq(failures.first_at)));
+        .filter(login_failures::count.gt(0).and(login_failures::first_at.le(failures.first_at)));
     let was_last = row.filter(login_failures::last_at.eq(failures.last_at));
     if diesel::update(was_last).set((one_less, login_failures::last_at.eq(before))).execute(connection)? == 0 {
         diesel::update(row).set(one_less).execute(connection)?;

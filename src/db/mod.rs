@@ -165,7 +165,8 @@ impl Db {
         E: From<DbError> + Send + 'static,
     {
         if self.0.file.is_some() {
-            let patience = end_of_wait()?.saturating_duration_since(Instant::now());
+            // It waits for a connection alone: what is told at the deadline can still be read.
+            let patience = deadline::of_wait().saturating_duration_since(Instant::now()).max(LEAST);
             let mut connection = self.0.pool.get_timeout(patience).map_err(DbError::from)?;
             return queries(&mut connection);
         }

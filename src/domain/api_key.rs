@@ -19,6 +19,7 @@ pub struct ApiKey {
     /// The tenant it speaks for.
     pub tenant_id: TenantId,
     /// What people call it.
+    #[serde(deserialize_with = "Name::read_stored")]
     pub name: Name,
     /// Its first random characters, for people to recognise it by.
     pub hint: String,
@@ -47,6 +48,7 @@ pub struct ApiKey {
     /// The group that it belongs to.
     pub group_id: Option<KeyGroupId>,
     /// What downstream services limit it to; it never changes.
+    #[serde(deserialize_with = "Constraints::read_stored")]
     pub constraints: Option<Constraints>,
     /// Until when the secret before this one still works, where the format is id + secret.
     pub previous_until: Option<Timestamp>,

@@ -7,7 +7,7 @@ use diesel::deserialize::FromSqlRow;
 use diesel::expression::AsExpression;
 use diesel::sql_types::Text;
 use serde::ser::Error as _;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use utoipa::openapi::{RefOr, Schema};
 
@@ -70,6 +70,15 @@ impl Constraints {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// [`Constraints::stored`], from what Jeton itself has written; none where there were none.
+    ///
+    /// # Errors
+    /// It is no JSON.
+    pub(crate) fn read_stored<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Self>, D::Error> {
+        let json = Option::<Box<RawValue>>::deserialize(deserializer)?;
+        Ok(json.map(|json| Self::stored(json.get().to_owned())))
     }
 
     /// What was stored, and is believed.

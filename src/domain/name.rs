@@ -6,7 +6,7 @@ use std::str::FromStr;
 use diesel::deserialize::FromSqlRow;
 use diesel::expression::AsExpression;
 use diesel::sql_types::Text;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::printable::is_line;
 
@@ -27,6 +27,14 @@ impl Name {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// [`Name::stored`], from what Jeton itself has written.
+    ///
+    /// # Errors
+    /// It is no text.
+    pub(crate) fn read_stored<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::stored)
     }
 
     /// A name that was stored: it is read as it is, also where it would be refused today.

@@ -139,7 +139,7 @@ pub fn noted_of_session<T>(
     let now = app.now();
     if let Err(refusal) = &result
         && !refusal.is_fault_of_ours()
-        && app.limits.is_news(member.user.id.uuid().into(), refusal.code(), now)
+        && app.limits.is_news(session.uuid().into(), refusal.code(), now)
     {
         let event = app.event(by, "session.refused", now)?.outcome(refusal.code());
         app.db.record_behind(event.tenant(member.tenant.id).target("session", session));

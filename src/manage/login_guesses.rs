@@ -118,8 +118,10 @@ impl Guess {
             self.take_back(app).await;
             return Ok(refusal);
         }
-        let was_right = !matches!(refusal, Refusal::InvalidCredentials | Refusal::LoginThrottled(_));
-        let guess = self.clone();
+        let was_wrong = matches!(refusal, Refusal::InvalidCredentials);
+        let was_right = !was_wrong && !matches!(refusal, Refusal::LoginThrottled(_));
+        let (guess, tried) = (self.clone(), self.clone());
+        let failure = event.clone().outcome(refusal.code());
         let refuse = app.db.write(move |connection| {
             let refusal = match refusal {
                 Refusal::InvalidCredentials => guess.fail(connection)?.map_or(refusal, Refusal::LoginThrottled),
@@ -135,6 +137,13 @@ impl Guess {
             Err(fault) => {
                 if was_right && fault.is_fault_of_ours() {
                     self.take_back(app).await;
+                } else if was_wrong && fault.is_fault_of_ours() {
+                    // It was tried: it counts for its address and is in the audit log, though it is not told in time.
+                    let count = move |connection: &mut DbConnection| {
+                        tried.fail(connection)?;
+                        Ok(audit::record(connection, &failure)?)
+                    };
+                    app.db.insist("a wrong password is counted for its account alone", count).await;
                 }
                 return Err(fault);
             }
