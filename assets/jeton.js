@@ -8,103 +8,96 @@ export class JetonError extends Error {
 }
 
 export function createClient({ url, apis = [], cookie = true }) {
-	const base = url.replace(/\/$/, '')
-	const trusted = [base, ...apis].map((api) => new URL(api, location).origin)
+	const base = url.replace(/\/$/, ''), trusted = [base, ...apis].map((api) => new URL(api, location).origin)
 	const tabs = new BroadcastChannel('jeton ' + base + (cookie || Math.random()))
-	const listeners = new Set(), calls = {}
-	let session = {}, leaving, timer
+	const ears = new Set(), left = new Set(), over = ({ sid }) => sid && left.has(sid)
+	let held = {}, leaving
 
-	// The later word counts, of any tab
 	function enter(next) {
-		const changed = session.sid !== next.sid
-		if (changed || !next.sid) calls.refresh?.abort()
-		if (!next.at) tabs.postMessage(Object.assign(next, { at: Date.now() }))
-		session = next
-		clearTimeout(timer)
-		if (next.sid) timer = setTimeout(() => refresh().catch(() => {}), life(0.7 + Math.random() / 10))
-		if (changed) for (const hear of listeners) hear(client.session)
+		const { sid } = held, changed = sid !== next.sid
+		if (changed) left.add(sid)
+		if (changed || !next.sid) post.refresh?.abort()
+		if (!next.at) tabs.postMessage(Object.assign(next, { at: Date.now(), left: changed && sid }))
+		held = next
+		if (next.sid) setTimeout(() => held === next && refresh().catch(() => {}), life(0.7 + Math.random() / 10))
+		if (changed) for (const hear of ears) hear(client.session)
 	}
-	tabs.onmessage = ({ data }) => data.at < session.at || enter(data)
 
-	const life = (part) => Math.min(session.at + session.expires_in * 1000 * part - Date.now(), 2e9)
+	// The later word counts, but none of a session that was left
+	tabs.onmessage = ({ data }) => {
+		left.add(data.left)
+		if (over(data)) data = { at: data.at }
+		if (over(held) || ((data.sid || data.out) && !(data.at < held.at))) enter(data)
+	}
+
+	const life = (part) => Math.min(held.at + held.expires_in * 1000 * part - Date.now(), 2e9)
 
 	async function post(path, body) {
-		const call = (calls[path] = new AbortController())
+		const call = (post[path] = new AbortController())
 		setTimeout(() => call.abort(), 1e4)
 		const answer = await fetch(`${base}/api/v1/auth/${path}`, {
-			method: 'POST',
-			credentials: cookie ? 'include' : 'omit',
-			headers: { 'Content-Type': 'application/json' },
-			body: JSON.stringify(body),
-			signal: call.signal,
+			method: 'POST', credentials: cookie ? 'include' : 'omit', signal: call.signal,
+			body: new Blob([JSON.stringify(body)], { type: 'application/json' }),
 		})
-		if (!answer.ok) throw new JetonError(answer.status, await answer.json().catch(() => {}))
+		const next = await answer.json().catch(() => ({}))
+		if (!answer.ok) throw new JetonError(answer.status, next)
 		if (answer.status === 204) return
-		const next = await answer.json()
 		call.signal.throwIfAborted()
 		next.sid = JSON.parse(atob(next.access_token.split('.')[1].replace(/-/g, '+').replace(/_/g, '/'))).sid
+		if (over(next)) throw new JetonError(401)
 		enter(next)
 	}
 
 	// One tab at a time, unless that one sleeps
-	function refresh() {
-		let begun, stale = session
-		const work = () => (begun ??= renew(stale)), signal = AbortSignal.timeout(2e4)
-		return (stale.turn ??= navigator.locks.request(tabs.name, { signal }, work).catch(work).finally(() => (stale.turn = 0)))
+	function refresh(old = held, begun) {
+		const work = () => (begun ??= renew(old)), signal = AbortSignal.timeout(2e4)
+		return (old.turn ||= navigator.locks.request(tabs.name, { signal }, work).catch(work).finally(() => (old.turn = 0)))
 	}
 
-	// Only a 401 signs out
-	async function renew(stale) {
-		for (let wait = 250; session === stale; wait *= 2) {
-			try {
-				return await post('refresh', { refresh_token: stale.refresh_token })
-			} catch (error) {
-				if (session !== stale) return
-				if (error.status === 401) return enter({})
-				if (wait > 8e3 || (error.status < 500 && !/408|429/.test(error.status))) throw error
-				await new Promise((done) => setTimeout(done, wait * (0.5 + Math.random())))
-			}
+	async function renew(old) {
+		for (let wait = 250; held === old; wait *= 2) {
+			const error = await post('refresh', { refresh_token: old.refresh_token }).catch((error) => error)
+			if (held !== old) return
+			if (error.status === 401) return enter({})
+			if (wait > 8e3 || /^4(?!08|29)/.test(error.status)) throw error
+			await new Promise((done) => setTimeout(done, wait * (0.5 + Math.random())))
 		}
 	}
 
 	const client = {
 		get session() {
-			return session.sid ? { tenantId: session.tenant_id, scope: session.scope, expiresAt: Date.now() + life(1) } : null
+			return held.sid ? { tenantId: held.tenant_id, scope: held.scope, expiresAt: Date.now() + life(1) } : null
 		},
-		onChange: (hear) => (listeners.add(hear), () => listeners.delete(hear)),
+		onChange: (hear) => (ears.add(hear), () => ears.delete(hear)),
 		async login({ email, password, tenantId }) {
 			await leaving?.catch(() => {})
-			calls.login?.abort()
+			post.login?.abort()
 			await post('login', { email, password, tenant_id: tenantId, cookie })
 			return client.session
 		},
 		async restore() {
-			if (!session.sid && cookie) await refresh()
+			if (!held.sid && cookie) await refresh()
 			return client.session
 		},
 		async token() {
-			const { sid } = session
+			const { sid } = held
 			if (life(0.9) < 0) await refresh()
-			if (!sid || sid !== session.sid) throw new JetonError(401, { detail: 'Not signed in' })
-			return session.access_token
+			if (!sid || sid !== held.sid) throw new JetonError(401)
+			return held.access_token
 		},
 		async fetch(input, init) {
-			const request = new Request(input, init)
-			if (!trusted.includes(new URL(request.url).origin)) throw new TypeError(request.url + ' is not in apis')
-			const send = async (request) => {
-				request.headers.set('Authorization', 'Bearer ' + (await client.token()))
-				return fetch(request)
-			}
-			const before = session
-			const answer = await send(request.clone())
+			const call = new Request(input, init)
+			if (!trusted.includes(new URL(call.url).origin)) throw new TypeError(call.url + ' is not in apis')
+			const send = async (call) => (call.headers.set('Authorization', 'Bearer ' + (await client.token())), fetch(call))
+			const was = held, answer = await send(call.clone())
 			if (answer.status !== 401) return answer
-			if (session === before) await refresh()
-			return session.sid === before.sid ? send(request) : answer
+			if (held === was) await refresh()
+			return held.sid === was.sid ? send(call) : answer
 		},
 		async logout() {
-			const { refresh_token } = session
-			calls.login?.abort()
-			enter({})
+			const { refresh_token } = held
+			post.login?.abort()
+			enter({ out: true })
 			await (leaving = post('logout', { refresh_token }))
 		},
 	}

@@ -227,6 +227,60 @@ fn a_logout_that_is_answered_late_leaves_the_next_cookie_alone() {
     page.shows(tab, &next);
 }
 
+/// Words of tabs cross: one that renewed its tokens before it heard of the logout says so after it.
+#[test]
+fn the_late_word_of_another_tab_undoes_no_logout_and_no_login() {
+    let Some(page) = Page::open(&[("tokens.access_ttl", "5m")]) else { return };
+    let [first, second] = page.two_tabs_signed_in();
+    let listen = "globalThis.tabs = new BroadcastChannel('jeton ' + JETON + true), globalThis.words = []";
+    page.run(second, &format!("void ({listen}, tabs.onmessage = (word) => words.push(word.data))"));
+    page.jeton.advance(Duration::from_mins(6));
+    assert_eq!(page.fetch_at_once(&[first]), [200]);
+    page.tell(json!(["wait", second, "words.length > 0"]));
+    let said_late = "tabs.postMessage({ ...words[0], at: Date.now() + 1 })";
+    let heard = "new Promise((done) => setTimeout(done, 200))";
+
+    page.run(second, "client.logout()");
+    page.run(second, said_late);
+    for tab in [first, second] {
+        page.run(tab, heard);
+        assert_eq!(page.run(tab, "client.session"), Value::Null);
+    }
+
+    let next = page.jeton.tenant().user("member");
+    page.run(first, &login(&next));
+    page.shows(second, &next);
+    page.run(second, said_late);
+    for tab in [first, second] {
+        page.run(tab, heard);
+        assert_eq!(page.run(tab, "client.session.tenantId"), *next.tenant_id);
+    }
+}
+
+#[test]
+fn a_logout_is_heard_after_the_clock_was_set_back() {
+    let Some(page) = Page::open(&[]) else { return };
+    let [first, second] = page.two_tabs_signed_in();
+
+    page.run(first, "void (globalThis.now = Date.now, Date.now = () => now() - 3600e3)");
+    page.run(first, "client.logout()");
+
+    page.tell(json!(["wait", second, "client.session === null"]));
+}
+
+#[test]
+fn a_refresh_that_failed_is_tried_again_when_a_token_is_needed() {
+    let Some(page) = Page::open(&[("tokens.access_ttl", "5m")]) else { return };
+    let [tab, _] = page.two_tabs_signed_in();
+    page.jeton.advance(Duration::from_mins(6));
+    page.tell(json!(["instead", REFRESH, 400]));
+    assert_eq!(page.fetch_at_once(&[tab]), [400]);
+
+    page.tell(json!(["instead", REFRESH, null]));
+
+    assert_eq!(page.fetch_at_once(&[tab]), [200]);
+}
+
 fn login(user: &User) -> String {
     format!("client.login({})", json!({"email": user.email, "password": user.password}))
 }
