@@ -18,6 +18,8 @@ for (const form of document.forms) {
   form.addEventListener('submit', (event) => {
     if (form.dataset.sent) return event.preventDefault()
     form.dataset.sent = 'yes'
+    // Whoever stopped it, or whose network failed, may send it again.
+    setTimeout(() => delete form.dataset.sent, 5000)
   })
 }
 addEventListener('pageshow', () => {

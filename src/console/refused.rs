@@ -80,9 +80,14 @@ impl Refused {
     }
 }
 
-/// What is refused, with the word that customers know for a tenant.
+/// What is refused, with the word that customers know for a tenant; a name that has it in it stays as it is.
 pub fn in_our_words(refusal: &Refusal) -> String {
-    refusal.to_string().replace("tenant", "organisation")
+    let told = refusal.to_string();
+    let words = told.split(' ').map(|word| match word.trim_end_matches([',', ';', ':', '.']) {
+        "tenant" | "tenants" | "tenant's" => word.replacen("tenant", "organisation", 1),
+        _ => word.to_owned(),
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// A field's name for people, as its label has it; one without a label in words: `some_field` is `Some field`.
@@ -109,4 +114,24 @@ fn in_words(field: &str) -> String {
     let words = field.replace(['_', '-', '.'], " ");
     let mut letters = words.chars();
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_our_words;
+    use crate::domain::Refusal;
+
+    #[test]
+    fn a_tenant_is_an_organisation_and_names_stay() {
+        for (refusal, told) in [
+            (Refusal::TenantSuspended, "This organisation is suspended"),
+            (Refusal::TenantRequired(Vec::new()), "The header X-Tenant-ID with the organisation's UUID is required"),
+            (
+                Refusal::MalformedRequest("Lacks tenants:write of https://tenant.example for tenants: a".to_owned()),
+                "Lacks tenants:write of https://tenant.example for organisations: a",
+            ),
+        ] {
+            assert_eq!(in_our_words(&refusal), told);
+        }
+    }
 }

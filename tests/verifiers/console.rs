@@ -85,6 +85,18 @@ fn a_password_is_changed_and_opens_the_next_session() {
     console.sign_in();
 }
 
+/// A second click sends nothing; but a form whose sending was stopped, or failed, can be sent again.
+#[test]
+fn a_form_is_sent_once_at_a_time() {
+    let Some(mut console) = Console::open("default", "script") else { return };
+    console.sign_in();
+    let sends = "document.forms[0].dispatchEvent(new SubmitEvent('submit', { cancelable: true }))";
+    assert_eq!(console.tell(json!(["run", sends])), true);
+    assert_eq!(console.tell(json!(["run", sends])), false);
+    sleep(Duration::from_secs(6));
+    assert_eq!(console.tell(json!(["run", sends])), true);
+}
+
 /// Keyboard and nothing else, and a browser whose script is off.
 #[test]
 fn no_task_needs_a_script() {

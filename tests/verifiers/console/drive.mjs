@@ -44,6 +44,7 @@ const commands = {
   count: ([selector]) => page.locator(selector).count(),
   focused: () => page.evaluate(() => document.activeElement.className || document.activeElement.id),
   title: () => page.title(),
+  run: ([what]) => page.evaluate(what),
   // How the page looks, and what is wrong with it, in both schemes and on a phone.
   judge: async ([name]) => {
     const wrong = complaints.splice(0)
