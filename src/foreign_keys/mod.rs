@@ -14,15 +14,18 @@ use crossbeam_channel::{Receiver, Sender};
 
 pub use self::client::{ClientError, own_authorities};
 
-use self::cache::{Cache, Lookup, PATIENCE};
+use self::cache::{Cache, Lookup, MOST_OF_A_TENANT, PATIENCE};
 use self::client::Client;
 use crate::config::Workload;
 use crate::domain::issuer_url::IssuerUrl;
 use crate::domain::{Refusal, TenantId, Timestamp};
 use crate::tokens::foreign::{ForeignKey, ForeignToken};
 
-/// As many issuers are asked at once.
-const THREADS: usize = 4;
+/// As many issuers are asked at once: several times what one tenant may have of them, since a name may be looked up for
+/// as long as the system likes. The threads do nothing but wait.
+const THREADS: usize = 8;
+
+const _: () = assert!(THREADS >= 4 * MOST_OF_A_TENANT, "one tenant's dawdling issuers leave most threads to others");
 
 /// Fetches that wait for a thread; beyond it the last keys do, or callers are told at once to come back.
 const QUEUE: usize = 64;
