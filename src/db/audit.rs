@@ -143,14 +143,19 @@ pub fn count_misplaced(connection: &mut DbConnection) -> QueryResult<i64> {
     Ok(count.lines)
 }
 
-/// The chains of the oldest lines from before this id; ids sort by time.
-pub fn oldest_chains(connection: &mut DbConnection, before: AuditEventId, most: i64) -> QueryResult<Vec<AuditChainId>> {
-    let lines = audit_events::table.filter(audit_events::id.lt(before)).order(audit_events::id.asc()).limit(most);
-    let mut chains: Vec<_> =
-        lines.select(audit_events::chain).load::<Option<AuditChainId>>(connection)?.into_iter().flatten().collect();
-    chains.sort_unstable();
-    chains.dedup();
-    Ok(chains)
+/// The oldest lines behind `after` and from before `before`, each with its chain; ids sort by time.
+pub fn oldest(
+    connection: &mut DbConnection,
+    after: AuditEventId,
+    before: AuditEventId,
+    limit: i64,
+) -> QueryResult<Vec<(AuditEventId, Option<AuditChainId>)>> {
+    audit_events::table
+        .filter(audit_events::id.gt(after).and(audit_events::id.lt(before)))
+        .select((audit_events::id, audit_events::chain))
+        .order(audit_events::id.asc())
+        .limit(limit)
+        .load(connection)
 }
 
 /// Forgets a chain up to this place.

@@ -67,14 +67,17 @@ pub fn list(connection: &mut DbConnection) -> QueryResult<Vec<ChainEnd>> {
     audit_chains::table.select(END).order(audit_chains::id.asc()).load(connection)
 }
 
-/// Chains that have grown since their end was signed last.
-pub fn unsigned(connection: &mut DbConnection, limit: i64) -> QueryResult<Vec<ChainEnd>> {
-    audit_chains::table
+/// Chains that have grown since their end was signed last, from the first on or behind `after`.
+pub fn unsigned(connection: &mut DbConnection, after: Option<AuditChainId>, limit: i64) -> QueryResult<Vec<ChainEnd>> {
+    let grown = audit_chains::table
         .filter(audit_chains::signed.lt(audit_chains::sequence))
         .select(END)
         .order(audit_chains::id.asc())
-        .limit(limit)
-        .load(connection)
+        .limit(limit);
+    match after {
+        Some(after) => grown.filter(audit_chains::id.gt(after)).load(connection),
+        None => grown.load(connection),
+    }
 }
 
 /// Notes that the end of a chain is signed.

@@ -1,5 +1,9 @@
 //! Checkpoints of the audit log: signed for what is sound, and for what is forgotten for its age (ADR 18).
 
+use std::collections::BTreeSet;
+
+use uuid::Uuid;
+
 use super::audit::{BATCH, walk};
 use crate::app::{App, StartError};
 use crate::db::locks::{self, Lock};
@@ -52,12 +56,16 @@ pub async fn sign_and_forget(app: &App) -> Result<(), StartError> {
 }
 
 async fn sign_ends(app: &App, known: &mut Checkpoints) -> Result<(), StartError> {
-    let mut unsound = Vec::new();
+    let mut after = None;
     loop {
-        let mut grown: Vec<ChainEnd> =
-            app.db.read(|connection| audit_chains::unsigned(connection, BATCH).map_err(DbError::from)).await?;
+        let grown: Vec<ChainEnd> = app
+            .db
+            .read(move |connection| audit_chains::unsigned(connection, after, BATCH).map_err(DbError::from))
+            .await?;
+        let Some(last) = grown.last() else { return Ok(()) };
+        // However many are unsound, the others have their turn.
+        after = Some(last.chain);
         let mut ends = Vec::new();
-        grown.retain(|end| !unsound.contains(&end.chain));
         for end in grown {
             let from = known.of(end.chain).last_place(end.chain);
             let (_, faults) = walk(app, Walk::resume(from, end), end).await?.finish();
@@ -65,10 +73,9 @@ async fn sign_ends(app: &App, known: &mut Checkpoints) -> Result<(), StartError>
                 ends.push(end.into());
             } else {
                 tell_unsound(end.chain);
-                unsound.push(end.chain);
             }
         }
-        if ends.is_empty() || !add_checkpoint(app, known, ends, Vec::new()).await? {
+        if !ends.is_empty() && !add_checkpoint(app, known, ends, Vec::new()).await? {
             return Ok(());
         }
     }
@@ -79,13 +86,20 @@ async fn forget_old(app: &App, known: &mut Checkpoints) -> Result<(), StartError
     let oldest = app.now().plus(-keep);
     let before = AuditEventId::first_of(oldest);
     app.db.write(move |connection| audit::forget_unchained(connection, before).map_err(DbError::from)).await?;
+    let mut after = AuditEventId::from(Uuid::nil());
+    // Chains of which no more is forgotten this time; nor are lines in no chain.
+    let mut stuck = BTreeSet::from([None]);
     loop {
-        let chains = app
+        let page = app
             .db
-            .read(move |connection| audit::oldest_chains(connection, before, BATCH).map_err(DbError::from))
+            .read(move |connection| audit::oldest(connection, after, before, BATCH).map_err(DbError::from))
             .await?;
+        if page.is_empty() {
+            return Ok(());
+        }
+        let chains: BTreeSet<_> = page.iter().map(|(_, chain)| *chain).collect();
         let mut forgotten = Vec::new();
-        for chain in chains {
+        for chain in chains.difference(&stuck).copied().flatten().collect::<Vec<_>>() {
             let signed = known.of(chain);
             let (from, last) = (signed.first_place(chain), signed.last_place(chain));
             let lines = app
@@ -101,12 +115,19 @@ async fn forget_old(app: &App, known: &mut Checkpoints) -> Result<(), StartError
                 walk.step(line);
             }
             match walk.sound_place() {
-                Some(place) if place.sequence > from.sequence => forgotten.push(place),
+                Some(place) if place.sequence > from.sequence => {
+                    forgotten.push(place);
+                    continue;
+                }
                 Some(_) => {}
                 None => tell_unsound(chain),
             }
+            stuck.insert(Some(chain));
         }
-        if forgotten.is_empty() || !add_checkpoint(app, known, Vec::new(), forgotten).await? {
+        // The lines that stay are not looked at again: however many they are, those of others have their turn.
+        let stay = page.iter().take_while(|(_, chain)| stuck.contains(chain));
+        after = stay.last().map_or(after, |(id, _)| *id);
+        if !forgotten.is_empty() && !add_checkpoint(app, known, Vec::new(), forgotten).await? {
             return Ok(());
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jeton_test_macros::both_databases;
 use serde_json::{Value, json};
 
-use crate::harness::{Jeton, at_once};
+use crate::harness::{Database, Jeton, at_once};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -53,6 +53,15 @@ fn some_history(jeton: &Jeton) -> String {
     tenant.id
 }
 
+/// A UUID, or other bytes in hexadecimal, in a statement.
+fn bytes(jeton: &Jeton, text: &str) -> String {
+    let hex = text.replace('-', "");
+    match jeton.database() {
+        Database::Sqlite => format!("x'{hex}'"),
+        Database::Postgres { .. } => format!("decode('{hex}', 'hex')"),
+    }
+}
+
 #[both_databases]
 fn an_audit_log_that_nobody_touched_is_sound(jeton: Jeton) {
     some_history(&jeton);
@@ -74,11 +83,7 @@ fn whatever_is_done_to_a_line_is_found(jeton: Jeton) {
     for table in ["audit_events", "audit_chains", "audit_checkpoints"] {
         jeton.execute(&format!("CREATE TABLE saved_{table} AS SELECT * FROM {table}"));
     }
-    let hex = tenant.replace('-', "");
-    let chain = match jeton.database() {
-        crate::harness::Database::Sqlite => format!("x'{hex}'"),
-        crate::harness::Database::Postgres { .. } => format!("decode('{hex}', 'hex')"),
-    };
+    let chain = bytes(&jeton, &tenant);
     let columns = "at, tenant_id, action, outcome, actor, target, ip, user_agent, request_id, details, chain";
     let cases = [
         ("altered", format!("UPDATE audit_events SET actor = 'cli' WHERE chain = {chain} AND sequence = 3"), "line 3"),
@@ -239,6 +244,50 @@ fn what_is_older_than_it_is_to_be_kept_is_forgotten_and_that_is_signed(jeton: Je
     jeton.advance(DAY * 401);
     jeton.sign_audit();
     assert!(jeton.audited("tenant.suspended") > 0, "kept for ever");
+}
+
+/// However many lines it has that are old enough.
+#[both_databases]
+fn a_chain_that_cannot_be_forgotten_keeps_no_lines_of_others(jeton: Jeton) {
+    let stuck = bytes(&jeton, &jeton.tenant().id);
+    let other = bytes(&jeton, &some_history(&jeton));
+    jeton.sign_audit();
+    jeton.stop();
+    let lines: Vec<String> = (1..=600)
+        .map(|number| {
+            let id = bytes(&jeton, &format!("{number:032x}"));
+            format!("({id}, 0, 'a', 'success', 'cli', {stuck}, {}, {stuck})", 1_000 + number)
+        })
+        .collect();
+    jeton.execute(&format!(
+        "UPDATE audit_events SET actor = 'cli2' WHERE chain = {stuck} AND sequence = 1;
+         INSERT INTO audit_events (id, at, action, outcome, actor, chain, sequence, link) VALUES {}",
+        lines.join(", ")
+    ));
+    jeton.advance(DAY * 401);
+    jeton.start();
+    let lines_of = |chain: &str| jeton.rows(&format!("audit_events WHERE chain = {chain}"));
+    jeton.wait_for("what others wrote is forgotten", || lines_of(&other) == 0);
+    assert!(lines_of(&stuck) > 600, "of what was altered nothing is forgotten");
+}
+
+#[both_databases]
+fn chains_that_nothing_is_signed_for_keep_no_others_from_it(jeton: Jeton) {
+    let tenant = bytes(&jeton, &some_history(&jeton));
+    jeton.stop();
+    // Each is to have a line, and has none.
+    let chains: Vec<String> = (1..=500)
+        .map(|number| {
+            format!("({}, 1, {}, 0, 0)", bytes(&jeton, &format!("{number:032x}")), bytes(&jeton, &"0".repeat(64)))
+        })
+        .collect();
+    jeton.execute(&format!(
+        "INSERT INTO audit_chains (id, sequence, link, forgotten, signed) VALUES {}",
+        chains.join(", ")
+    ));
+    jeton.start();
+    let signed = format!("audit_chains WHERE id = {tenant} AND signed = sequence");
+    jeton.wait_for("the tenant's chain is signed for", || jeton.rows(&signed) == 1);
 }
 
 #[both_databases]
