@@ -45,7 +45,7 @@ pub async fn run(app: &App, command: &Command, output: Output) -> Result<ExitCod
 
 async fn verify(app: &App, checkpoint: Option<Link>, output: Output) -> Result<ExitCode, CliError> {
     let found = audit::verify(app, checkpoint).await?;
-    output.one(&found, &["chains", "lines", "checkpoints", "unsigned", "unchained"])?;
+    output.one(&found, &["chains", "lines", "checkpoints", "unreadable", "unsigned", "unchained"])?;
     if found.faults.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }

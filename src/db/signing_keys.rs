@@ -95,10 +95,13 @@ pub fn list(connection: &mut DbConnection) -> QueryResult<Vec<SigningKeyRow>> {
 }
 
 /// The keys whose private half is not encrypted under this master key.
-pub fn list_sealed_otherwise(connection: &mut DbConnection, master_key: &str) -> QueryResult<Vec<(String, Sealed)>> {
+pub fn list_sealed_otherwise(
+    connection: &mut DbConnection,
+    master_key: &str,
+) -> QueryResult<Vec<(String, KeyState, Sealed)>> {
     signing_keys::table
         .filter(signing_keys::master_key.ne(master_key).or(signing_keys::master_key.is_null()))
-        .select((signing_keys::kid, (signing_keys::master_key, signing_keys::sealed_private)))
+        .select((signing_keys::kid, signing_keys::state, (signing_keys::master_key, signing_keys::sealed_private)))
         .order(signing_keys::kid)
         .load(connection)
 }

@@ -41,6 +41,8 @@ pub struct Verification {
     pub lines: u64,
     /// Checkpoints whose signature and order are right.
     pub checkpoints: usize,
+    /// Those of them that are said to be of signing keys which open no more: the next one alone vouches for them.
+    pub unreadable: usize,
     /// Lines behind the last checkpoint: somebody who writes to the database could have written them anew.
     pub unsigned: u64,
     /// Lines from before there were chains.
@@ -75,13 +77,13 @@ impl Verification {
 /// What is written meanwhile is not looked at: each chain is walked to where it ended when this began.
 ///
 /// # Errors
-/// The database does not answer, or a signing key cannot be read.
+/// The database does not answer.
 pub async fn verify(app: &App, expected: Option<Link>) -> Result<Verification, StartError> {
     let mut found = Verification::default();
     let mut said = Checkpoints::default();
     let mut seen = expected.is_none();
     audit_checkpoints::read_on(app, &mut said, |_, hash| seen |= expected == Some(hash)).await?;
-    found.checkpoints = said.vouched_for();
+    (found.checkpoints, found.unreadable) = (said.vouched_for(), said.unreadable());
     for fault in said.faults() {
         found.fault_of_checkpoints(fault);
     }

@@ -1,25 +1,28 @@
 //! Checkpoints of the audit log: signed for what is sound, and for what is forgotten for its age (ADR 18).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::audit::{BATCH, walk};
 use crate::app::{App, StartError};
 use crate::db::locks::{self, Lock};
+use crate::db::signing_keys::SigningKeyRow;
 use crate::db::{DbError, audit, audit_chains, audit_checkpoints, signing_keys};
 use crate::domain::audit_chain::{ChainEnd, Checkpoint, Link, SignedPlace, Walk};
 use crate::domain::{AuditChainId, AuditEventId};
-use crate::tokens::checkpoint::{self, Checkpoints};
+use crate::tokens::checkpoint::{self, Checkpoints, Signer};
 use crate::tokens::signing_key::SigningKey;
 
 /// Reads the checkpoints that came after those which are known; each is shown to `see` with its number and hash.
 ///
 /// # Errors
-/// The database does not answer, or a signing key cannot be read.
+/// The database does not answer.
 pub async fn read_on(app: &App, known: &mut Checkpoints, mut see: impl FnMut(i64, Link)) -> Result<(), StartError> {
+    let from_start = known.last().is_none();
     let rows = app.db.read(|connection| signing_keys::list(connection).map_err(DbError::from)).await?;
-    let keys = rows.iter().map(|row| SigningKey::read(row, &app.secrets)).collect::<Result<Vec<_>, _>>()?;
+    let signers: Vec<_> = rows.iter().map(|row| signer(app, row)).collect();
     loop {
         let after = known.last().map_or(0, |(number, _)| number);
         let page = app
@@ -30,10 +33,23 @@ pub async fn read_on(app: &App, known: &mut Checkpoints, mut see: impl FnMut(i64
             return Ok(());
         }
         for (number, token) in page {
-            known.add(number, &token, &keys);
+            known.add(number, &token, &signers, from_start);
             see(number, Link::of_text(&token));
         }
     }
+}
+
+/// A key that may have signed. Where its row was damaged while this server ran it is in memory still.
+fn signer(app: &App, row: &SigningKeyRow) -> Signer {
+    let (kid, state) = (row.info.kid.clone(), row.info.state);
+    let key = match SigningKey::read(row, &app.secrets) {
+        Ok(key) => Some(Arc::new(key)),
+        Err(error) => {
+            tracing::warn!(%error, "what a key signed of the audit log is not vouched for by it");
+            app.keyring.keys().shared(&kid).filter(|_| state.is_published())
+        }
+    };
+    Signer { kid, state, key }
 }
 
 /// Signs for the ends of all chains that have grown, and forgets what is older than `audit.keep`, as far as both are

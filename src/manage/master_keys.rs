@@ -12,6 +12,7 @@ use crate::db::master_keys::MasterKeyRow;
 use crate::db::notices::{self, Notice};
 use crate::db::{DbConnection, DbError, audit, idempotency, instances, master_keys, secrets, signing_keys};
 use crate::domain::sealed::Sealed;
+use crate::domain::signing_key::KeyState;
 use crate::domain::{Actor, Refusal, Timestamp};
 use crate::manage::instances::Server;
 use crate::tokens::master_key_file::{self, Draft, MasterKeyError};
@@ -66,7 +67,9 @@ pub enum MasterKeyChangeError {
     )]
     StillUsed(String),
     /// Something that is stored opens under no key.
-    #[error("{0} cannot be decrypted, so nothing was changed; remove it, or put it back from a backup")]
+    #[error(
+        "{0} cannot be decrypted, so nothing was changed; put it back from a backup, or remove it; a signing key: `jeton signing-key revoke KID`"
+    )]
     Sealed(String),
     /// The file.
     #[error(transparent)]
@@ -235,8 +238,14 @@ fn encrypt_anew(connection: &mut DbConnection, secrets: &SecretBox) -> Result<()
         let sealed = anew(&format!("the secret {name}"), &secret_purpose(&name), &sealed)?;
         secrets::reseal(connection, &name, &sealed)?;
     }
-    for (kid, sealed) in signing_keys::list_sealed_otherwise(connection, &key)? {
-        let sealed = anew(&format!("signing key {kid}"), &signing_key::purpose(&kid), &sealed)?;
+    for (kid, state, sealed) in signing_keys::list_sealed_otherwise(connection, &key)? {
+        let sealed = match anew(&format!("signing key {kid}"), &signing_key::purpose(&kid), &sealed) {
+            // It signs nothing any more and opens under no key: it stays as it is, and keeps no master key from going.
+            Err(MasterKeyChangeError::Sealed(_)) if state == KeyState::Compromised => {
+                Sealed { master_key: Some(key.clone()), ..sealed }
+            }
+            anew => anew?,
+        };
         signing_keys::reseal(connection, &kid, &sealed)?;
     }
     for SealedAnswer { tenant, key_hash, sealed_answer } in idempotency::list_sealed_otherwise(connection, &key)? {

@@ -197,6 +197,12 @@ impl Keys {
         self.iter().find(|key| key.kid == kid)
     }
 
+    /// The same for who keeps it.
+    #[must_use]
+    pub fn shared(&self, kid: &str) -> Option<Arc<SigningKey>> {
+        self.all.iter().find(|key| key.kid == kid).cloned()
+    }
+
     /// The algorithms that a key signs with.
     #[must_use]
     pub fn algorithms(&self) -> BTreeSet<Algorithm> {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use diesel::connection::SimpleConnection;
 use jeton_test_macros::both_databases;
 
-use crate::harness::{Client, Database, Jeton};
+use crate::harness::{Client, Database, Jeton, Server};
 
 #[both_databases]
 fn a_damaged_key_is_left_out_and_another_one_can_be_revoked(jeton: Jeton) {
@@ -55,12 +55,54 @@ fn a_server_that_missed_a_change_of_the_master_key_forgets_a_revoked_key(jeton: 
     assert_eq!(kids(&again), [successor]);
 }
 
-/// A row that is no key.
-fn damage(jeton: &Jeton) {
-    let nonsense = match jeton.database() {
+/// It is left out of what was signed with it, like a key that leaked: the next checkpoint vouches for those before it.
+#[both_databases]
+fn a_revoked_key_that_is_damaged_ends_neither_checkpoints_nor_a_change_of_the_master_key(jeton: Jeton) {
+    jeton.start();
+    let leaked = kids(&jeton.client()).remove(0);
+    expect_checkpoints(&jeton, 1);
+    jeton.stop();
+    jeton.cli(["signing-key", "revoke", &leaked]).expect_code(0);
+    spoil(&jeton, &leaked);
+    let told = jeton.cli(["audit", "verify"]).expect_code(1).stderr;
+    assert!(told.contains("open no more"), "{told}");
+
+    jeton.start();
+    expect_checkpoints(&jeton, 2);
+    jeton.cli(["audit", "verify"]).expect_code(0);
+    jeton.cli(["master-key", "rotate"]).expect_code(0);
+    jeton.restart();
+    jeton.cli(["master-key", "finish"]).expect_code(0);
+    jeton.cli(["audit", "verify"]).expect_code(0);
+    assert_eq!(jeton.rows(&format!("signing_keys WHERE kid = '{leaked}'")), 1, "what it signed is still known");
+}
+
+/// Waits for so many checkpoints at least.
+#[track_caller]
+fn expect_checkpoints(jeton: &Jeton, number: i64) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while jeton.rows("audit_checkpoints") < number {
+        assert!(Instant::now() < deadline, "{:#?}", jeton.server(Server::log));
+        sleep(Duration::from_millis(20));
+    }
+}
+
+/// The private half of a key is what no master key opens.
+fn spoil(jeton: &Jeton, kid: &str) {
+    let nonsense = nonsense(jeton);
+    jeton.execute(&format!("UPDATE signing_keys SET sealed_private = {nonsense} WHERE kid = '{kid}'"));
+}
+
+fn nonsense(jeton: &Jeton) -> &'static str {
+    match jeton.database() {
         Database::Sqlite => "X'0102'",
         Database::Postgres { .. } => "'\\x0102'",
-    };
+    }
+}
+
+/// A row that is no key.
+fn damage(jeton: &Jeton) {
+    let nonsense = nonsense(jeton);
     let same = "algorithm, public_jwk, master_key, created_at, published_at, signs_at, activated_at, retired_at,
         cache_seconds, token_seconds";
     jeton.execute(&format!(
