@@ -229,6 +229,21 @@ impl Signed {
         }
     }
 
+    /// What these checkpoints said, and what later ones did.
+    #[must_use]
+    pub fn followed_by(mut self, later: &Self) -> Self {
+        for (&sequence, &link) in &later.ends {
+            if *self.ends.entry(sequence).or_insert(link) != link {
+                self.contradicted.push(sequence);
+            }
+        }
+        self.contradicted.extend(&later.contradicted);
+        if let Some(place) = &later.forgotten {
+            self.forget(place);
+        }
+        self
+    }
+
     /// The last place that was signed for, or the beginning of the chain.
     #[must_use]
     pub fn last_place(&self, chain: AuditChainId) -> SignedPlace {

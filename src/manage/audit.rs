@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use crate::app::{App, StartError};
-use crate::db::{DbError, audit, audit_chains};
+use crate::db::{DbConnection, DbError, audit, audit_chains};
 use crate::domain::audit::{AuditEvent, AuditFilter};
-use crate::domain::audit_chain::{ChainEnd, ChainFault, ChainedEvent, Link, Walk};
+use crate::domain::audit_chain::{ChainEnd, ChainFault, ChainedEvent, Link, Signed, Walk};
 use crate::domain::page::{Page, Paged};
 use crate::domain::{AuditChainId, AuditEventId, Refusal, TenantId, Timestamp};
 use crate::manage::audit_checkpoints;
@@ -74,7 +74,8 @@ impl Verification {
 /// Walks over the whole audit log, chain by chain, and tells what was altered, moved, added or taken away. `expected`
 /// is the hash of a checkpoint that must be there, as the log of a server has it.
 ///
-/// What is written meanwhile is not looked at: each chain is walked to where it ended when this began.
+/// What is written meanwhile is not looked at: each chain is walked to where it ended when this began, or when some of
+/// its lines were forgotten meanwhile.
 ///
 /// # Errors
 /// The database does not answer.
@@ -83,27 +84,20 @@ pub async fn verify(app: &App, expected: Option<Link>) -> Result<Verification, S
     let mut said = Checkpoints::default();
     let mut seen = expected.is_none();
     audit_checkpoints::read_on(app, &mut said, |_, hash| seen |= expected == Some(hash)).await?;
-    (found.checkpoints, found.unreadable) = (said.vouched_for(), said.unreadable());
-    for fault in said.faults() {
-        found.fault_of_checkpoints(fault);
-    }
     if !seen {
         found.fault_of_checkpoints("the checkpoint that is to be there is not".to_owned());
     }
     let ends = app.db.read(|connection| audit_chains::list(connection).map_err(DbError::from)).await?;
-    for end in &ends {
-        let signed = said.take(end.chain);
-        let last_signed = signed.last().unwrap_or_default();
-        let (lines, faults) = walk(app, Walk::begin(*end, signed), *end).await?.finish();
-        found.chains += 1;
-        found.lines += lines;
-        found.unsigned += u64::try_from(end.sequence.saturating_sub(last_signed)).unwrap_or_default();
-        for fault in &faults {
-            found.fault(end.chain, fault);
-        }
-    }
+    let chains: Vec<_> = ends.into_iter().map(|end| (end, said.take(end.chain))).collect();
     for (chain, signed) in said.rest() {
         found.fault(chain, &ChainFault::CutOff { sequence: signed.last().unwrap_or_default() });
+    }
+    for (end, signed) in chains {
+        check(app, &mut found, &mut said, end, signed).await?;
+    }
+    (found.checkpoints, found.unreadable) = (said.vouched_for(), said.unreadable());
+    for fault in said.faults() {
+        found.fault_of_checkpoints(fault);
     }
     let misplaced = app.db.read(|connection| audit::count_misplaced(connection).map_err(DbError::from)).await?;
     if misplaced > 0 {
@@ -119,6 +113,42 @@ pub async fn verify(app: &App, expected: Option<Link>) -> Result<Verification, S
         ));
     }
     Ok(found)
+}
+
+/// Walks over a chain of which this was signed. Where something is wrong it looks again, at what was `said` since: a
+/// running server may have forgotten lines for their age, and goes on.
+async fn check(
+    app: &App,
+    found: &mut Verification,
+    said: &mut Checkpoints,
+    end: ChainEnd,
+    signed: Signed,
+) -> Result<(), StartError> {
+    let chain = end.chain;
+    let (mut end, mut now_signed) = (end, signed.clone());
+    loop {
+        let forgotten = (end.forgotten, now_signed.first_place(chain).sequence);
+        let last_signed = now_signed.last().unwrap_or_default();
+        let (lines, faults) = walk(app, Walk::begin(end, now_signed), end).await?.finish();
+        if !faults.is_empty() {
+            audit_checkpoints::read_on(app, said, |_, _| {}).await?;
+            now_signed = signed.clone().followed_by(said.of(chain));
+            let find =
+                move |connection: &mut DbConnection| audit_chains::find(connection, chain).map_err(DbError::from);
+            let later = app.db.read(find).await?.unwrap_or(end);
+            if later.forgotten > forgotten.0 || now_signed.first_place(chain).sequence > forgotten.1 {
+                end = later;
+                continue;
+            }
+        }
+        found.chains += 1;
+        found.lines += lines;
+        found.unsigned += u64::try_from(end.sequence.saturating_sub(last_signed)).unwrap_or_default();
+        for fault in &faults {
+            found.fault(chain, fault);
+        }
+        return Ok(());
+    }
 }
 
 /// Walks on, to where the chain ended.
