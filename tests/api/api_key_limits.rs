@@ -198,6 +198,20 @@ fn an_idempotency_key_serves_a_rotation_too(jeton: Jeton) {
     create(tenant.admin(), "once", json!({"name": "CI"})).expect_problem(409, "idempotency_conflict");
 }
 
+/// A rule may become stricter between an answer and its repetition.
+#[both_databases]
+fn an_answer_is_repeated_with_a_name_that_is_refused_today(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    let key = tenant.api_key([]);
+    tenant.admin().token();
+    jeton.execute("UPDATE api_keys SET name = 'soft\u{ad}ware'");
+    let rotate =
+        || tenant.admin().call("POST", format!("{}/rotate", key.path())).header("Idempotency-Key", "once").send();
+    let first = rotate().expect_status(201);
+    assert_eq!(first.json()["name"], "soft\u{ad}ware");
+    assert_eq!(rotate().expect_status(201).json(), first.json());
+}
+
 #[both_databases]
 fn an_idempotency_key_is_its_tenants_own(jeton: Jeton) {
     let (tenant, other) = (jeton.tenant(), jeton.tenant());
