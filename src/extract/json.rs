@@ -126,13 +126,16 @@ fn field_error(error: &serde_path_to_error::Error<serde_json::Error>) -> FieldEr
     let message = without_position(error.inner());
     let path = error.path().to_string();
     let member = |lead: &str| message.strip_prefix(lead).and_then(|rest| rest.split('`').next());
-    let (member, message) = match (member("missing field `"), member("unknown field `")) {
-        (Some(missing), _) => (missing.to_owned(), "is required".to_owned()),
-        (_, Some(unknown)) => (unknown.to_owned(), "is not a known field".to_owned()),
-        _ => (String::new(), told(&message)),
+    let object = path.trim_matches('.');
+    let (field, message) = match (member("missing field `"), member("unknown field `")) {
+        (Some(missing), _) if object.is_empty() => (missing.to_owned(), "is required".to_owned()),
+        (Some(missing), _) => (format!("{object}.{missing}"), "is required".to_owned()),
+        // The path ends with the whole name, whatever is in it.
+        (_, Some(unknown)) => {
+            (if object.is_empty() { unknown } else { object }.to_owned(), "is not a known field".to_owned())
+        }
+        _ => (object.to_owned(), told(&message)),
     };
-    let object = path.trim_end_matches(member.as_str()).trim_matches('.');
-    let field = [object, &member].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(".");
     FieldError { field: shown(&field, MOST_SHOWN), message: shown(&message, MOST_SHOWN) }
 }
 

@@ -166,6 +166,13 @@ fn bodies() -> impl Strategy<Value = String> {
     vec(member, 0..4).prop_map(|members| format!("{{{}}}", members.join(",")))
 }
 
+/// Found by fuzzing: the name was told twice, the second time up to the backtick.
+#[test]
+fn a_name_with_a_backtick_is_told_once() {
+    let name = format!("{}`b", "a".repeat(100));
+    json(format!(r#"{{"{name}":7}}"#).as_bytes());
+}
+
 /// Files keep no failures: what fails is shown, and becomes a test by its name.
 fn cases(number: u32) -> ProptestConfig {
     ProptestConfig { cases: number, failure_persistence: None, ..ProptestConfig::default() }
