@@ -13,7 +13,7 @@ use serde_json::Value;
 use utoipa::openapi::{RefOr, Schema};
 
 use super::distinct::first_repeated;
-use super::members::Members;
+use super::object_members::ObjectMembers;
 use super::printable::{is_printable, shown};
 
 /// The values that are allowed for each claim; every condition must be met.
@@ -42,7 +42,7 @@ pub struct Condition {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Given {
-    Claims(Members<Allowed>),
+    Claims(ObjectMembers<Allowed>),
     Other(IgnoredAny),
 }
 
@@ -300,7 +300,7 @@ impl FromStr for Condition {
 
 impl<'de> Deserialize<'de> for ClaimConditions {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Given::Claims(Members(given)) = Given::deserialize(deserializer)? else {
+        let Given::Claims(ObjectMembers(given)) = Given::deserialize(deserializer)? else {
             return Err(D::Error::custom(InvalidConditions::Malformed));
         };
         let values = given.into_iter().map(|(claim, allowed)| match allowed {

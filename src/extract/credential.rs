@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::authorization::{self, Authorization};
 use crate::app::App;
-use crate::domain::members::Members;
+use crate::domain::object_members::ObjectMembers;
 use crate::domain::{Refusal, Timestamp};
 use crate::grants::admission::{Credential, PresentedKey};
 use crate::profile::Profile;
@@ -24,7 +24,7 @@ pub struct Elsewhere<'a> {
     /// The query.
     pub query: &'a str,
     /// The members of the body, where it was sent along and is a JSON object.
-    pub body: Option<&'a Members<Value>>,
+    pub body: Option<&'a ObjectMembers<Value>>,
 }
 
 impl<'a> Presented<'a> {

@@ -14,7 +14,7 @@ use validator::Validate;
 
 use crate::deadline;
 use crate::domain::Refusal;
-use crate::domain::members::Members;
+use crate::domain::object_members::ObjectMembers;
 use crate::domain::printable::shown;
 use crate::domain::refusal::FieldError;
 
@@ -95,7 +95,7 @@ pub(crate) async fn read_body(request: &HttpRequest, mut payload: Payload) -> Re
 }
 
 /// The members of a body that is a JSON object; none where it is anything else, which others may understand.
-pub(crate) async fn members(request: &HttpRequest, payload: Payload) -> Result<Option<Members<Value>>, Refusal> {
+pub(crate) async fn members(request: &HttpRequest, payload: Payload) -> Result<Option<ObjectMembers<Value>>, Refusal> {
     if ensure_content_type(request, JSON).is_err() {
         return Ok(None);
     }

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::exchange::unstored;
 use crate::app::App;
-use crate::domain::members::Members;
+use crate::domain::object_members::ObjectMembers;
 use crate::domain::{Refusal, Timestamp};
 use crate::extract::client::Client;
 use crate::extract::credential::{Elsewhere, Presented};
@@ -79,7 +79,7 @@ async fn body(
     app: &App,
     payload: Payload,
     now: Timestamp,
-) -> Result<Option<Members<Value>>, Refusal> {
+) -> Result<Option<ObjectMembers<Value>>, Refusal> {
     let may_have_key = app.profile.deprecated_locations(now).any(|old| matches!(old.location, OldLocation::Body(_)));
     if may_have_key { members(request, payload.into_inner()).await } else { Ok(None) }
 }
