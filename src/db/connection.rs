@@ -33,16 +33,8 @@ const SQLITE_SETTINGS: &str = "
     PRAGMA cache_size = -512;
 ";
 
-/// A statement, or a wait for a lock, that takes longer is given up and rolled back, where no deadline is nearer: the
-/// `statement_timeout` and `lock_timeout` below.
+/// A statement, or a wait for a lock, that takes longer is given up and rolled back, where no deadline is nearer.
 pub const STATEMENT: Duration = Duration::from_secs(2);
-
-const POSTGRES_SETTINGS: &str = "
-    SET statement_timeout = '2s';
-    SET lock_timeout = '2s';
-    SET idle_in_transaction_session_timeout = '10s';
-    SET client_min_messages = 'warning';
-";
 
 /// Opens connections for the pool.
 pub struct Manager(DatabaseUrl);
@@ -69,8 +61,18 @@ impl Manager {
 /// It does not answer, or refuses.
 pub fn open_postgres(url: &str) -> Result<PgConnection, ConnectionError> {
     let mut connection = PgConnection::establish(&with_timeouts(url))?;
-    connection.batch_execute(POSTGRES_SETTINGS).map_err(ConnectionError::CouldntSetupConfiguration)?;
+    connection.batch_execute(&postgres_settings()).map_err(ConnectionError::CouldntSetupConfiguration)?;
     Ok(connection)
+}
+
+fn postgres_settings() -> String {
+    let most = STATEMENT.as_millis();
+    format!(
+        "SET statement_timeout = {most};
+         SET lock_timeout = {most};
+         SET idle_in_transaction_session_timeout = '10s';
+         SET client_min_messages = 'warning';"
+    )
 }
 
 /// libpq would wait for ever for a server that does not answer, and for two hours on a connection without a word; what
