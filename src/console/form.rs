@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use actix_web::cookie::Cookie;
 use actix_web::dev::Payload;
+use actix_web::web::Bytes;
 use actix_web::{FromRequest, HttpRequest};
 use data_encoding::HEXLOWER;
 use futures_util::future::LocalBoxFuture;
@@ -16,9 +17,9 @@ use crate::app::App;
 use crate::domain::Refusal;
 use crate::domain::printable::shown;
 use crate::domain::refusal::FieldError;
-use crate::extract::app;
 use crate::extract::json::{ensure_content_type, read_body};
 use crate::extract::refresh_cookie::{cookie_of, ensure_own_page, host_cookie};
+use crate::extract::{Then, app};
 
 /// The field with the token.
 const TOKEN: &str = "form_token";
@@ -55,10 +56,10 @@ impl<A: Access + 'static> FromRequest for Form<A> {
     type Future = LocalBoxFuture<'static, Result<Self, Refusal>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let (request, payload) = (request.clone(), payload.take());
+        let (request, mut payload) = (request.clone(), payload.take());
         Box::pin(async move {
-            let visitor = Visitor::<A>::extract(&request).await?;
-            let fields = read(&request, payload, &visitor.forms()).await?;
+            let Then(visitor, Sent(body)) = Then::<Visitor<A>, Sent>::from_request(&request, &mut payload).await?;
+            let fields = read(&request, &body, &visitor.forms())?;
             Ok(Self { visitor, fields })
         })
     }
@@ -83,10 +84,28 @@ impl FromRequest for StrangersForm {
     type Future = LocalBoxFuture<'static, Result<Self, Refusal>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let (request, payload) = (request.clone(), payload.take());
+        let (request, mut payload) = (request.clone(), payload.take());
         Box::pin(async move {
             let browser = cookie_of(&request, BROWSER)?.ok_or(Refusal::StaleForm)?;
-            read(&request, payload, &browsers_forms(browser.value())).await.map(Self)
+            let Sent(body) = Sent::from_request(&request, &mut payload).await?;
+            read(&request, &body, &browsers_forms(browser.value())).map(Self)
+        })
+    }
+}
+
+/// The body of a form that a page of ours sent.
+struct Sent(Bytes);
+
+impl FromRequest for Sent {
+    type Error = Refusal;
+    type Future = LocalBoxFuture<'static, Result<Self, Refusal>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, payload) = (request.clone(), payload.take());
+        Box::pin(async move {
+            ensure_own_page(&request, app(&request)?)?;
+            ensure_content_type(&request, "application/x-www-form-urlencoded")?;
+            read_body(&request, payload).await.map(Self)
         })
     }
 }
@@ -104,11 +123,9 @@ fn browsers_forms(value: &str) -> String {
     format!("browser {value}")
 }
 
-async fn read(request: &HttpRequest, payload: Payload, whose: &str) -> Result<Fields, Refusal> {
+fn read(request: &HttpRequest, body: &[u8], whose: &str) -> Result<Fields, Refusal> {
     let app = app(request)?;
-    ensure_own_page(request, app)?;
-    ensure_content_type(request, "application/x-www-form-urlencoded")?;
-    let mut fields = Fields::parse(&read_body(request, payload).await?)?;
+    let mut fields = Fields::parse(body)?;
     let token = fields.take(TOKEN).unwrap_or_default();
     if app.forms.is_genuine(whose, &token) { Ok(fields) } else { Err(Refusal::StaleForm) }
 }

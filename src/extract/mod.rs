@@ -14,6 +14,7 @@ pub mod request_id;
 pub mod tenant;
 
 use std::str::FromStr;
+use std::time::{Duration, Instant};
 
 use actix_web::dev::Payload;
 use actix_web::http::header::HeaderMap;
@@ -24,8 +25,14 @@ use futures_util::future::LocalBoxFuture;
 use crate::app::App;
 use crate::domain::Refusal;
 
+/// A body that took longer to come may be acted upon by somebody who has lost the right meanwhile.
+const AT_ONCE: Duration = Duration::from_millis(100);
+
 /// Two parts of a request, the second looked at only after the first was accepted: nobody's body is read, and nothing
 /// of it is told, before it is known who calls.
+///
+/// Where the second was long in coming the first is looked at again: a user who was disabled must not make a key
+/// with a request that they had kept open (security 20).
 ///
 /// actix polls all extractors of a handler together and answers with the first error that is ready, which a parsed body
 /// is before a database.
@@ -42,8 +49,12 @@ where
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (request, mut payload) = (request.clone(), payload.take());
         Box::pin(async move {
-            let first = A::from_request(&request, &mut Payload::None).await?;
+            let mut first = A::from_request(&request, &mut Payload::None).await?;
+            let begun = Instant::now();
             let second = B::from_request(&request, &mut payload).await?;
+            if begun.elapsed() > AT_ONCE {
+                first = A::from_request(&request, &mut Payload::None).await?;
+            }
             Ok(Self(first, second))
         })
     }

@@ -1,9 +1,11 @@
 //! How sessions end (contract 3, rule 4): after the 2xx nothing mints for them, grace included, on any instance.
 
+use std::{thread::sleep, time::Duration};
+
 use jeton_test_macros::both_databases;
 use serde_json::json;
 
-use crate::harness::{Jeton, Session, User, at_once};
+use crate::harness::{Jeton, Session, User, Wire, at_once};
 
 #[both_databases]
 fn nothing_mints_after_a_logout(jeton: Jeton) {
@@ -91,6 +93,23 @@ fn a_member_who_is_added_again_logs_in_anew(jeton: Jeton) {
 
     expect_dead(&session);
     user.session();
+}
+
+/// They were let in while they still had the right, and kept the request open (security 20).
+#[both_databases]
+fn a_body_that_comes_after_the_end_does_nothing(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    let admin = tenant.admin();
+    let bearer = format!("Bearer {}", admin.token());
+    let mut wires = Wire::to(&[&jeton.client()], 1);
+    for wire in &mut wires {
+        wire.post_late(&tenant.path("api-keys"), &[("Authorization", &bearer)], &json!({"name": "Late"}), || {
+            sleep(Duration::from_millis(500));
+            jeton.cli(["user", "disable", &admin.email]).expect_code(0);
+        });
+        wire.answer().expect_problem(401, "invalid_token");
+    }
+    assert_eq!(jeton.rows("api_keys"), 0);
 }
 
 #[both_databases]

@@ -30,12 +30,19 @@ impl Wire {
     /// Sends JSON with these headers, and does not wait.
     pub fn post(&mut self, path: &str, headers: &[(&str, &str)], body: &Value) {
         let body = body.to_string();
-        let headers = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect::<Vec<_>>().concat();
-        let length = body.len();
-        let request = format!(
-            "POST {path} HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
-        );
-        self.0.get_mut().write_all(request.as_bytes()).expect("the server is there");
+        self.send(&format!("{}{body}", head(path, headers, body.len())));
+    }
+
+    /// The same with some time before the body.
+    pub fn post_late(&mut self, path: &str, headers: &[(&str, &str)], body: &Value, meanwhile: impl FnOnce()) {
+        let body = body.to_string();
+        self.send(&head(path, headers, body.len()));
+        meanwhile();
+        self.send(&body);
+    }
+
+    fn send(&mut self, text: &str) {
+        self.0.get_mut().write_all(text.as_bytes()).expect("the server is there");
     }
 
     /// Waits for the next answer.
@@ -60,4 +67,11 @@ impl Wire {
         self.0.read_line(&mut line).expect("the server answers");
         line.trim_end().to_owned()
     }
+}
+
+fn head(path: &str, headers: &[(&str, &str)], length: usize) -> String {
+    let headers = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect::<Vec<_>>().concat();
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n{headers}\r\n"
+    )
 }
