@@ -35,9 +35,23 @@ pub fn find_by_email(connection: &mut DbConnection, email: &Email) -> QueryResul
     users::table.filter(users::email.eq(email)).select(USER).get_result(connection).optional()
 }
 
-/// Finds a user and the hash of its password, for a login.
-pub fn find_credentials(connection: &mut DbConnection, email: &Email) -> QueryResult<Option<(User, String)>> {
-    users::table.filter(users::email.eq(email)).select((USER, users::password_hash)).get_result(connection).optional()
+/// A user's password.
+#[derive(Clone, Queryable)]
+pub struct PasswordRow {
+    /// Its hash.
+    pub hash: String,
+    /// Since when it is the password, whatever parameters it was hashed with since.
+    pub since: Timestamp,
+}
+
+columns! {
+    /// What [`PasswordRow`] is read from.
+    PASSWORD: PasswordColumns = users { password_hash, password_changed_at }
+}
+
+/// Finds a user and its password, for a login.
+pub fn find_credentials(connection: &mut DbConnection, email: &Email) -> QueryResult<Option<(User, PasswordRow)>> {
+    users::table.filter(users::email.eq(email)).select((USER, PASSWORD)).get_result(connection).optional()
 }
 
 /// The hash of whoever comes next by address, after the last one the first: what an address that nobody has is checked
@@ -51,9 +65,9 @@ pub fn neighbouring_hash(connection: &mut DbConnection, email: &Email) -> QueryR
     }
 }
 
-/// The hash of a user's password.
-pub fn password_hash(connection: &mut DbConnection, id: UserId) -> QueryResult<Option<String>> {
-    users::table.find(id).select(users::password_hash).get_result(connection).optional()
+/// A user's password.
+pub fn password(connection: &mut DbConnection, id: UserId) -> QueryResult<Option<PasswordRow>> {
+    users::table.find(id).select(PASSWORD).get_result(connection).optional()
 }
 
 /// Lists all users.
@@ -72,10 +86,11 @@ pub fn is_empty(connection: &mut DbConnection) -> QueryResult<bool> {
 }
 
 /// Notes a login, and holds the user's row until the session is committed, so that disabling the user comes
-/// before or after it but never between; false where the user is disabled or its password was changed meanwhile.
-pub fn note_login(connection: &mut DbConnection, id: UserId, verified_hash: &str, now: Timestamp) -> QueryResult<bool> {
+/// before or after it but never between; false where the user is disabled or the password is no more the one `since`
+/// then. Its hash may be another one by now: whoever logged in at the same time may have made it anew.
+pub fn note_login(connection: &mut DbConnection, id: UserId, since: Timestamp, now: Timestamp) -> QueryResult<bool> {
     diesel::update(users::table.find(id))
-        .filter(users::disabled_at.is_null().and(users::password_hash.eq(verified_hash)))
+        .filter(users::disabled_at.is_null().and(users::password_changed_at.eq(since)))
         .set(users::last_login_at.eq(now))
         .execute(connection)
         .map(|rows| rows == 1)
@@ -90,20 +105,20 @@ pub fn rehash(connection: &mut DbConnection, id: UserId, from: &str, to: &str) -
         .map(drop)
 }
 
-/// Replaces the password, by a one-time password where it works only `until` then; with `from`, only while that is
-/// still its hash. False where nothing was replaced.
+/// Replaces the password, by a one-time password where it works only `until` then; with `since`, only the one that it
+/// has been since then. False where nothing was replaced.
 pub fn set_password(
     connection: &mut DbConnection,
     id: UserId,
-    from: Option<&str>,
+    since: Option<Timestamp>,
     to: &str,
     until: Option<Timestamp>,
     now: Timestamp,
 ) -> QueryResult<bool> {
     let changed = (users::password_hash.eq(to), users::password_changed_at.eq(now), users::one_time_until.eq(until));
     let user = diesel::update(users::table.find(id));
-    let rows = match from {
-        Some(hash) => user.filter(users::password_hash.eq(hash)).set(changed).execute(connection),
+    let rows = match since {
+        Some(since) => user.filter(users::password_changed_at.eq(since)).set(changed).execute(connection),
         None => user.set(changed).execute(connection),
     };
     rows.map(|rows| rows == 1)

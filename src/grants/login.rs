@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::SessionTokens;
 use crate::app::App;
+use crate::db::users::PasswordRow;
 use crate::db::{audit, memberships, sessions, users};
 use crate::domain::actor::Who;
 use crate::domain::password::Password;
@@ -98,17 +99,17 @@ async fn authenticate(
     let member = app
         .db
         .write(move |connection| {
-            let mut verified = verified;
+            let mut since = verified.since;
             let changed = own.is_some().then_some(changed);
             if let Some(own) = own {
                 // Of two that come with one one-time password the second finds another password.
-                if !users::set_password(connection, user.id, Some(&verified), &own, None, now)? {
+                if !users::set_password(connection, user.id, Some(since), &own, None, now)? {
                     return Err(Refusal::InvalidCredentials);
                 }
-                verified = own;
+                since = now;
             }
             // Read again, and held: whatever ends the user, the membership or the tenant comes before this or after it.
-            if !users::note_login(connection, user.id, &verified, now)? {
+            if !users::note_login(connection, user.id, since, now)? {
                 return Err(Refusal::InvalidCredentials);
             }
             let member = memberships::hold(connection, begun.tenant_id, begun.user_id)?;
@@ -116,7 +117,7 @@ async fn authenticate(
             member.tenant.ensure_active()?;
             guess.forgive(connection)?;
             if let Some(renewed) = &renewed {
-                users::rehash(connection, user.id, &verified, renewed)?;
+                users::rehash(connection, user.id, &verified.hash, renewed)?;
             }
             sessions::insert(connection, &begun)?;
             let mut events: Vec<_> = changed.into_iter().collect();
@@ -135,8 +136,8 @@ async fn authenticate(
 
 /// What is known of an address before its password is tried.
 struct Account {
-    /// Its user and the hash of their password, if somebody has the address.
-    user: Option<(User, String)>,
+    /// Its user and their password, if somebody has the address.
+    user: Option<(User, PasswordRow)>,
     /// The hash of somebody else, for an address that nobody has.
     stand_in: Option<String>,
     /// The session that whoever asks proves to have had with this account.
@@ -162,8 +163,8 @@ async fn find_account(app: &App, request: &LoginRequest) -> Result<Account, Refu
 /// Somebody whose password was right.
 struct Known {
     user: User,
-    /// The hash that it was compared with.
-    verified: String,
+    /// What it was compared with.
+    verified: PasswordRow,
     /// Whether that is weaker than hashes are to be.
     is_outdated: bool,
 }
@@ -173,7 +174,7 @@ async fn verify_password(app: &App, request: &LoginRequest, account: Account) ->
         return Err(Refusal::InvalidCredentials);
     }
     let verdict = match &account.user {
-        Some((_, stored)) => app.hasher.verify(request.password.clone(), stored).await?,
+        Some((_, stored)) => app.hasher.verify(request.password.clone(), &stored.hash).await?,
         None => app.hasher.verify_in_vain(request.password.clone(), account.stand_in.as_deref()).await?,
     };
     let right = account.user.filter(|_| verdict != Verdict::Wrong);

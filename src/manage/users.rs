@@ -142,7 +142,7 @@ fn invite_anew(
         return Ok(false);
     }
     let is_free = invitations.is_empty() && !user.operator;
-    if is_free && users::set_password(connection, user.id, Some(&replaced), hash, one_time_until, now)? {
+    if is_free && users::set_password(connection, user.id, Some(replaced.since), hash, one_time_until, now)? {
         Ok(true)
     } else {
         Err(Refusal::InvitedElsewhere)

@@ -8,7 +8,7 @@ use std::{
 use jeton_test_macros::both_databases;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Jeton, Jwt, unique};
+use crate::harness::{Answer, Jeton, Jwt, at_once, create_user, unique};
 
 const ADMIN_SCOPE: &str = "api-keys:read api-keys:write audit:read tokens:introspect trusted-issuers:read \
                            trusted-issuers:write users:read users:write";
@@ -222,6 +222,19 @@ fn a_weak_hash_is_made_anew_at_the_next_login(jeton: Jeton) {
     user.session();
     assert!(text_of(&jeton.dump()).contains("$argon2id$v=19$m=128,t=2,p=1$"));
     user.session();
+}
+
+/// Each of them finds the weak hash, and one of them is the first to put another in its place.
+#[both_databases]
+fn a_weak_hash_is_made_anew_by_logins_at_once_and_none_of_them_fails(jeton: Jeton) {
+    let tenant = jeton.tenant();
+    let users: Vec<_> = (0..5).map(|_| create_user(&jeton, &tenant.id, "member", &[])).collect();
+    jeton.set("password.argon2.memory_kib", "128");
+    jeton.set("password.argon2.iterations", "2");
+    jeton.restart();
+    for user in users {
+        at_once(6, |_| user.login().expect_tokens());
+    }
 }
 
 #[both_databases]

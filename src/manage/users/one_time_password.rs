@@ -59,9 +59,9 @@ pub async fn give_one_time_password(
             }
             super::ensure_not_above(connection, &by, &profile, tenant, user)?;
             // Read before the rule: whoever logs in for the first time meanwhile keeps the password that they choose.
-            let replaced = users::password_hash(connection, user)?;
+            let replaced = users::password(connection, user)?.map(|password| password.since);
             ensure_ours(connection, user)?;
-            if !users::set_password(connection, user, replaced.as_deref(), &hash, one_time_until, now)? {
+            if !users::set_password(connection, user, replaced, &hash, one_time_until, now)? {
                 return Err(Refusal::OneTimePasswordNotAllowed);
             }
             forgive(connection)?;

@@ -105,16 +105,16 @@ async fn try_change_password(
     let event = app.event(by, "user.password_changed", now)?.target("user", id);
     let guess = Guess::begin(app, by, &user.email, Some(session)).await?;
     let change = async {
-        let stored = app.db.read(move |connection| users::password_hash(connection, id).map_err(Refusal::from)).await?;
+        let stored = app.db.read(move |connection| users::password(connection, id).map_err(Refusal::from)).await?;
         let stored = stored.ok_or(Refusal::InvalidToken)?;
-        if app.hasher.verify(current, &stored).await? == Verdict::Wrong {
+        if app.hasher.verify(current, &stored.hash).await? == Verdict::Wrong {
             return Err(Refusal::InvalidCredentials);
         }
         let hash = hash_new(app, "new_password", new, &user.email).await?;
         let (guess, event) = (guess.clone(), event.clone());
         app.db
             .write(move |connection| {
-                if !users::set_password(connection, id, Some(&stored), &hash, None, now)? {
+                if !users::set_password(connection, id, Some(stored.since), &hash, None, now)? {
                     return Err(Refusal::InvalidCredentials);
                 }
                 guess.forgive(connection)?;
