@@ -33,7 +33,7 @@ impl Advances {
     /// For the sessions of this database.
     #[must_use]
     pub fn new(db: Db) -> Self {
-        let together = db.0.file.is_none().then(|| Together::new(GROUPS));
+        let together = db.0.file.is_none().then(|| Together::new(GROUPS, db.runtime()));
         Self { db, together }
     }
 

@@ -21,10 +21,7 @@ impl Db {
         queries: impl Fn(&mut DbConnection) -> Result<(), DbError> + Send + Sync + 'static,
     ) {
         let (db, queries) = (self.clone(), Arc::new(queries));
-        // The process does not end meanwhile (`Db::drain`).
-        let counted = self.0.executor.counted();
         let work = async move {
-            let _counted = counted;
             let mut pauses = PAUSES.into_iter();
             loop {
                 let queries = Arc::clone(&queries);
@@ -36,8 +33,6 @@ impl Db {
                 }
             }
         };
-        // Not in the runtime of a worker, which ends before the process does.
-        let task = self.0.behind.runtime().spawn(work.in_current_span());
-        let _ = tokio::time::timeout_at(deadline::of_wait().into(), task).await;
+        let _ = tokio::time::timeout_at(deadline::of_wait().into(), self.spawn(work.in_current_span())).await;
     }
 }

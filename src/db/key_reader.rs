@@ -43,7 +43,7 @@ impl KeyReader {
         let source = match db.changes()? {
             Some(changes) => Source::Kept(Box::new((changes, Mutex::default()))),
             None if db.0.file.is_some() => Source::Single,
-            None => Source::Shared(Together::new(1)),
+            None => Source::Shared(Together::new(1, db.runtime())),
         };
         Ok(Self { db, source })
     }

@@ -74,6 +74,8 @@ use std::time::{Duration, Instant};
 
 use diesel::RunQueryDsl;
 use diesel::r2d2::Pool;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 
 use crate::config::DatabaseUrl;
 use crate::deadline::{self, PATIENCE};
@@ -230,6 +232,20 @@ impl Db {
     /// There is none.
     pub async fn ping(&self) -> Result<(), DbError> {
         self.read(|connection| Ok(diesel::sql_query("SELECT 1").execute(connection).map(drop)?)).await
+    }
+
+    /// Begins work that goes on though the worker that began it ends, and for which the process waits (`Db::drain`).
+    pub fn spawn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+        let counted = self.0.executor.counted();
+        self.0.behind.runtime().spawn(async move {
+            let _counted = counted;
+            work.await
+        })
+    }
+
+    /// The runtime that goes on while those of the workers end.
+    fn runtime(&self) -> Handle {
+        self.0.behind.runtime().clone()
     }
 
     /// Waits, for a few seconds at most, until what was begun is finished: before the process ends.

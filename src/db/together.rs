@@ -5,6 +5,7 @@ use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::{DbError, LEAST};
@@ -20,6 +21,8 @@ pub struct Together<Q, A> {
     waiting: Arc<Mutex<Waiting<Q, A>>>,
     /// Groups of questions that may be under way.
     groups: usize,
+    /// Where they are answered. A worker's own runtime ends with its connections, and others may wait for the answers.
+    runtime: Handle,
 }
 
 struct Waiting<Q, A> {
@@ -41,9 +44,9 @@ struct Asked<Q, A> {
 
 impl<Q: Send + 'static, A: Send + 'static> Together<Q, A> {
     /// Nothing is asked yet; up to so many groups of questions are answered side by side.
-    pub fn new(groups: usize) -> Self {
+    pub fn new(groups: usize, runtime: Handle) -> Self {
         let waiting = Waiting { asked: Vec::new(), at_work: 0, count: 0, latest: Instant::now() };
-        Self { waiting: Arc::new(Mutex::new(waiting)), groups }
+        Self { waiting: Arc::new(Mutex::new(waiting)), groups, runtime }
     }
 
     /// Asks, and answers for all who ask, unless enough do already. `answer_all` is given questions, each asked before
@@ -77,7 +80,7 @@ impl<Q: Send + 'static, A: Send + 'static> Together<Q, A> {
         };
         if has_room {
             let worker = Worker { waiting: Arc::clone(&self.waiting), done: false };
-            tokio::spawn(worker.run(answer_all));
+            self.runtime.spawn(worker.run(answer_all));
         }
         // Else whoever is under way is done, or gives up, before this one's time is over.
         let nobody = |_| Err(DbError::Unavailable("nobody answers any more".to_owned()));
@@ -171,7 +174,7 @@ mod tests {
 
     #[actix_web::test]
     async fn what_is_asked_meanwhile_is_answered_together() {
-        let together = Together::<u32, u32>::new(1);
+        let together = Together::<u32, u32>::new(1, Handle::current());
         let (tell, mut told) = mpsc::unbounded_channel();
         let ask = |question| {
             let tell = tell.clone();
@@ -198,7 +201,7 @@ mod tests {
 
     #[actix_web::test]
     async fn whoever_must_be_answered_sooner_does_not_wait_for_those_before() {
-        let together = Together::<u32, u32>::new(1);
+        let together = Together::<u32, u32>::new(1, Handle::current());
         let answer_all = |questions: Vec<u32>, _| async {
             tokio::time::sleep(Duration::from_secs(1)).await;
             if questions.contains(&2) { Err(DbError::Conflict) } else { Ok(questions) }
@@ -222,7 +225,7 @@ mod tests {
 
     #[actix_web::test]
     async fn an_error_is_for_its_group_and_a_panic_leaves_nobody_waiting() {
-        let together = Together::<u32, u32>::new(1);
+        let together = Together::<u32, u32>::new(1, Handle::current());
         let failed = together.ask(1, |_, _| async { Err(DbError::Conflict) }).await;
         assert!(matches!(failed, Err(DbError::Conflict)));
         let panicked = together.ask(1, |_, _| async { panic!("planted") }).await;

@@ -48,8 +48,7 @@ pub struct LoginRequest {
 /// those of [`own_password`]; after too many failures [`Refusal::LoginThrottled`], whether the password is right or
 /// not: it is not tried.
 pub async fn login(app: &Arc<App>, request: LoginRequest) -> Result<SessionTokens, Refusal> {
-    let app = Arc::clone(app);
-    to_its_end(async move { try_login(&app, request).await }).await
+    to_its_end(app, async move |app| try_login(&app, request).await).await
 }
 
 async fn try_login(app: &App, request: LoginRequest) -> Result<SessionTokens, Refusal> {

@@ -20,18 +20,23 @@ pub mod trusted_issuers;
 pub mod usage;
 pub mod users;
 
+use std::sync::Arc;
+
 use tracing::Instrument as _;
 
+use crate::app::App;
 use crate::deadline;
 use crate::domain::Refusal;
 
-/// Does work to its end, also where whoever asked goes away meanwhile: a guess must be counted, though the attacker
-/// resets each connection, and a tenant must not stay half deleted.
+/// Does work to its end, also where whoever asked goes away meanwhile, or the server begins to end: a guess must be
+/// counted, though the attacker resets each connection, and a tenant must not stay half deleted.
 ///
 /// # Errors
 /// Those of `work`.
-pub async fn to_its_end<T: Send + 'static>(
-    work: impl Future<Output = Result<T, Refusal>> + Send + 'static,
-) -> Result<T, Refusal> {
-    tokio::spawn(deadline::carried(work.in_current_span())).await.unwrap_or(Err(Refusal::Internal))
+pub async fn to_its_end<T: Send + 'static, W>(app: &Arc<App>, work: impl FnOnce(Arc<App>) -> W) -> Result<T, Refusal>
+where
+    W: Future<Output = Result<T, Refusal>> + Send + 'static,
+{
+    let work = deadline::carried(work(Arc::clone(app)).in_current_span());
+    app.db.spawn(work).await.unwrap_or(Err(Refusal::Internal))
 }

@@ -90,8 +90,8 @@ pub async fn change(app: &App, by: &Actor, id: TenantId, change: TenantChange) -
 /// # Errors
 /// [`Refusal::NotFound`].
 pub async fn suspend(app: &Arc<App>, by: &Actor, id: TenantId) -> Result<Tenant, Refusal> {
-    let (app, by) = (Arc::clone(app), by.clone());
-    to_its_end(async move { suspend_in_batches(&app, &by, id).await }).await
+    let by = by.clone();
+    to_its_end(app, async move |app| suspend_in_batches(&app, &by, id).await).await
 }
 
 async fn suspend_in_batches(app: &App, by: &Actor, id: TenantId) -> Result<Tenant, Refusal> {
@@ -176,8 +176,8 @@ pub async fn resume(app: &App, by: &Actor, id: TenantId) -> Result<Tenant, Refus
 /// # Errors
 /// [`Refusal::NotFound`].
 pub async fn delete(app: &Arc<App>, by: &Actor, id: TenantId) -> Result<(), Refusal> {
-    let (app, by) = (Arc::clone(app), by.clone());
-    to_its_end(async move { delete_in_batches(&app, &by, id).await }).await
+    let by = by.clone();
+    to_its_end(app, async move |app| delete_in_batches(&app, &by, id).await).await
 }
 
 async fn delete_in_batches(app: &App, by: &Actor, id: TenantId) -> Result<(), Refusal> {

@@ -5,6 +5,7 @@ use std::{
         Mutex,
         atomic::{AtomicBool, Ordering},
     },
+    thread::sleep,
     time::{Duration, Instant},
 };
 
@@ -13,7 +14,7 @@ use serde_json::json;
 
 use crate::{
     exhaustion::until,
-    harness::{Jeton, Session, User, at_once},
+    harness::{Jeton, Session, User, Wire, at_once},
 };
 
 #[both_databases]
@@ -71,7 +72,7 @@ fn work_until_killed(jeton: &Jeton, admin: &User) -> (Vec<String>, Vec<Session>)
                 })
             })
             .collect();
-        std::thread::sleep(Duration::from_millis(200));
+        sleep(Duration::from_millis(200));
         jeton.kill();
         killed.store(true, Ordering::SeqCst);
         maker.join().unwrap();
@@ -147,12 +148,38 @@ fn sigterm_under_load_loses_nothing_that_was_acknowledged(jeton: Jeton) {
                 })
             })
             .collect();
-        std::thread::sleep(Duration::from_millis(60));
+        sleep(Duration::from_millis(60));
         assert_eq!(jeton.stop().code(), Some(0), "exit within 30 s");
         makers.into_iter().flat_map(|maker| maker.join().unwrap()).collect()
     });
     for key in &keys {
         jeton.post("/api/v1/auth/exchange").bearer(key).tenant(&tenant.id).send().expect_tokens();
+    }
+}
+
+/// They are refreshed together: one worker answers for another, which goes on when the first has ended.
+#[test]
+fn at_the_end_refreshes_that_wait_for_those_before_them_are_answered() {
+    let Some(jeton) = Jeton::on_postgres() else { return };
+    let user = jeton.tenant().user("member");
+    let sessions: Vec<_> = (0..5).map(|_| user.session()).collect();
+    jeton.execute(
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql
+         AS $$ BEGIN PERFORM pg_sleep(0.7); RETURN NULL; END $$;
+         CREATE TRIGGER slow BEFORE UPDATE ON sessions FOR EACH STATEMENT EXECUTE FUNCTION slow()",
+    );
+    // Connections go to the two workers in turn.
+    let wires = Wire::to(&[&jeton.client()], 8).into_iter().enumerate();
+    let mut asking: Vec<_> = wires.filter(|(number, _)| *number == 0 || number % 2 == 1).collect();
+    for ((number, wire), session) in asking.iter_mut().zip(&sessions) {
+        wire.post("/api/v1/auth/refresh", &[], &json!({"refresh_token": session.refresh_token}));
+        // Two groups are under way at once: the other three wait.
+        sleep(Duration::from_millis(if *number < 2 { 50 } else { 0 }));
+    }
+    sleep(Duration::from_millis(50));
+    assert_eq!(jeton.stop().code(), Some(0));
+    for (_, mut wire) in asking {
+        wire.answer().expect_tokens();
     }
 }
 
@@ -178,7 +205,7 @@ fn refusals_that_wait_to_be_recorded_are_so_before_the_end(jeton: Jeton) {
     at_once(40, |number| strange(number + 1));
     std::thread::scope(|scope| {
         let ended = scope.spawn(|| jeton.stop());
-        std::thread::sleep(Duration::from_millis(1_500));
+        sleep(Duration::from_millis(1_500));
         holder.batch_execute("ROLLBACK").unwrap();
         assert_eq!(ended.join().unwrap().code(), Some(0));
     });

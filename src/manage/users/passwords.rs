@@ -89,8 +89,8 @@ pub async fn change_password(
     current: Password,
     new: Password,
 ) -> Result<(), Refusal> {
-    let (app, by, user) = (Arc::clone(app), by.clone(), user.clone());
-    to_its_end(async move { try_change_password(&app, &by, &user, session, current, new).await }).await
+    let (by, user) = (by.clone(), user.clone());
+    to_its_end(app, async move |app| try_change_password(&app, &by, &user, session, current, new).await).await
 }
 
 async fn try_change_password(
