@@ -8,9 +8,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use diesel::connection::SimpleConnection as _;
 use jeton_test_macros::both_databases;
 use serde_json::Value;
 
+use crate::exhaustion::until;
 use crate::harness::{Client, Database, Jeton, Server};
 
 fn unconfigured() -> Jeton {
@@ -216,6 +218,31 @@ fn an_address_in_use_is_named() {
     let jeton = Jeton::on_sqlite();
     let address = jeton.client().address();
     jeton.set("server.bind", &address);
+/// Both find a database that knows no master key yet.
+#[test]
+fn of_servers_that_start_at_once_with_different_master_keys_one_is_refused() {
+    let Some(jeton) = Jeton::on_postgres() else { return };
+    let mut other = jeton.postgres();
+    other.batch_execute("BEGIN; LOCK TABLE master_keys IN SHARE MODE").unwrap();
+    let start = |byte| {
+        let mut environment = jeton.environment();
+        environment.push(("JETON_MASTER_KEY".to_owned(), data_encoding::BASE64.encode(&[byte; 32])));
+        Server::start(jeton.folder(), environment)
+    };
+    let started: Vec<_> = thread::scope(|scope| {
+        let started = [8, 9].map(|byte| scope.spawn(move || start(byte)));
+        let inserts = "SELECT COUNT(*) AS number FROM pg_stat_activity WHERE datname = current_database()
+                       AND wait_event_type = 'Lock' AND query ILIKE 'insert into%master_keys%'";
+        until("both would give theirs a name", || jeton.number(inserts) == 2);
+        other.batch_execute("ROLLBACK").unwrap();
+        started.map(|server| server.join().unwrap()).into()
+    });
+    let refused: Vec<_> = started.iter().filter_map(|server| server.as_ref().err()).collect();
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    assert!(refused[0].contains("not the master key"), "{refused:?}");
+    assert_eq!(jeton.rows("master_keys"), 1);
+}
+
     let run = jeton.cli(["serve"]);
     assert_eq!(run.code, Some(1), "{run:?}");
     assert!(run.stderr.contains(&address), "{run:?}");

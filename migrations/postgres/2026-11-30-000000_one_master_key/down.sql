@@ -1,0 +1,1 @@
+DROP INDEX one_master_key_in_use;
