@@ -10,12 +10,13 @@ use super::{DbConnection, DbError};
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 
-/// Servers that start together migrate one after the other; a migration may take as long as it needs.
-const POSTGRES_TURNS: &str = "
-    SET LOCAL statement_timeout = 0;
-    SET LOCAL lock_timeout = 0;
-    SELECT pg_advisory_xact_lock(5426117398041);
-";
+/// Servers that start together migrate one after the other.
+const POSTGRES_TURN: &str = "SELECT pg_advisory_xact_lock(5426117398041)";
+
+/// A migration may take as long as it needs, and as long as the one before it.
+const POSTGRES_PATIENCE: &str = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0";
+
+const UNDER_WAY: &str = "the database is being migrated; try again when that is done";
 
 /// Applies what is pending and answers the versions applied. Run it in one [`super::Db::write_unhurried`]: killed
 /// midway, nothing has happened.
@@ -26,7 +27,8 @@ pub fn run(connection: &mut DbConnection) -> Result<Vec<String>, DbError> {
     let applied = match connection {
         DbConnection::Sqlite(sqlite) => sqlite.run_pending_migrations(SQLITE),
         DbConnection::Postgres(postgres) => {
-            postgres.batch_execute(POSTGRES_TURNS)?;
+            postgres.batch_execute(POSTGRES_PATIENCE)?;
+            postgres.batch_execute(POSTGRES_TURN)?;
             postgres.run_pending_migrations(POSTGRES)
         }
     };
@@ -38,12 +40,15 @@ pub fn run(connection: &mut DbConnection) -> Result<Vec<String>, DbError> {
 /// The versions that are still to be applied.
 ///
 /// # Errors
-/// The database does not answer.
+/// The database does not answer, or is being migrated.
 pub fn pending(connection: &mut DbConnection) -> Result<Vec<String>, DbError> {
     let pending = match connection {
         DbConnection::Sqlite(sqlite) => sqlite.pending_migrations(SQLITE).map(|pending| versions(&pending)),
         DbConnection::Postgres(postgres) => {
-            postgres.batch_execute(POSTGRES_TURNS)?;
+            postgres.batch_execute(POSTGRES_TURN).map_err(|error| match DbError::from(error) {
+                DbError::Unavailable(_) => DbError::Unavailable(UNDER_WAY.to_owned()),
+                other => other,
+            })?;
             postgres.pending_migrations(POSTGRES).map(|pending| versions(&pending))
         }
     };

@@ -149,7 +149,7 @@ fn a_sweep_leaves_its_answer_to_a_key_that_is_used_anew() {
 }
 
 /// Another server at its work, until it is dropped.
-fn hold_lock(jeton: &Jeton, number: i64) -> PgConnection {
+pub fn hold_lock(jeton: &Jeton, number: i64) -> PgConnection {
     let mut other = jeton.postgres();
     other.batch_execute(&format!("BEGIN; SELECT pg_advisory_xact_lock({number})")).unwrap();
     other

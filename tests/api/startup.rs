@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::exhaustion::until;
 use crate::harness::{Client, Database, Jeton, Server};
+use crate::notices::hold_lock;
 
 fn unconfigured() -> Jeton {
     let jeton = Jeton::on_sqlite();
@@ -182,6 +183,17 @@ fn postgresql_is_migrated_only_when_told_to() {
     jeton.cli(["tenant", "list"]).expect_code(0);
 }
 
+/// Whoever wants something of it meanwhile is told why that cannot be, and soon.
+#[test]
+fn commands_do_not_wait_for_a_migration() {
+    let Some(jeton) = Jeton::on_postgres() else { return };
+    let migration = hold_lock(&jeton, 5_426_117_398_041);
+    jeton.cli(["tenant", "list"]).expect_refusal(1, &["being migrated"]);
+    jeton.cli(["serve"]).expect_refusal(1, &["being migrated"]);
+    drop(migration);
+    jeton.cli(["tenant", "list"]).expect_code(0);
+}
+
 #[test]
 fn postgresql_is_reached_over_tls() {
     let Some(jeton) = Jeton::on_postgres() else { return };
@@ -206,18 +218,6 @@ fn another_master_key_is_refused_at_start(jeton: Jeton) {
     jeton.get("/readyz").send().expect_status(200);
 }
 
-#[both_databases]
-fn the_master_key_may_come_from_the_environment(jeton: Jeton) {
-    jeton.set_variable("JETON_MASTER_KEY", &data_encoding::BASE64.encode(&[9; 32]));
-    jeton.tenant().api_key([]).exchange().expect_tokens();
-    assert!(!jeton.folder().join("keys/master.key").exists(), "no file is made then");
-}
-
-#[test]
-fn an_address_in_use_is_named() {
-    let jeton = Jeton::on_sqlite();
-    let address = jeton.client().address();
-    jeton.set("server.bind", &address);
 /// Both find a database that knows no master key yet.
 #[test]
 fn of_servers_that_start_at_once_with_different_master_keys_one_is_refused() {
@@ -243,6 +243,18 @@ fn of_servers_that_start_at_once_with_different_master_keys_one_is_refused() {
     assert_eq!(jeton.rows("master_keys"), 1);
 }
 
+#[both_databases]
+fn the_master_key_may_come_from_the_environment(jeton: Jeton) {
+    jeton.set_variable("JETON_MASTER_KEY", &data_encoding::BASE64.encode(&[9; 32]));
+    jeton.tenant().api_key([]).exchange().expect_tokens();
+    assert!(!jeton.folder().join("keys/master.key").exists(), "no file is made then");
+}
+
+#[test]
+fn an_address_in_use_is_named() {
+    let jeton = Jeton::on_sqlite();
+    let address = jeton.client().address();
+    jeton.set("server.bind", &address);
     let run = jeton.cli(["serve"]);
     assert_eq!(run.code, Some(1), "{run:?}");
     assert!(run.stderr.contains(&address), "{run:?}");
