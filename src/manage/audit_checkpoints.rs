@@ -59,9 +59,7 @@ fn signer(app: &App, row: &SigningKeyRow) -> Signer {
 /// The database does not answer; no key signs.
 pub async fn sign_and_forget(app: &App) -> Result<(), StartError> {
     let mut known = app.checkpoints.lock().await;
-    read_on(app, &mut known, |_, _| {}).await?;
-    let last = app.db.read(|connection| audit_checkpoints::last(connection).map_err(DbError::from)).await?;
-    let last = last.map(|(number, token)| (number, Link::of_text(&token)));
+    let last = read_to_the_last(app, &mut known).await?;
     if last != known.last() || !known.are_sound() {
         tracing::error!("the checkpoints of the audit log are not those that were signed: run `jeton audit verify`");
         return Ok(());
@@ -69,6 +67,21 @@ pub async fn sign_and_forget(app: &App) -> Result<(), StartError> {
     known.forget_earlier_ends();
     sign_ends(app, &mut known).await?;
     forget_old(app, &mut known).await
+}
+
+/// Reads all checkpoints that are new, and answers the last one of all, which is looked at again: another server may
+/// add one between the two.
+async fn read_to_the_last(app: &App, known: &mut Checkpoints) -> Result<Option<(i64, Link)>, StartError> {
+    let mut before = None;
+    loop {
+        read_on(app, known, |_, _| {}).await?;
+        let last = app.db.read(|connection| audit_checkpoints::last(connection).map_err(DbError::from)).await?;
+        let last = last.map(|(number, token)| (number, Link::of_text(&token)));
+        if last == known.last() || last == before {
+            return Ok(last);
+        }
+        before = last;
+    }
 }
 
 async fn sign_ends(app: &App, known: &mut Checkpoints) -> Result<(), StartError> {
