@@ -6,7 +6,7 @@ mod store;
 use serde::Serialize;
 
 use super::idempotency::{self, IdempotencyKey, Keep};
-use super::key_groups;
+use super::{key_groups, overreach};
 use crate::app::App;
 use crate::db::{DbConnection, api_keys, audit, tenants};
 use crate::domain::actor::Who;
@@ -88,10 +88,12 @@ pub async fn create(
     let new = new.in_its_group(app, tenant).await?;
     let scopes = new.scopes.clone().unwrap_or_default();
     app.profile.ensure_key(&new.wanted(&scopes))?;
-    by.ensure_may_give(&app.profile.powers(new.access_type.as_ref(), &scopes))?;
+    let attempt = app.event(by, "api_key.created", now)?.tenant(tenant);
+    by.ensure_may_give(&app.profile.powers(new.access_type.as_ref(), &scopes))
+        .map_err(|refusal| overreach(app, attempt.clone(), refusal))?;
     let (expires_at, group) = (new.expires_at, new.group_id);
     let draft = Draft::new(app, by, tenant, new, now).await?;
-    let event = app.event(by, "api_key.created", now)?.tenant(tenant).target("api-key", draft.key.id);
+    let event = attempt.target("api-key", draft.key.id);
     let keep = idempotency.map(|key| Keep::new(app, tenant, &key, by.who, request, now));
     draft
         .store(app, event, keep, move |connection, stored| {

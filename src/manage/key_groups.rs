@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::overreach;
 use crate::app::App;
 use crate::db::{DbConnection, api_keys, audit, key_groups, tenants};
 use crate::domain::key_group::KeyGroup;
@@ -28,11 +29,13 @@ pub async fn create(app: &App, by: &Actor, tenant: TenantId, new: NewKeyGroup) -
     let now = app.now();
     let NewKeyGroup { name, access_type, scopes } = new;
     app.profile.ensure_rights(access_type.as_ref(), &scopes)?;
-    by.ensure_may_give(&app.profile.powers(access_type.as_ref(), &scopes))?;
+    let attempt = app.event(by, "key_group.created", now)?.tenant(tenant);
+    by.ensure_may_give(&app.profile.powers(access_type.as_ref(), &scopes))
+        .map_err(|refusal| overreach(app, attempt.clone(), refusal))?;
     let id = app.new_id(now)?;
     let created_by = by.who.to_string();
     let group = KeyGroup { id, tenant_id: tenant, name, access_type, scopes, created_at: now, created_by };
-    let event = app.event(by, "key_group.created", now)?.tenant(tenant).target("key-group", id);
+    let event = attempt.target("key-group", id);
     let (made, profile) = (group.clone(), Arc::clone(&app.profile));
     app.db
         .write(move |connection| {

@@ -27,6 +27,18 @@ use tracing::Instrument as _;
 use crate::app::App;
 use crate::deadline;
 use crate::domain::Refusal;
+use crate::domain::audit::AuditEvent;
+
+/// Why an attempt was refused. Of whoever would have given, or taken, more than they hold it is remembered, as
+/// `change.refused` (security 25): so it looks when somebody tries to become an administrator.
+fn overreach(app: &App, attempt: AuditEvent, refusal: Refusal) -> Refusal {
+    if let Refusal::InsufficientScope { scope, .. } = &refusal {
+        let details = format!("{} for lack of {scope}", attempt.action);
+        let attempt = attempt.outcome(refusal.code()).details(details);
+        app.db.record_behind(AuditEvent { action: "change.refused".to_owned(), ..attempt });
+    }
+    refusal
+}
 
 /// Does work to its end, also where whoever asked goes away meanwhile, or the server begins to end: a guess must be
 /// counted, though the attacker resets each connection, and a tenant must not stay half deleted.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::overreach;
 use crate::app::App;
 use crate::db::{audit, statuses, tenants, trusted_issuers};
 use crate::domain::claim_conditions::ClaimConditions;
@@ -34,7 +35,8 @@ pub struct NewTrustedIssuer {
 /// not have, or that manage the tenant; [`Refusal::InsufficientScope`] of who gives what they lack.
 pub async fn create(app: &App, by: &Actor, tenant: TenantId, new: NewTrustedIssuer) -> Result<TrustedIssuer, Refusal> {
     let now = app.now();
-    ensure_fit(app, by, &new)?;
+    let attempt = app.event(by, "trusted_issuer.created", now)?.tenant(tenant);
+    ensure_fit(app, by, &new).map_err(|refusal| overreach(app, attempt.clone(), refusal))?;
     let NewTrustedIssuer { name, issuer, audience, conditions, scopes } = new;
     let id = app.new_id(now)?;
     let made = TrustedIssuer {
@@ -50,11 +52,12 @@ pub async fn create(app: &App, by: &Actor, tenant: TenantId, new: NewTrustedIssu
         last_used_at: None,
         status_index: app.status_indexes.take(&app.db).await?,
     };
-    let event = app
-        .event(by, "trusted_issuer.created", now)?
-        .tenant(tenant)
-        .target("trusted-issuer", id)
-        .details(format!("{} for {} where {}", made.issuer, made.scopes, made.conditions.as_str()));
+    let event = attempt.target("trusted-issuer", id).details(format!(
+        "{} for {} where {}",
+        made.issuer,
+        made.scopes,
+        made.conditions.as_str()
+    ));
     let (stored, profile) = (made.clone(), Arc::clone(&app.profile));
     app.db
         .write(move |connection| {

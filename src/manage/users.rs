@@ -17,7 +17,7 @@ use crate::db::{DbConnection, DbError, audit, memberships, sessions, tenants, us
 use crate::domain::audit::AuditEvent;
 use crate::domain::page::{Page, Paged};
 use crate::domain::{Actor, Email, Member, Refusal, Role, TenantId, Timestamp, User, UserId};
-use crate::manage::login_guesses;
+use crate::manage::{login_guesses, overreach};
 use crate::profile::Profile;
 use crate::profile::roles::management_in;
 
@@ -59,10 +59,10 @@ pub struct AddedUser {
 pub async fn add(app: &App, by: &Actor, new: NewUser) -> Result<AddedUser, Refusal> {
     let now = app.now();
     let role = new.role.clone().unwrap_or(Role::MEMBER);
-    ensure_role(app, by, &role)?;
+    let added = app.event(by, "user.added", now)?.tenant(new.tenant);
+    ensure_role(app, by, &role).map_err(|refusal| overreach(app, added.clone(), refusal))?;
     let Given { hash, one_time_until, generated } = new.password.give(app, &new.email, now).await?;
     let fresh = User { one_time_until, ..draft(app, new.email.clone(), new.operator, now)? };
-    let added = app.event(by, "user.added", now)?.tenant(new.tenant);
     let changed = app.event(by, "user.role_changed", now)?.tenant(new.tenant);
     let (by, profile) = (by.clone(), Arc::clone(&app.profile));
     let (member, existing) = app
@@ -155,8 +155,9 @@ fn invite_anew(
 /// [`Refusal::NotFound`]; a role that the profile has not; [`Refusal::InsufficientScope`] for one that may more than
 /// who gives it; [`Refusal::LastAdmin`].
 pub async fn change_role(app: &App, by: &Actor, tenant: TenantId, user: UserId, role: Role) -> Result<Member, Refusal> {
-    ensure_role(app, by, &role)?;
     let event = app.event(by, "user.role_changed", app.now())?.tenant(tenant).target("user", user);
+    let attempt = event.clone();
+    ensure_role(app, by, &role).map_err(|refusal| overreach(app, event.clone(), refusal))?;
     let (by, profile) = (by.clone(), Arc::clone(&app.profile));
     app.db
         .write(move |connection| {
@@ -166,6 +167,7 @@ pub async fn change_role(app: &App, by: &Actor, tenant: TenantId, user: UserId, 
             memberships::find(connection, tenant, user)?.ok_or(Refusal::NotFound)
         })
         .await
+        .map_err(|refusal| overreach(app, attempt, refusal))
 }
 
 fn put_in_role(
@@ -190,6 +192,7 @@ fn put_in_role(
 pub async fn remove(app: &App, by: &Actor, tenant: TenantId, user: UserId) -> Result<(), Refusal> {
     let now = app.now();
     let event = app.event(by, "user.removed", now)?.tenant(tenant).target("user", user);
+    let attempt = event.clone();
     let (by, profile) = (by.clone(), Arc::clone(&app.profile));
     app.db
         .write(move |connection| {
@@ -203,6 +206,7 @@ pub async fn remove(app: &App, by: &Actor, tenant: TenantId, user: UserId) -> Re
             Ok(audit::record(connection, &event)?)
         })
         .await
+        .map_err(|refusal| overreach(app, attempt, refusal))
 }
 
 /// Disables a user: its sessions end, and it cannot log in.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jeton_test_macros::both_databases;
 use serde_json::json;
 
+use crate::exhaustion::until;
 use crate::forward_auth::{PATH, ask, expect_admitted};
 use crate::harness::{Jeton, Tenant, at_once};
 
@@ -127,6 +128,53 @@ fn nobody_lets_a_key_ask_about_tokens_who_may_not_ask(jeton: Jeton) {
     let other = tenant.api_key_with(json!({"access_type": "narrow", "scopes": ["a:read"]}));
     keymaker.rotate(&other, json!({})).expect_status(201);
     keymaker.revoke(&other).expect_status(204);
+}
+
+/// Whoever tries to become an administrator is seen (security 25), whichever way they try.
+#[both_databases]
+fn who_reaches_for_more_than_they_hold_has_a_row_of_each_attempt(jeton: Jeton) {
+    let management = r#"["api-keys:write", "trusted-issuers:write", "users:write"]"#;
+    let jeton = with_profile(jeton, &format!("{PROFILE}[roles.climber]\nmanagement = {management}\n"));
+    let tenant = jeton.tenant();
+    let climber = tenant.user("climber");
+    let admin = tenant.admin().id.clone();
+    let body = json!({"email": "invited@example.com", "role": "admin", "one_time_password": true});
+    let invited = tenant.admin().post(tenant.path("users"), body).expect_status(201).text("id");
+    let key = tenant.api_key_with(json!({"access_type": "wide", "scopes": ["audit:read"]}));
+    let asks = json!({"name": "Asks", "access_type": "narrow", "scopes": ["tokens:introspect"]});
+    let trusted = json!({
+        "name": "CI", "issuer": "https://ci.example.com", "audience": "jeton", "conditions": {"sub": "acme/site"},
+        "scopes": ["tokens:introspect"],
+    });
+    let path = |id: &str| tenant.path(&format!("users/{id}"));
+    let attempts = [
+        ("user.added", None, climber.post(tenant.path("users"), json!({"email": "a@example.com", "role": "admin"}))),
+        ("user.role_changed", Some(climber.id.clone()), climber.patch(path(&climber.id), json!({"role": "admin"}))),
+        ("user.role_changed", Some(admin.clone()), climber.patch(path(&admin), json!({"role": "member"}))),
+        ("user.removed", Some(admin.clone()), climber.delete(path(&admin))),
+        (
+            "user.one_time_password_given",
+            Some(invited.clone()),
+            climber.session().call("POST", format!("{}/one-time-password", path(&invited))).send(),
+        ),
+        ("api_key.created", None, climber.post(tenant.path("api-keys"), asks.clone())),
+        ("api_key.rotated", Some(key.id.clone()), climber.rotate(&key, json!({}))),
+        ("key_group.created", None, climber.post(tenant.path("key-groups"), asks)),
+        ("trusted_issuer.created", None, climber.post(tenant.path("trusted-issuers"), trusted)),
+    ];
+    let rows = || jeton.audit().into_iter().filter(|row| row.action == "change.refused").collect::<Vec<_>>();
+    let count = attempts.len();
+    until("all are recorded", || rows().len() == count);
+    for ((change, target, answer), row) in attempts.into_iter().zip(rows()) {
+        answer.expect_problem(403, "insufficient_scope");
+        let details = row.details.as_deref().unwrap();
+        assert!(details.starts_with(&format!("{change} for lack of ")), "{change}: {row:?}");
+        assert_eq!((&*row.actor, &*row.outcome), (&*format!("user:{}", climber.id), "insufficient_scope"));
+        let told = row.target.as_deref().and_then(|target| target.split_once(':')).map(|(_, id)| id);
+        assert_eq!(told, target.as_deref(), "{change}");
+    }
+    let listed = tenant.admin().get(tenant.path("audit-events?action=change.refused")).expect_status(200);
+    assert_eq!(listed.items().len(), count, "their own tenant hears of it");
 }
 
 /// Whoever has never logged in gives nobody anything back: with them nothing is lost.

@@ -10,6 +10,7 @@ use crate::db::{DbConnection, api_keys, statuses};
 use crate::domain::api_key::{ApiKey, ApiKeyState};
 use crate::domain::{Actor, ApiKeyId, Refusal, TenantId, Timestamp};
 use crate::manage::idempotency::{self, IdempotencyKey, Keep};
+use crate::manage::overreach;
 use crate::profile::key_location::KeyForm;
 
 /// The longest that a rotated key may live on beside its successor.
@@ -40,7 +41,9 @@ pub async fn rotate(
     }
     let old = find(app, tenant, id).await?;
     // A new secret is the key's rights in another hand, which may hold a token with fewer of them: even its own.
-    by.ensure_may_give(&app.profile.powers(old.access_type.as_ref(), &old.scopes))?;
+    let attempt = app.event(by, "api_key.rotated", now)?.tenant(tenant).target("api-key", id);
+    by.ensure_may_give(&app.profile.powers(old.access_type.as_ref(), &old.scopes))
+        .map_err(|refusal| overreach(app, attempt.clone(), refusal))?;
     let mut draft = Draft::new(app, by, tenant, NewApiKey::like(&old), now).await?;
     let keeps_id = app.profile.form(old.access_type.as_ref()) == KeyForm::IdAndSecret;
     let details = if keeps_id {
@@ -52,7 +55,7 @@ pub async fn rotate(
         draft.key.replaces = Some(id);
         format!("replaced by api-key:{}", draft.key.id)
     };
-    let event = app.event(by, "api_key.rotated", now)?.tenant(tenant).target("api-key", id).details(details);
+    let event = attempt.details(details);
     let keep = idempotency.map(|key| Keep::new(app, tenant, &key, by.who, request, now));
     draft
         .store(app, event, keep, move |connection, stored| {

@@ -13,7 +13,7 @@ use crate::db::{DbConnection, audit, memberships, sessions, tenants, users};
 use crate::domain::sealed::Sealed;
 use crate::domain::{Actor, Refusal, TenantId, Timestamp, User, UserId};
 use crate::manage::idempotency::{self, IdempotencyKey};
-use crate::manage::login_guesses;
+use crate::manage::{login_guesses, overreach};
 
 /// Gives a member of a tenant another one-time password, where the last one was lost or has expired; answers it.
 ///
@@ -43,7 +43,7 @@ pub async fn give_one_time_password(
     let answer = Zeroizing::new(serde_json::to_vec(&answer).map_err(|_| Refusal::Internal)?);
     let keep = idempotency.map(|key| idempotency::Keep::new(app, tenant, &key, by.who, request, now));
     let event = app.event(by, "user.one_time_password_given", now)?.tenant(tenant).target("user", user);
-    let event = event.details("one-time password");
+    let (attempt, event) = (event.clone(), event.details("one-time password"));
     let forgive = login_guesses::forgive_all(app, &member.email);
     let (by, profile) = (by.clone(), Arc::clone(&app.profile));
     let earlier = app
@@ -69,7 +69,8 @@ pub async fn give_one_time_password(
             audit::record(connection, &event)?;
             Ok(None)
         })
-        .await?;
+        .await
+        .map_err(|refusal| overreach(app, attempt, refusal))?;
     match earlier {
         Some(sealed) => open_answer(app, tenant, user, &sealed).await,
         None => Ok((User { one_time_until, ..member }, password)),
