@@ -27,7 +27,7 @@ impl Refusal {
             Self::UnsupportedTokenType => (StatusCode::BAD_REQUEST, "unsupported_token_type"),
             Self::InvalidCredentials => (StatusCode::UNAUTHORIZED, "invalid_credentials"),
             Self::InvalidApiKey => (StatusCode::UNAUTHORIZED, "invalid_api_key"),
-            Self::InvalidToken => (StatusCode::UNAUTHORIZED, "invalid_token"),
+            Self::TokenRequired | Self::InvalidToken => (StatusCode::UNAUTHORIZED, "invalid_token"),
             Self::InvalidRefreshToken => (StatusCode::UNAUTHORIZED, "invalid_refresh_token"),
             Self::RefreshTokenReused => (StatusCode::UNAUTHORIZED, "refresh_token_reused"),
             Self::InvalidSubjectToken => (StatusCode::UNAUTHORIZED, "invalid_subject_token"),
@@ -193,7 +193,7 @@ fn builder(status: StatusCode, refusal: Option<&Refusal>) -> HttpResponseBuilder
     answer
 }
 
-/// What a client is to bring (RFC 6750 section 3).
+/// What a client is to bring (RFC 6750 section 3): whoever brought nothing made no error yet.
 fn challenge(refusal: &Refusal) -> Option<String> {
     match refusal {
         Refusal::InvalidToken => Some(r#"Bearer realm="jeton", error="invalid_token""#.to_owned()),

@@ -41,8 +41,11 @@ pub enum Refusal {
     /// Unknown, revoked and expired keys alike.
     #[error("Invalid or expired API key")]
     InvalidApiKey,
-    /// No access token, or none that we accept.
-    #[error("Missing, invalid or expired access token")]
+    /// No access token came.
+    #[error("An access token is required, as Authorization: Bearer")]
+    TokenRequired,
+    /// An access token that we do not accept.
+    #[error("Invalid or expired access token")]
     InvalidToken,
     /// Unknown, expired and revoked refresh tokens alike.
     #[error("Invalid or expired refresh token")]

@@ -151,7 +151,7 @@ impl Caller {
 /// Checks the access token and what it rests on, and that the request names no other tenant.
 async fn authenticate(request: &HttpRequest) -> Result<Caller, Refusal> {
     let app: &App = app(request)?;
-    let jwt = bearer(request)?.ok_or(Refusal::InvalidToken)?;
+    let jwt = bearer(request)?.ok_or(Refusal::TokenRequired)?;
     let accepted = grants::bearer::accept(app, jwt, app.now()).await?;
     let client = Client::extract(request).await?;
     let who = match &accepted {

@@ -170,7 +170,8 @@ fn an_access_token_ends_after_its_time(jeton: Jeton) {
 #[both_databases]
 fn a_call_without_a_token_is_challenged(jeton: Jeton) {
     for path in ["/api/v1/auth/me", "/api/v1/auth/sessions"] {
-        jeton.get(path).send().expect_problem(401, "invalid_token");
+        let challenged = jeton.get(path).send().expect_problem(401, "invalid_token");
+        assert_eq!(challenged.header("www-authenticate"), Some(r#"Bearer realm="jeton""#), "RFC 6750 section 3.1");
         jeton.get(path).header("Authorization", "Basic eDp5").send().expect_problem(401, "invalid_token");
         jeton.get(path).header("Authorization", "Bearer").send().expect_problem(401, "invalid_token");
     }
