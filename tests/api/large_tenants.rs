@@ -4,6 +4,7 @@
 use std::{thread, time::Duration};
 
 use jeton_test_macros::both_databases;
+use serde_json::json;
 
 use crate::harness::{Answer, Database, Jeton, Tenant, User};
 
@@ -43,12 +44,52 @@ fn a_tenant_of_very_many_sessions_is_deleted(jeton: Jeton) {
     user.login().expect_problem(401, "invalid_credentials");
 }
 
+/// Keys, each with its callers and two secrets, members, and answers that are kept for another time.
+#[both_databases]
+fn a_tenant_of_very_many_keys_members_and_answers_is_deleted(jeton: Jeton) {
+    let (tenant, operator) = (jeton.tenant(), jeton.operator());
+    let other = jeton.tenant();
+    let (key, theirs) = (other.api_key([]), other.user("member"));
+    let body = json!({"name": "Kept"});
+    let kept = other.admin().call("POST", other.path("api-keys")).header("Idempotency-Key", "kept").json(body.clone());
+    let kept = kept.expect_status(201).text("id");
+    let (keys, secrets) = (65, 2 * 65);
+    fill(&jeton, &tenant, keys);
+    let of =
+        |table: &str, tenant: &Tenant| jeton.rows(&format!("{table} WHERE tenant_id = {}", bytes(&jeton, &tenant.id)));
+    let tables = ["api_keys", "memberships", "idempotency_records"];
+    assert!(
+        tables.map(|table| of(table, &tenant)).iter().zip([keys, 2_500, 2_500]).all(|(rows, least)| *rows >= least)
+    );
+    let places = format!("ended_statuses WHERE status_index >= {FIRST}");
+
+    jeton.break_writes_of("api_keys", "DELETE", &format!("OLD.status_index = {}", FIRST + 50));
+    let path = format!("/api/v1/tenants/{}", tenant.id);
+    let broken = operator.delete(&path);
+    assert!(broken.status >= 500, "{}", broken.told());
+    assert_eq!(
+        (of("api_keys", &tenant), jeton.rows(&places)),
+        (25, 80),
+        "two batches of twenty, and nothing of a third"
+    );
+    jeton.mend_writes("api_keys");
+
+    operator.delete(&path).expect_status(204);
+    assert_eq!(tables.map(|table| of(table, &tenant)), [0; 3]);
+    assert_eq!(jeton.rows(&places), secrets, "verifiers are told of both secrets of each key, once");
+    assert_eq!(jeton.rows("api_key_usage WHERE day < 0"), 0);
+    key.exchange().expect_tokens();
+    theirs.session();
+    let again = other.admin().call("POST", other.path("api-keys")).header("Idempotency-Key", "kept").json(body);
+    assert_eq!(again.expect_status(201).text("id"), kept, "others lose nothing");
+}
+
 /// A server that was killed between two batches leaves no session behind that could come alive.
 #[both_databases]
 fn a_suspension_that_was_broken_off_is_finished_by_whatever_comes_next(jeton: Jeton) {
     for next in ["suspend", "resume"] {
         let (tenant, user, operator) = crowd(&jeton);
-        break_at(&jeton, "UPDATE", FIRST + MANY / 2);
+        jeton.break_writes_of("sessions", "UPDATE", &format!("OLD.status_index = {}", FIRST + MANY / 2));
         let broken = operator.call("POST", tenant.path("suspend")).send();
         assert!(broken.status >= 500, "{}", broken.told());
         user.login().expect_problem(403, "tenant_suspended");
@@ -68,7 +109,7 @@ fn a_suspension_that_was_broken_off_is_finished_by_whatever_comes_next(jeton: Je
 #[both_databases]
 fn a_deletion_that_was_broken_off_lets_nobody_in_and_is_finished_by_the_next(jeton: Jeton) {
     let (tenant, user, operator) = crowd(&jeton);
-    break_at(&jeton, "DELETE", FIRST + MANY / 2);
+    jeton.break_writes_of("sessions", "DELETE", &format!("OLD.status_index = {}", FIRST + MANY / 2));
     let path = format!("/api/v1/tenants/{}", tenant.id);
     let broken = operator.delete(&path);
     assert!(broken.status >= 500, "{}", broken.told());
@@ -129,21 +170,62 @@ fn others_are_served_while_a_large_tenant_is_suspended(jeton: Jeton) {
 /// A tenant with very many living sessions, whose they are, and an operator.
 fn crowd(jeton: &Jeton) -> (Tenant, User, User) {
     let (tenant, operator) = (jeton.tenant(), jeton.operator());
-    let user = tenant.user("member");
-    let id = match jeton.database() {
-        Database::Sqlite => "CAST(printf('%016d', n) AS BLOB)",
-        Database::Postgres { .. } => "convert_to(lpad(n::text, 16, '0'), 'UTF8')",
-    };
+    let (user, id) = (tenant.user("member"), numbered(jeton));
     let far = 4_000_000_000_000_000_i64;
     jeton.execute(&format!(
         "INSERT INTO sessions (id, user_id, tenant_id, generation, grace_uses, created_at, rotated_at, expires_at,
                                ends_at, status_index)
-         WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n < {MANY} - 1)
-         SELECT {id}, {}, {}, 0, 0, 0, 0, {far}, {far}, {FIRST} + n FROM numbers",
+         {} SELECT {id}, {}, {}, 0, 0, 0, 0, {far}, {far}, {FIRST} + n FROM numbers",
+        numbers_below(MANY),
         bytes(jeton, &user.id),
         bytes(jeton, &tenant.id)
     ));
     (tenant, user, operator)
+}
+
+/// Gives a tenant keys of two secrets, each used on two days and by a caller, and 2,500 members and kept answers.
+fn fill(jeton: &Jeton, tenant: &Tenant, keys: i64) {
+    let (id, tenant) = (numbered(jeton), bytes(jeton, &tenant.id));
+    let (few, many) = (numbers_below(keys), numbers_below(2_500));
+    for filled in [
+        format!(
+            "api_keys (id, tenant_id, name, key_hash, hint, environment, scopes, allowed_ips, created_at, created_by,
+                       status_index, previous_hash, previous_until, secret_changed_at, previous_status_index)
+             {few} SELECT {id}, {tenant}, 'Many', {id}, 'abcd', 'live', '', '', 0, 'system', {FIRST} + n,
+                          {id}, 1, 0, {FIRST} + 1000 + n FROM numbers"
+        ),
+        format!("api_key_usage (api_key_id, day, outcome, times) {few} SELECT {id}, -1, 'success', 1 FROM numbers"),
+        format!("api_key_usage (api_key_id, day, outcome, times) {few} SELECT {id}, -2, 'success', 1 FROM numbers"),
+        format!(
+            "api_key_callers (api_key_id, secret, ip, user_agent, times, last_seen_at)
+             {few} SELECT {id}, 0, '127.0.0.1', 'x', 1, 0 FROM numbers"
+        ),
+        format!(
+            "users (id, email, password_hash, operator, created_at, password_changed_at)
+             {many} SELECT {id}, 'numbered-' || n || '@example.com', 'x', FALSE, 0, 0 FROM numbers"
+        ),
+        format!(
+            "memberships (tenant_id, user_id, role, created_at) {many} SELECT {tenant}, {id}, 'member', 0 FROM numbers"
+        ),
+        format!(
+            "idempotency_records (tenant_id, key_hash, request_hash, sealed_answer, created_at, expires_at)
+             {many} SELECT {tenant}, {id}, {id}, {id}, 0, 4000000000000000 FROM numbers"
+        ),
+    ] {
+        jeton.execute(&format!("INSERT INTO {filled}"));
+    }
+}
+
+/// The sixteen bytes of the number `n`.
+fn numbered(jeton: &Jeton) -> &'static str {
+    match jeton.database() {
+        Database::Sqlite => "CAST(printf('%016d', n) AS BLOB)",
+        Database::Postgres { .. } => "convert_to(lpad(n::text, 16, '0'), 'UTF8')",
+    }
+}
+
+fn numbers_below(many: i64) -> String {
+    format!("WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n < {many} - 1)")
 }
 
 /// From now on PostgreSQL takes more than two seconds for a crowd, and a fifth of one for a thousand. SQLite knows no
@@ -156,21 +238,6 @@ fn slow(jeton: &Jeton) {
              CREATE TRIGGER slow BEFORE UPDATE OR DELETE ON sessions FOR EACH ROW WHEN (OLD.status_index % 5 = 0)
              EXECUTE FUNCTION slow()",
         );
-    }
-}
-
-/// [`Jeton::break_writes`] of one row.
-fn break_at(jeton: &Jeton, operation: &str, place: i64) {
-    match jeton.database() {
-        Database::Sqlite => jeton.execute(&format!(
-            "CREATE TRIGGER injected BEFORE {operation} ON sessions WHEN OLD.status_index = {place}
-             BEGIN SELECT RAISE(ABORT, 'injected'); END"
-        )),
-        Database::Postgres { .. } => jeton.execute(&format!(
-            "CREATE FUNCTION injected() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'injected'; END $$;
-             CREATE TRIGGER injected BEFORE {operation} ON sessions FOR EACH ROW WHEN (OLD.status_index = {place})
-             EXECUTE FUNCTION injected()"
-        )),
     }
 }
 

@@ -79,13 +79,20 @@ impl Jeton {
 
     /// From now on every insert into this table, or every update of it, fails.
     pub fn break_writes(&self, table: &str, operation: &str) {
+        self.break_writes_of(table, operation, "TRUE");
+    }
+
+    /// The same of some rows only, by what is true of `OLD` or `NEW`.
+    pub fn break_writes_of(&self, table: &str, operation: &str, rows: &str) {
         match self.database() {
             Database::Sqlite => self.execute(&format!(
-                "CREATE TRIGGER injected BEFORE {operation} ON {table} BEGIN SELECT RAISE(ABORT, 'injected'); END"
+                "CREATE TRIGGER injected BEFORE {operation} ON {table} WHEN ({rows})
+                 BEGIN SELECT RAISE(ABORT, 'injected'); END"
             )),
             Database::Postgres { .. } => self.execute(&format!(
                 "CREATE FUNCTION injected() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'injected'; END $$;
-                 CREATE TRIGGER injected BEFORE {operation} ON {table} FOR EACH ROW EXECUTE FUNCTION injected()"
+                 CREATE TRIGGER injected BEFORE {operation} ON {table} FOR EACH ROW WHEN ({rows})
+                 EXECUTE FUNCTION injected()"
             )),
         }
     }
