@@ -76,7 +76,7 @@ pub enum Refusal {
     /// A token that came from an API key or a workload called management.
     #[error("API keys and workloads cannot call management endpoints")]
     ManagementNotAllowed,
-    /// The endpoint is not for this access type, nor for users.
+    /// The endpoint is not for this access type, nor for users; or it is of an account, and the token was narrowed.
     #[error("This endpoint is not open to this kind of credential")]
     AccessTypeNotAllowed,
     /// The profile lists no such endpoint.

@@ -18,7 +18,7 @@ use crate::grants;
 use crate::grants::bearer::Bearer;
 use crate::profile::roles::OPERATOR_SCOPE;
 
-/// A user with a living session.
+/// A user with a living session, by a token that was not narrowed.
 pub struct SignedIn {
     /// The user in the tenant of the token.
     pub member: Member,
@@ -140,9 +140,10 @@ struct Caller {
 impl Caller {
     fn signed_in(self, app: &App) -> Result<SignedIn, Refusal> {
         match self.bearer {
-            Bearer::User { member, session, scopes } => {
+            Bearer::User { member, session, scopes, narrowed: false } => {
                 Ok(SignedIn { member: *member, session: session.id, scopes, actor: self.actor })
             }
+            narrowed @ Bearer::User { .. } => narrowed.noted(app, &self.actor, Err(Refusal::AccessTypeNotAllowed)),
             other => other.noted(app, &self.actor, Err(Refusal::ManagementNotAllowed)),
         }
     }

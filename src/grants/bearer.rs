@@ -27,6 +27,8 @@ pub enum Bearer {
         session: Box<Session>,
         /// What the token may do, and its user still may.
         scopes: Scopes,
+        /// Whether the token was made to do less than its user may.
+        narrowed: bool,
     },
     /// An API key that lives.
     ApiKey {
@@ -197,7 +199,8 @@ async fn user(app: &App, token: &Verified, id: SessionId, now: Timestamp) -> Res
     }
     member.tenant.ensure_active()?;
     let held = app.profile.roles.scopes(&member.role, member.user.operator);
-    Ok(Bearer::User { scopes: claims.scope.and(&held), session: Box::new(session), member: Box::new(member) })
+    let (scopes, narrowed) = (claims.scope.and(&held), claims.narrowed);
+    Ok(Bearer::User { member: Box::new(member), session: Box::new(session), scopes, narrowed })
 }
 
 async fn api_key(app: &App, token: &Verified, now: Timestamp) -> Result<Bearer, Refusal> {

@@ -76,16 +76,18 @@ fn exchange(
 }
 
 /// A token of ours is changed for one of the endpoint's scope in the same manner, as long as what it rests on lives and
-/// within the rules of today: an administrator's token, which may manage the tenant here, is not for the upstream.
+/// within the rules of today: an administrator's token, which may manage the tenant here, is not for the upstream, nor
+/// is anybody's with which sessions are ended and the password is changed.
 async fn narrow(app: &App, request: &ForwardRequest, jwt: &str, now: Timestamp) -> Result<Authorized, Refusal> {
     let token = app.verifier.verify(jwt, now)?;
     let tokens = &app.config.tokens;
     match bearer::rests_on(app, &token, now).await? {
-        Bearer::User { member, session, scopes } => {
+        Bearer::User { member, session, scopes, .. } => {
             member.tenant.ensure_named(request.tenant)?;
             let scopes = ensure_endpoint(app, request, &member.tenant, None, &scopes, Holder::AccessToken)?;
             let end = session.ends_at.min(now.plus(tokens.access_ttl));
-            let subject = Subject::login(&session, &member);
+            // Whatever its scope: the account of its user is not for the upstream either.
+            let subject = Subject::login(&session, &member, true);
             changed(app, &token, (member.user.id.to_string(), subject), member.tenant.id, (scopes, end), None)
         }
         Bearer::ApiKey { key, tenant, scopes } => {

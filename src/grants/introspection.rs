@@ -89,6 +89,9 @@ pub struct TokenState {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<String>>)]
     roles: Option<Vec<Role>>,
+    /// `true` where the access token was made to do less than its user may.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    narrowed: Option<bool>,
     /// The API key's preset.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
@@ -261,6 +264,7 @@ impl TokenState {
             tenant_id: Some(claims.tenant_id),
             sid: claims.sid,
             roles,
+            narrowed: claims.narrowed.then_some(true),
             access_type: claims.access_type,
             group_id: claims.group_id,
             constraints: claims.constraints,

@@ -31,13 +31,15 @@ impl SessionTokens {
         scopes: Option<Scopes>,
         now: Timestamp,
     ) -> Result<Self, Refusal> {
+        let held = app.profile.roles.scopes(&member.role, member.user.operator);
+        let narrowed = scopes.as_ref().is_some_and(|asked| asked.narrow(Some(&held)).is_err());
         let access = ready.sign(Grant {
             audience: None,
-            scopes: scopes.unwrap_or_else(|| app.profile.roles.scopes(&member.role, member.user.operator)),
+            scopes: scopes.unwrap_or(held),
             tenant_id: session.tenant_id,
             issued_at: now,
             lifetime: app.config.tokens.access_ttl.min(session.ends_at.since(now)),
-            subject: Subject::login(session, member),
+            subject: Subject::login(session, member, narrowed),
         })?;
         Ok(Self {
             access,

@@ -50,6 +50,11 @@ pub struct Claims {
     /// When the user logged in, in seconds since the epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_time: Option<i64>,
+    /// Whether it was made to do less than its user may: for an upstream, or by `scope`. The user's account is none of
+    /// its business: whoever a leaked one comes from could end all sessions (ADR 8). Tokens from before there was this
+    /// claim have none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub narrowed: bool,
     /// How (RFC 8176).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amr: Option<Vec<String>>,
@@ -119,6 +124,8 @@ pub enum Subject {
         session: SessionId,
         /// When it was.
         auth_time: Timestamp,
+        /// Whether the token does less than the user may.
+        narrowed: bool,
         /// Its place in the status lists.
         status_index: StatusIndex,
     },
@@ -149,14 +156,15 @@ pub enum Subject {
 }
 
 impl Subject {
-    /// The subject of a session's tokens.
+    /// The subject of a session's tokens; `narrowed` is that of [`Claims`].
     #[must_use]
-    pub fn login(session: &Session, member: &Member) -> Self {
+    pub fn login(session: &Session, member: &Member, narrowed: bool) -> Self {
         Self::Login {
             user: session.user_id.uuid(),
             role: member.role.clone(),
             session: session.id,
             auth_time: session.created_at,
+            narrowed,
             status_index: session.status_index,
         }
     }
@@ -242,6 +250,7 @@ impl Claims {
             sid: None,
             roles: None,
             auth_time: None,
+            narrowed: false,
             amr: None,
             environment: None,
             access_type: None,
@@ -250,12 +259,13 @@ impl Claims {
             workload: None,
         };
         match subject {
-            Subject::Login { user, role, session, auth_time, .. } => Self {
+            Subject::Login { user, role, session, auth_time, narrowed, .. } => Self {
                 sub: user,
                 client_id: LOGIN_CLIENT.to_owned(),
                 sid: Some(session),
                 roles: Some(vec![role]),
                 auth_time: Some(auth_time.seconds()),
+                narrowed,
                 amr: Some(vec!["pwd".to_owned()]),
                 ..claims
             },

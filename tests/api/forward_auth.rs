@@ -6,7 +6,8 @@ use std::time::Duration;
 use jeton_test_macros::both_databases;
 use serde_json::json;
 
-use crate::harness::{Answer, ApiKey, Jeton, Jwt, Request};
+use crate::exhaustion::until;
+use crate::harness::{Answer, ApiKey, Jeton, Jwt, Request, Session};
 use crate::profiles::{PROFILE, with_profile};
 
 pub const PATH: &str = "/api/v1/auth/forward";
@@ -286,6 +287,59 @@ fn a_token_of_ours_is_narrowed_while_what_it_rests_on_lives(jeton: Jeton) {
     get(&session.access_token).expect_problem(401, "invalid_token");
     get("a.b.c").expect_problem(401, "invalid_token");
     get(&session.refresh_token).expect_problem(401, "invalid_api_key");
+}
+
+/// Whoever finds the token of an upstream must not end its user's sessions with it (ADR 8).
+#[both_databases]
+fn a_token_that_was_narrowed_opens_nothing_of_the_account(jeton: Jeton) {
+    let jeton = jeton.with("profile", "engium");
+    let tenant = jeton.tenant();
+    let user = tenant.user("member");
+    let (session, elsewhere) = (user.session(), user.session());
+    let pass = |token: &str| {
+        let answer = ask(&jeton, "GET", "/api/v1/bookings").bearer(token).tenant(&tenant.id).send();
+        let token = answer.header("authorization").map(|value| value.trim_start_matches("Bearer ").to_owned());
+        (expect_admitted(answer).1, token.unwrap())
+    };
+    let refresh = |session: &Session, scope: &str| {
+        let form = [("grant_type", "refresh_token"), ("refresh_token", &*session.refresh_token), ("scope", scope)];
+        Session::of(&jeton, &jeton.post("/oauth2/token").form(&form).expect_tokens())
+    };
+    let (jwt, for_upstream) = pass(&session.access_token);
+    assert_eq!(jwt.claims["narrowed"], true);
+    let (_, again) = pass(&for_upstream);
+    let narrowed = refresh(&session, "bookings:read");
+    let (_, of_narrowed) = pass(&narrowed.access_token);
+    let calls = [
+        ("GET", "/api/v1/auth/me".to_owned()),
+        ("GET", "/api/v1/auth/sessions".to_owned()),
+        ("DELETE", format!("/api/v1/auth/sessions/{}", elsewhere.id())),
+        ("POST", "/api/v1/auth/password".to_owned()),
+        ("POST", "/api/v1/auth/logout-all".to_owned()),
+    ];
+    for token in [&for_upstream, &again, &narrowed.access_token, &of_narrowed] {
+        for (method, path) in &calls {
+            let answer = jeton.client().call(method, path).bearer(token).send();
+            answer.expect_problem(403, "access_type_not_allowed");
+        }
+    }
+    elsewhere.call("GET", "/api/v1/auth/me").send().expect_status(200);
+    let refused = || jeton.audit().into_iter().filter(|row| row.action == "session.refused").collect::<Vec<_>>();
+    until("it is recorded, once a minute", || refused().len() == 1);
+    assert_eq!(refused()[0].target, Some(format!("session:{}", session.id())));
+
+    // A scope that leaves nothing away narrows nothing, and the next refresh widens as ever.
+    let all = Jwt::parse(&elsewhere.access_token).text("scope").to_owned();
+    for whole in [refresh(&elsewhere, &all), narrowed.refreshed()] {
+        assert_eq!(Jwt::parse(&whole.access_token).claims.get("narrowed"), None);
+        whole.call("GET", "/api/v1/auth/me").send().expect_status(200);
+    }
+    // What manages goes by its scope.
+    let managing = refresh(&tenant.admin().session(), "users:read");
+    managing.call("GET", tenant.path("users")).send().expect_status(200);
+    managing.call("GET", "/api/v1/auth/me").send().expect_problem(403, "access_type_not_allowed");
+    let asked = tenant.admin().call("POST", "/oauth2/introspect").form(&[("token", &*managing.access_token)]);
+    assert_eq!(asked.expect_status(200).json()["narrowed"], true);
 }
 
 #[both_databases]
