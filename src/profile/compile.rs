@@ -183,7 +183,7 @@ fn catalogue(
     for (name, row) in rows {
         let at = || Key::of("scopes").name(&name);
         let scope: Scope = parse(&name, at)?;
-        if MANAGEMENT.contains(&name.as_str()) || name == OPERATOR_SCOPE {
+        if is_our_own(&name) {
             return Err(at().fault("is one of Jeton's own scopes; a profile cannot give it another meaning"));
         }
         for (position, role) in row.roles.iter().enumerate() {
@@ -200,6 +200,10 @@ fn catalogue(
         catalogue.insert(name, ScopeInfo { name: title, resource, description, access_types: types });
     }
     Ok(catalogue)
+}
+
+fn is_our_own(scope: &str) -> bool {
+    MANAGEMENT.contains(&scope) || scope == OPERATOR_SCOPE
 }
 
 fn known_types(
@@ -314,6 +318,10 @@ fn endpoint(
         return Err(key("path").fault("must have {tenant_id} or {project_token}, for `tenant.locator` is \"path\""));
     }
     let scope: Option<Scope> = row.scope.map(|scope| parse(&scope, || key("scope"))).transpose()?;
+    // Forward auth puts the scope of a row into the hand of its upstream (ADR 8).
+    if scope.as_ref().is_some_and(|scope| is_our_own(scope.as_str())) {
+        return Err(key("scope").fault("is one of Jeton's own scopes: each upstream could manage the tenant with it"));
+    }
     if let (Some(scope), Some(catalogue)) = (&scope, catalogue)
         && !catalogue.contains_key(scope.as_str())
     {

@@ -93,6 +93,7 @@ fn a_fault_is_told_with_file_line_and_key() {
         ("api_keys = false", "api_keys = 0", "plans[0].api_keys", "boolean"),
         ("requests_per_minute = 60", "requests_per_minute = 0", "plans[1].requests_per_minute", "zero"),
         ("scope = \"a:read\"", "scope = \"b:read\"", "endpoints[0].scope", "there is no scope `b:read`"),
+        ("scope = \"a:read\"", "scope = \"api-keys:write\"", "endpoints[0].scope", "Jeton's own"),
         ("method = \"GET\"", "method = \"get\"", "endpoints[0].method", "GET, POST"),
         ("path = \"/a/{id}\"", "path = \"/a/{id\"", "endpoints[1].path", "{id"),
         ("access_types = [\"full\"]\n", "access_types = [\"fool\"]\n", "endpoints[1].access_types[0]", "fool"),
@@ -134,6 +135,20 @@ fn a_fault_is_told_with_file_line_and_key() {
         let error = old(&rows);
         assert!(error.contains(key), "{error}");
     }
+}
+
+/// With an open catalogue too: forward auth would hand it to whoever is behind the row.
+#[test]
+fn no_endpoint_wants_a_scope_of_our_own() {
+    let open = |scope: &str| {
+        let row = format!("[[endpoints]]\nmethod = \"GET\"\npath = \"/\"\nscope = \"{scope}\"\n");
+        read(&format!("name = \"open\"\n[key]\nprefix = \"o_\"\n{row}")).map(|_| ())
+    };
+    for scope in MANAGEMENT.iter().chain([&roles::OPERATOR_SCOPE]) {
+        let error = open(scope).unwrap_err();
+        assert!(error.starts_with("acme.toml:7: `endpoints[0].scope`: is one of Jeton's own scopes"), "{error}");
+    }
+    assert_eq!(open("goals:read"), Ok(()));
 }
 
 #[test]
