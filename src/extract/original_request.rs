@@ -68,8 +68,7 @@ fn ensure_not_overridden(request: &HttpRequest, method: &str, target: &str) -> R
         let agrees = match value.to_str() {
             _ if !METHOD_OVERRIDES.contains(&&*name) && !PATH_OVERRIDES.contains(&&*name) => true,
             Ok(value) if METHOD_OVERRIDES.contains(&&*name) => value == method,
-            // Some proxies tell the whole URL here.
-            Ok(value) => value.strip_suffix(target).is_some_and(|origin| origin.is_empty() || is_origin(origin)),
+            Ok(value) => value == target || is_whole_url(value, target),
             Err(_) => false,
         };
         if !agrees {
@@ -79,8 +78,14 @@ fn ensure_not_overridden(request: &HttpRequest, method: &str, target: &str) -> R
     Ok(())
 }
 
-fn is_origin(text: &str) -> bool {
-    text.split_once("://").is_some_and(|(_, host)| !host.contains('/'))
+/// Whether it is the target behind a scheme and a host, as some proxies tell it. What merely ends in the target may be
+/// any path: `/admin/x://h` and then the target.
+fn is_whole_url(text: &str, target: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once("://") else { return false };
+    let is_web = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
+    let is_host =
+        |host: &str| !host.is_empty() && host.bytes().all(|b| b.is_ascii_graphic() && !b"/?#@\\".contains(&b));
+    is_web && rest.strip_suffix(target).is_some_and(is_host)
 }
 
 fn malformed(what: String) -> Refusal {

@@ -90,14 +90,28 @@ fn an_original_request_that_is_told_twice_or_by_halves_is_refused(jeton: Jeton) 
         with_more(("X-Rewrite-URL", "/api/v1/messages")),
         with_more(("X_Rewrite_URL", "https://api.example/api/v1/messages")),
         with_more(("X-Original-URL", "https://api.example/evil/api/v1/bookings")),
+        with_more(("X-Original-URL", "/admin/x://h/api/v1/bookings")),
+        with_more(("X-Original-URL", "/api/v1/messages?x=://h/api/v1/bookings")),
+        with_more(("X-Rewrite-URL", "/admin?://h/api/v1/bookings")),
+        with_more(("X-Rewrite-URL", "x://h/api/v1/bookings")),
+        with_more(("X-Original-URL", "http:///api/v1/bookings")),
+        with_more(("X-Original-URL", "http://h?/api/v1/bookings")),
+        with_more(("X-Original-URL", "http://h#/api/v1/bookings")),
+        with_more(("X-Original-URL", "http://h@i/api/v1/bookings")),
+        with_more(("X-Original-URL", "http://h\\evil/api/v1/bookings")),
+        with_more(("X-Original-URL", "http://h evil/api/v1/bookings")),
     ];
     for headers in told {
         let request = headers.iter().fold(plain(), |request, (name, value)| request.header(name, value));
         request.send().expect_problem(400, "malformed_request");
     }
     // What agrees is no other request: so do some proxies tell the whole URL.
-    for (name, value) in [("X-HTTP-Method-Override", "GET"), ("X-Original-URL", "https://api.example/api/v1/bookings")]
-    {
+    for (name, value) in [
+        ("X-HTTP-Method-Override", "GET"),
+        ("X-Original-URL", "/api/v1/bookings"),
+        ("X-Original-URL", "https://api.example/api/v1/bookings"),
+        ("X-Rewrite-URL", "HTTP://[2001:db8::1]:8080/api/v1/bookings"),
+    ] {
         let headers = with_more((name, value));
         let request = headers.iter().fold(plain(), |request, (name, value)| request.header(name, value));
         request.send().expect_status(200);
