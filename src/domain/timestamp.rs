@@ -38,6 +38,12 @@ impl Timestamp {
         self.0.div_euclid(1_000_000)
     }
 
+    /// The beginning of its second: where a token ends that may not live longer than until this moment.
+    #[must_use]
+    pub fn whole(self) -> Self {
+        Self::of_seconds(self.seconds())
+    }
+
     /// The whole milliseconds; 0 before 1970.
     #[must_use]
     pub fn millis(self) -> u64 {

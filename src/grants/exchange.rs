@@ -55,6 +55,11 @@ pub async fn exchange(app: &App, request: ExchangeRequest) -> Result<Exchanged, 
 }
 
 /// An access token of a key, which never outlives the key.
+///
+/// # Errors
+/// [`Refusal::InvalidApiKey`] in the last part of a second of the key's life; those of [`Issuer::access_token`].
+///
+/// [`Issuer::access_token`]: crate::tokens::issuer::Issuer::access_token
 pub(super) fn token_of_key(
     app: &App,
     key: &ApiKey,
@@ -64,6 +69,10 @@ pub(super) fn token_of_key(
     now: Timestamp,
 ) -> Result<AccessToken, Refusal> {
     let (tenant_id, lifetime) = (key.tenant_id, lifetime.min(key.time_left(now)));
+    // A token ends at a whole second, and one that is over already is none.
+    if now.plus(lifetime).whole() <= now {
+        return Err(Refusal::InvalidApiKey);
+    }
     app.issuer.access_token(Grant {
         audience,
         scopes,

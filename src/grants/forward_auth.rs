@@ -88,7 +88,7 @@ async fn narrow(app: &App, request: &ForwardRequest, jwt: &str, now: Timestamp) 
             let end = session.ends_at.min(now.plus(tokens.access_ttl));
             // Whatever its scope: the account of its user is not for the upstream either.
             let subject = Subject::login(&session, &member, true);
-            changed(app, &token, (member.user.id.to_string(), subject), member.tenant.id, (scopes, end), None)
+            changed(app, &token, (member.user.id.to_string(), subject), member.tenant.id, (scopes, end), None, now)
         }
         Bearer::ApiKey { key, tenant, scopes } => {
             let rules = || {
@@ -100,7 +100,7 @@ async fn narrow(app: &App, request: &ForwardRequest, jwt: &str, now: Timestamp) 
             let (rate, scopes) = noted(app, &request.client, (key.id, tenant.id), rules(), now)?;
             let end = now.plus(tokens.exchange_ttl_max.min(key.time_left(now)));
             let subject = (key.id.to_string(), Subject::api_key(&key));
-            changed(app, &token, subject, tenant.id, (scopes, end), rate)
+            changed(app, &token, subject, tenant.id, (scopes, end), rate, now)
         }
         Bearer::Workload { trusted, tenant, scopes } => {
             let rules = || {
@@ -111,14 +111,14 @@ async fn narrow(app: &App, request: &ForwardRequest, jwt: &str, now: Timestamp) 
             let (rate, scopes) = workload::noted(app, &request.client, &trusted, rules(), now)?;
             let end = now.plus(tokens.exchange_ttl_max);
             let subject = Subject::workload(&trusted, token.claims.workload.clone());
-            changed(app, &token, (trusted.id.to_string(), subject), tenant.id, (scopes, end), rate)
+            changed(app, &token, (trusted.id.to_string(), subject), tenant.id, (scopes, end), rate, now)
         }
     }
 }
 
 /// The token for the upstream: of the moment of the one that was brought, and no longer than that, nor than any of its
 /// kind. What it says is read from the database, not from there: whoever had a signing key for a while could have
-/// written anything.
+/// written anything. In the last part of a second of what it rests on there is none: it would be over already.
 fn changed(
     app: &App,
     brought: &Verified,
@@ -126,7 +126,11 @@ fn changed(
     tenant: TenantId,
     (scopes, end): (Scopes, Timestamp),
     rate: Option<RateLimitState>,
+    now: Timestamp,
 ) -> Result<Authorized, Refusal> {
+    if end.whole() <= now {
+        return Err(Refusal::InvalidToken);
+    }
     let issued_at = Timestamp::of_seconds(brought.claims.iat).min(end);
     let token = app.issuer.access_token(Grant {
         audience: None,

@@ -1,10 +1,11 @@
 //! `POST /api/v1/auth/exchange`: an API key in, a short-lived scoped JWT out (contract 4.3).
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use jeton_test_macros::both_databases;
 use serde_json::{Value, json};
 
+use crate::forward_auth::{ask, expect_admitted};
 use crate::harness::{Jeton, at_once};
 
 #[both_databases]
@@ -157,6 +158,32 @@ fn a_token_never_outlives_its_key(jeton: Jeton) {
         let exp = jeton.verified(&answer.text("access_token")).number("exp");
         assert!(exp <= expires_at, "{exp} is past {expires_at}");
         assert!(answer.json()["expires_in"].as_i64().is_some_and(|left| (1..=60).contains(&left)));
+    }
+}
+
+/// Tokens count in whole seconds, keys do not.
+#[both_databases]
+fn a_key_gives_no_token_that_is_over_already(jeton: Jeton) {
+    let jeton = jeton.with("profile", "engium");
+    let tenant = jeton.tenant();
+    tenant.admin().token();
+    let expires_at = jeton.in_seconds(3).replace('Z', ".900000Z");
+    let key = tenant.api_key_with(json!({"scopes": ["bookings:read"], "expires_at": expires_at}));
+    let forward = || ask(&jeton, "GET", "/api/v1/bookings").bearer(&key.key).tenant(&tenant.id).send();
+    loop {
+        let exchanged = key.exchange();
+        if exchanged.status == 200 {
+            assert!(exchanged.json()["expires_in"].as_i64() >= Some(1), "{}", exchanged.told());
+        }
+        let forwarded = forward();
+        if forwarded.status != 200 {
+            forwarded.expect_problem(401, "invalid_api_key");
+            key.exchange().expect_problem(401, "invalid_api_key");
+            break;
+        }
+        let (_, jwt) = expect_admitted(forwarded);
+        assert!(jwt.number("exp") > jwt.number("iat"), "{}", jwt.claims);
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 
