@@ -11,7 +11,6 @@ use super::authorization::bearer;
 use super::client::Client;
 use super::tenant::named_tenant;
 use crate::app::App;
-use crate::domain::actor::Who;
 use crate::domain::refusal::Holder;
 use crate::domain::{Actor, Member, Refusal, Scopes, SessionId, TenantId};
 use crate::grants;
@@ -153,15 +152,10 @@ impl Caller {
 async fn authenticate(request: &HttpRequest) -> Result<Caller, Refusal> {
     let app: &App = app(request)?;
     let jwt = bearer(request)?.ok_or(Refusal::TokenRequired)?;
-    let accepted = grants::bearer::accept(app, jwt, app.now()).await?;
-    let client = Client::extract(request).await?;
-    let who = match &accepted {
-        Bearer::User { member, .. } => Who::User(member.user.id),
-        Bearer::ApiKey { key, .. } => Who::ApiKey(key.id),
-        Bearer::Workload { trusted, .. } => Who::Workload(trusted.id),
-    };
-    let mut caller = Caller { bearer: accepted, actor: client.0.known_as(who) };
-    caller.actor.holds = Some(caller.bearer.scopes().clone());
+    let Client(client) = Client::extract(request).await?;
+    let bearer = grants::bearer::accept(app, jwt, &client, app.now()).await?;
+    let actor = Actor { holds: Some(bearer.scopes().clone()), ..client.known_as(bearer.who()) };
+    let caller = Caller { bearer, actor };
     caller.bearer.ensure_named(app, &caller.actor, named_tenant(request)?)?;
     Ok(caller)
 }

@@ -9,6 +9,7 @@ use super::admission::{admit, noted};
 use super::workload;
 use crate::app::App;
 use crate::db::{DbConnection, api_keys, sessions, signing_keys, trusted_issuers};
+use crate::domain::actor::Who;
 use crate::domain::api_key::ApiKey;
 use crate::domain::refusal::Holder;
 use crate::domain::session::Session;
@@ -96,10 +97,22 @@ impl Bearer {
         }
     }
 
-    fn tenant(&self) -> &Tenant {
+    /// Its tenant.
+    #[must_use]
+    pub fn tenant(&self) -> &Tenant {
         match self {
             Self::User { member, .. } => &member.tenant,
             Self::ApiKey { tenant, .. } | Self::Workload { tenant, .. } => tenant,
+        }
+    }
+
+    /// The same as the audit log knows it.
+    #[must_use]
+    pub fn who(&self) -> Who {
+        match self {
+            Self::User { member, .. } => Who::User(member.user.id),
+            Self::ApiKey { key, .. } => Who::ApiKey(key.id),
+            Self::Workload { trusted, .. } => Who::Workload(trusted.id),
         }
     }
 
@@ -149,21 +162,34 @@ pub fn noted_of_session<T>(
     result
 }
 
-/// Accepts an access token.
+/// Accepts an access token that somebody brought.
+///
+/// # Errors
+/// [`Refusal::InvalidToken`]; see [`admitted`].
+pub async fn accept(app: &App, jwt: &str, client: &Actor, now: Timestamp) -> Result<Bearer, Refusal> {
+    let token = app.verifier.verify(jwt, now)?;
+    admitted(app, &token, client, now).await
+}
+
+/// Whom a genuine token that somebody brought speaks for. Where its tenant is suspended it is refused, which is
+/// remembered, as of any credential (security 25).
 ///
 /// # Errors
 /// [`Refusal::InvalidToken`]; [`Refusal::TenantSuspended`].
-pub async fn accept(app: &App, jwt: &str, now: Timestamp) -> Result<Bearer, Refusal> {
-    let token = app.verifier.verify(jwt, now)?;
-    rests_on(app, &token, now).await
+pub async fn admitted(app: &App, token: &Verified, client: &Actor, now: Timestamp) -> Result<Bearer, Refusal> {
+    let bearer = rests_on(app, token, now).await?;
+    match bearer.tenant().ensure_active() {
+        Ok(()) => Ok(bearer),
+        Err(refusal) => bearer.noted(app, &client.known_as(bearer.who()), Err(refusal)),
+    }
 }
 
 /// What a genuine token rests on, which must live: its user, key or trusted issuer, and its signing key, read from
 /// committed state. In memory a signing key that was revoked a moment ago may still be there, and a token would be
-/// changed for one of its successor.
+/// changed for one of its successor. Its tenant may be suspended.
 ///
 /// # Errors
-/// [`Refusal::InvalidToken`]; [`Refusal::TenantSuspended`].
+/// [`Refusal::InvalidToken`].
 pub async fn rests_on(app: &App, token: &Verified, now: Timestamp) -> Result<Bearer, Refusal> {
     // Each kind of token has a claim of its own: a session, or a key's environment.
     match (token.claims.sid, &token.claims.environment) {
@@ -197,7 +223,6 @@ async fn user(app: &App, token: &Verified, id: SessionId, now: Timestamp) -> Res
     if !is_its_own || !session.is_alive(now) || member.user.disabled_at.is_some() {
         return Err(Refusal::InvalidToken);
     }
-    member.tenant.ensure_active()?;
     let held = app.profile.roles.scopes(&member.role, member.user.operator);
     let (scopes, narrowed) = (claims.scope.and(&held), claims.narrowed);
     Ok(Bearer::User { member: Box::new(member), session: Box::new(session), scopes, narrowed })
@@ -211,7 +236,6 @@ async fn api_key(app: &App, token: &Verified, now: Timestamp) -> Result<Bearer, 
         return Err(Refusal::InvalidToken);
     }
     let secret = key.secret_of_token(claims.status_index()?, claims.iat, now)?;
-    tenant.ensure_active()?;
     let scopes = claims.scope.and(&key.scopes);
     Ok(Bearer::ApiKey { scopes, key: Box::new(key.by_secret(secret)), tenant: Box::new(tenant) })
 }
@@ -224,7 +248,6 @@ async fn trusted_issuer(app: &App, token: &Verified) -> Result<Bearer, Refusal> 
     if trusted.tenant_id != claims.tenant_id {
         return Err(Refusal::InvalidToken);
     }
-    tenant.ensure_active()?;
     let scopes = claims.scope.and(&trusted.scopes);
     Ok(Bearer::Workload { scopes, trusted: Box::new(trusted), tenant: Box::new(tenant) })
 }

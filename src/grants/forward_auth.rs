@@ -81,7 +81,7 @@ fn exchange(
 async fn narrow(app: &App, request: &ForwardRequest, jwt: &str, now: Timestamp) -> Result<Authorized, Refusal> {
     let token = app.verifier.verify(jwt, now)?;
     let tokens = &app.config.tokens;
-    match bearer::rests_on(app, &token, now).await? {
+    match bearer::admitted(app, &token, &request.client, now).await? {
         Bearer::User { member, session, scopes, .. } => {
             member.tenant.ensure_named(request.tenant)?;
             let scopes = ensure_endpoint(app, request, &member.tenant, None, &scopes, Holder::AccessToken)?;

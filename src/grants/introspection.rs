@@ -150,7 +150,7 @@ async fn admit_caller(
             })
             .await
         }
-        Credential::AccessToken(jwt) => match bearer::accept(app, jwt, now).await? {
+        Credential::AccessToken(jwt) => match bearer::accept(app, jwt, client, now).await? {
             Bearer::User { member, scopes, .. } => {
                 member.tenant.ensure_named(*named)?;
                 ensure_may_introspect(Holder::AccessToken, &scopes)?;
@@ -203,13 +203,16 @@ impl Token {
 }
 
 /// Whoever the token is for: a service asks about those for itself. Scopes and role are those of today, as at our own
-/// endpoints.
+/// endpoints. To ask about a token is no use of it.
 async fn access_token(app: &App, token: Verified, now: Timestamp) -> Result<Option<TokenState>, Refusal> {
-    let (scope, roles) = match bearer::rests_on(app, &token, now).await {
-        Ok(Bearer::User { member, scopes, .. }) => (scopes, Some(vec![member.role])),
-        Ok(Bearer::ApiKey { scopes, .. } | Bearer::Workload { scopes, .. }) => (scopes, None),
+    let bearer = match bearer::rests_on(app, &token, now).await {
+        Ok(bearer) if bearer.tenant().ensure_active().is_ok() => bearer,
         Err(refusal) if refusal.is_fault_of_ours() => return Err(refusal),
-        Err(_) => return Ok(None),
+        Ok(_) | Err(_) => return Ok(None),
+    };
+    let (scope, roles) = match bearer {
+        Bearer::User { member, scopes, .. } => (scopes, Some(vec![member.role])),
+        Bearer::ApiKey { scopes, .. } | Bearer::Workload { scopes, .. } => (scopes, None),
     };
     Ok(Some(TokenState::access_token(token.claims, scope, roles)))
 }

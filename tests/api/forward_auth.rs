@@ -470,6 +470,29 @@ fn refusals_of_a_key_and_of_its_tokens_are_counted_and_told(jeton: Jeton) {
     assert_eq!(jeton.audited("access_type_not_allowed"), 2);
 }
 
+/// As of the key itself.
+#[both_databases]
+fn a_token_whose_tenant_is_suspended_is_counted_and_told(jeton: Jeton) {
+    let jeton = with_profile(jeton, PROFILE);
+    let tenant = jeton.tenant();
+    let key = tenant.api_key_with(json!({"access_type": "wide", "scopes": ["a:read", "api-keys:read"]}));
+    let token = key.token();
+    tenant.suspend();
+    ask(&jeton, "GET", "/a/7").bearer(&token).send().expect_problem(403, "tenant_suspended");
+    jeton.get(tenant.path("api-keys")).bearer(&token).send().expect_problem(403, "tenant_suspended");
+    let asked = jeton.post("/oauth2/introspect").bearer(&token).form(&[("token", "x")]);
+    asked.expect_oauth_error(401, "invalid_client");
+    let rows = || jeton.audit().into_iter().filter(|row| row.outcome == "tenant_suspended").collect::<Vec<_>>();
+    until("they are recorded", || rows().len() == 3);
+    let name = format!("api-key:{}", key.id);
+    assert!(rows().iter().all(|row| row.action == "api_key.refused" && row.actor == name), "{:#?}", rows());
+    jeton.restart();
+    jeton.cli(["tenant", "resume", &tenant.id]).expect_code(0);
+    let usage = tenant.admin().session().call("GET", format!("{}/usage", key.path())).send().expect_status(200);
+    assert_eq!(usage.json()["refusals"], json!({"tenant_suspended": 3}));
+    expect_admitted(ask(&jeton, "GET", "/a/7").bearer(&token).send());
+}
+
 #[both_databases]
 fn a_token_for_the_upstream_ends_with_what_it_came_from(jeton: Jeton) {
     let jeton = jeton.with("profile", "engium").with("tokens.access_ttl", "24h");

@@ -10,6 +10,7 @@ use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 
 use crate::{
+    exhaustion::until,
     harness::Jeton,
     workload::{World, trust},
 };
@@ -93,4 +94,20 @@ fn what_a_workload_may_not_do_here_is_told_once_a_minute(jeton: Jeton) {
     let told = world.refusals();
     assert_eq!(told.len(), 3, "{told:#?}");
     assert_eq!(told[0]["outcome"], "insufficient_scope");
+}
+
+#[both_databases]
+fn a_workload_whose_tenant_is_suspended_is_told_of(jeton: Jeton) {
+    let world = World::with(jeton.with("profile", "engium"), Algorithm::ES256, json!({"scopes": ["bookings:read"]}));
+    let token = world.token();
+    world.tenant.suspend();
+    let request = world.jeton.get("/api/v1/auth/forward").header("X-Original-Method", "GET");
+    let request = request.header("X-Original-URI", "/api/v1/bookings").bearer(&token).tenant(&world.tenant.id);
+    request.send().expect_problem(403, "tenant_suspended");
+    let workload = format!("trusted-issuer:{}", world.trusted);
+    until("it is recorded", || {
+        let rows = world.jeton.audit();
+        rows.iter()
+            .any(|row| row.action == "workload.refused" && row.outcome == "tenant_suspended" && row.actor == workload)
+    });
 }
