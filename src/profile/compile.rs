@@ -76,7 +76,7 @@ fn profile(file: ProfileFile) -> Result<Profile, Fault> {
     Ok(Profile {
         roles: Roles(held.into_iter().map(|(role, scopes)| together(role, &scopes)).collect::<Result<_, _>>()?),
         plans: compile_plans(plans, limits)?,
-        deprecated: deprecated(key.deprecated)?,
+        deprecated: deprecated(key.deprecated, has_tokens(key.form, &access_types))?,
         endpoints: compile_endpoints(endpoints, tenant.locator, catalogue.as_ref(), &access_types)?,
         locator: tenant.locator,
         key_format: KeyFormat { prefix: key.prefix, environments: key.environments, alphabet: key.alphabet },
@@ -195,6 +195,9 @@ fn catalogue(
             }
         }
         ensure_distinct(&row.roles, || at().name("roles"))?;
+        if access_types.is_empty() && row.access_types.as_ref().is_some_and(Vec::is_empty) {
+            return Err(at().name("access_types").fault("keeps it from no key, for there is no [access_types]"));
+        }
         let types = row.access_types.map(|names| known_types(&names, access_types, &at())).transpose()?;
         let ScopeRow { name: title, resource, description, .. } = row;
         catalogue.insert(name, ScopeInfo { name: title, resource, description, access_types: types });
@@ -237,7 +240,11 @@ fn compile_plans(rows: Vec<PlanRow>, limits: LimitsTable) -> Result<Plans, Fault
         let keys = row.keys_per_tenant.or(limits.keys_per_tenant);
         let requests = row.requests_per_minute.or(limits.requests_per_minute);
         let PlanRow { name, title, api_keys, .. } = row;
-        plans.push(Plan { name, title, api_keys, limits: Limits::new(keys, requests) });
+        let plan = Plan { name, title, api_keys, limits: Limits::new(keys, requests) };
+        if let Some(key) = plans.last().and_then(|lower| plan.falls_behind(lower)) {
+            return Err(at().name(key).fault("gives less than the plan before it: plans stand in rising order"));
+        }
+        plans.push(plan);
     }
     if !plans.is_empty() && !plans.iter().any(|plan| plan.api_keys) {
         return Err(Key::of("plans").fault("one plan at least must have `api_keys = true`"));
@@ -245,10 +252,19 @@ fn compile_plans(rows: Vec<PlanRow>, limits: LimitsTable) -> Result<Plans, Fault
     Ok(Plans { plans, without: Limits::new(limits.keys_per_tenant, limits.requests_per_minute) })
 }
 
-fn deprecated(rows: Vec<DeprecatedRow>) -> Result<Vec<DeprecatedLocation>, Fault> {
+/// Whether some keys are a token alone: where there are access types every key has one.
+fn has_tokens(form: KeyForm, access_types: &BTreeMap<AccessTypeName, AccessType>) -> bool {
+    let is_token = |form: KeyForm| form == KeyForm::Token;
+    if access_types.is_empty() { is_token(form) } else { access_types.values().any(|known| is_token(known.form)) }
+}
+
+fn deprecated(rows: Vec<DeprecatedRow>, has_tokens: bool) -> Result<Vec<DeprecatedLocation>, Fault> {
     let mut locations = Vec::new();
     for (position, row) in rows.into_iter().enumerate() {
         let at = || Key::of("key").name("deprecated").position(position);
+        if !has_tokens {
+            return Err(at().fault("has a key without its id, and every key has one: `form` is \"id_and_secret\""));
+        }
         let location = match (row.query, row.body) {
             (Some(name), None) if !name.is_empty() => OldLocation::Query(name),
             (None, Some(name)) if !name.is_empty() => OldLocation::Body(name),

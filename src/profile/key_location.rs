@@ -74,7 +74,7 @@ impl TryFrom<String> for KeyHeader {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         /// Headers that proxies, browsers or Jeton read for something else, and perhaps log.
-        const TAKEN: [&str; 24] = [
+        const TAKEN: [&str; 25] = [
             "authorization",
             "connection",
             "cookie",
@@ -95,6 +95,7 @@ impl TryFrom<String> for KeyHeader {
             "upgrade",
             "user-agent",
             "via",
+            "x-method-override",
             "x-real-ip",
             "x-request-id",
             "x-rewrite-url",

@@ -42,6 +42,21 @@ impl Limits {
     }
 }
 
+impl Plan {
+    /// By which of its keys in the file it gives less than the plan before it: then the plans do not rise. What limits
+    /// a plan without API keys limits nobody.
+    pub(super) fn falls_behind(&self, lower: &Self) -> Option<&'static str> {
+        let keys = |plan: &Self| plan.limits.keys_per_tenant;
+        let requests = |plan: &Self| plan.limits.requests_per_minute.unwrap_or(NonZeroU32::MAX);
+        let rises = [
+            ("api_keys", self.api_keys),
+            ("keys_per_tenant", keys(self) >= keys(lower)),
+            ("requests_per_minute", requests(self) >= requests(lower)),
+        ];
+        rises.into_iter().find_map(|(key, rises)| (lower.api_keys && !rises).then_some(key))
+    }
+}
+
 impl Plans {
     /// The plan of this name. A tenant without one is on the first; one whose plan is gone from the profile too, so
     /// that a plan that was taken away gives nothing.

@@ -543,6 +543,54 @@ fn the_command_line_makes_keys_as_the_profile_wants_them(jeton: Jeton) {
     group(&["key-group", "delete", &id]).expect_refusal(1, &["key-group"]);
 }
 
+/// What it says could never hold.
+#[test]
+fn a_profile_that_contradicts_itself_is_refused() {
+    let jeton = Jeton::on_sqlite();
+    let file = jeton.folder().join("acme.toml");
+    let check = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        crate::harness::run(jeton.folder(), [], ["profile", "check", &file.display().to_string()], None)
+    };
+    for header in ["Authorization", "Cookie", "Host", "X-Forwarded-For", "X-Method-Override", "X-Original-URL"] {
+        let key = format!("prefix = \"acme_\"\nread_from = [{{ header = \"{header}\" }}]");
+        let said = ["acme.toml:5", "`key.read_from[0]`", "means nothing else"];
+        check(&PROFILE.replace("prefix = \"acme_\"", &key)).expect_refusal(1, &said);
+    }
+
+    let plans = |lower: &str, higher: &str| {
+        let plan = |name: &str, says: &str| format!("[[plans]]\nname = \"{name}\"\ntitle = \"A plan\"\n{says}\n");
+        check(&[PROFILE, &plan("lower", lower), &plan("higher", higher)].concat())
+    };
+    for (lower, higher, key) in [
+        ("", "api_keys = false", "api_keys"),
+        ("keys_per_tenant = 101", "", "keys_per_tenant"),
+        ("requests_per_minute = 60", "requests_per_minute = 59", "requests_per_minute"),
+        ("", "requests_per_minute = 1000", "requests_per_minute"),
+    ] {
+        plans(lower, higher).expect_refusal(1, &["acme.toml:", &format!("`plans[1].{key}`"), "rising order"]);
+    }
+    for (lower, higher) in [
+        ("requests_per_minute = 60", ""),
+        ("requests_per_minute = 60", "requests_per_minute = 60"),
+        ("api_keys = false\nkeys_per_tenant = 101", "requests_per_minute = 60"),
+    ] {
+        plans(lower, higher).expect_code(0);
+    }
+
+    let pair = "form = \"id_and_secret\"\nread_from = [\"basic\"]\n";
+    let paired = |name: &str| format!("[access_types.{name}]\n{pair}");
+    let narrow = "[access_types.narrow]\n";
+    let one = PROFILE.replace(narrow, &paired("narrow"));
+    check(&one).expect_code(0);
+    let said = ["`key.deprecated[0]`", "id_and_secret"];
+    check(&one.replace("[access_types.wide]\n", &paired("wide"))).expect_refusal(1, &said);
+
+    let people = "name = \"acme\"\n[key]\nprefix = \"acme_\"\n[scopes]\n\"a:read\" = { access_types = [] }\n";
+    check(people).expect_refusal(1, &["acme.toml:5", "`scopes.\"a:read\".access_types`", "[access_types]"]);
+    check(&format!("{people}[access_types.any]\n")).expect_code(0);
+}
+
 #[test]
 fn a_profile_is_checked_and_explained_on_the_command_line() {
     let jeton = Jeton::on_sqlite();
