@@ -97,10 +97,16 @@ impl Session {
         }
     }
 
+    /// When the session is over, if nobody refreshes it meanwhile.
+    #[must_use]
+    pub fn over_at(&self) -> Timestamp {
+        self.expires_at.min(self.ends_at)
+    }
+
     /// Whether the session is neither revoked nor over.
     #[must_use]
     pub fn is_alive(&self, now: Timestamp) -> bool {
-        self.revoked_at.is_none() && now < self.expires_at && now < self.ends_at
+        self.revoked_at.is_none() && now < self.over_at()
     }
 
     /// What a token of `generation` is, presented now.

@@ -85,7 +85,7 @@ async fn narrow(app: &App, request: &ForwardRequest, jwt: &str, now: Timestamp) 
         Bearer::User { member, session, scopes, .. } => {
             member.tenant.ensure_named(request.tenant)?;
             let scopes = ensure_endpoint(app, request, &member.tenant, None, &scopes, Holder::AccessToken)?;
-            let end = session.ends_at.min(now.plus(tokens.access_ttl));
+            let end = session.over_at().min(now.plus(tokens.access_ttl));
             // Whatever its scope: the account of its user is not for the upstream either.
             let subject = Subject::login(&session, &member, true);
             changed(app, &token, (member.user.id.to_string(), subject), member.tenant.id, (scopes, end), None, now)

@@ -19,7 +19,8 @@ pub struct SessionTokens {
 }
 
 impl SessionTokens {
-    /// Issues the tokens of `session` for `member`, with all of its scopes or those of `scopes`.
+    /// Issues the tokens of `session` for `member`, with all of its scopes or those of `scopes`. The access token never
+    /// outlives the session as it is: whoever verifies it offline learns of no end.
     ///
     /// # Errors
     /// The crypto library refuses: all else that could stand in the way did so before the session was changed.
@@ -38,7 +39,7 @@ impl SessionTokens {
             scopes: scopes.unwrap_or(held),
             tenant_id: session.tenant_id,
             issued_at: now,
-            lifetime: app.config.tokens.access_ttl.min(session.ends_at.since(now)),
+            lifetime: app.config.tokens.access_ttl.min(session.over_at().since(now)),
             subject: Subject::login(session, member, narrowed),
         })?;
         Ok(Self {

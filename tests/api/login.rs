@@ -8,7 +8,8 @@ use std::{
 use jeton_test_macros::both_databases;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Jeton, Jwt, at_once, create_user, unique};
+use crate::forward_auth::{ask, expect_admitted};
+use crate::harness::{Answer, Jeton, Jwt, Session, at_once, create_user, unique};
 
 const ADMIN_SCOPE: &str = "api-keys:read api-keys:write audit:read tokens:introspect trusted-issuers:read \
                            trusted-issuers:write users:read users:write";
@@ -74,6 +75,29 @@ fn the_configured_lifetimes_hold(jeton: Jeton) {
     );
     let jwt = jeton.verified(&tokens.text("access_token"));
     assert_eq!(jwt.number("exp") - jwt.number("iat"), 600);
+}
+
+/// Each refresh gives the session as long again.
+#[both_databases]
+fn an_access_token_never_outlives_its_session(jeton: Jeton) {
+    let jeton = jeton.with("tokens.access_ttl", "30m").with("tokens.refresh_ttl", "10m");
+    let jeton = jeton.with("tokens.session_ttl", "15m").with("profile", "engium");
+    let login = jeton.tenant().user("member").login().expect_tokens();
+    let ends = |answer: &Answer, most: i64| {
+        let (body, jwt) = (answer.json(), jeton.verified(&answer.text("access_token")));
+        let lasts = jwt.number("exp") - jwt.number("iat");
+        assert!((most - 5..=most).contains(&lasts), "{}", answer.told());
+        assert_eq!(body["expires_in"], lasts, "{}", answer.told());
+        assert!(body["refresh_token_expires_in"].as_i64().is_some_and(|session| session >= lasts - 1));
+        jwt.number("exp")
+    };
+    let end = ends(&login, 600);
+    let tenant = login.text("tenant_id");
+    let passed = ask(&jeton, "GET", "/api/v1/bookings").bearer(&login.text("access_token")).tenant(&tenant).send();
+    assert_eq!(expect_admitted(passed).1.number("exp"), end);
+    jeton.advance(Duration::from_mins(8));
+    let again = Session::of(&jeton, &login).refresh().expect_tokens();
+    assert!(ends(&again, 420) > end);
 }
 
 #[both_databases]
