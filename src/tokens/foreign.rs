@@ -3,6 +3,8 @@
 //! Nothing is taken from such a token but what is checked here. A header that brings its own key (`jwk`, `x5c`) or says
 //! where one is (`jku`, `x5u`) is not looked at.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
@@ -57,9 +59,17 @@ struct Registered {
     iss: IssuerUrl,
     sub: String,
     aud: Audiences,
-    exp: i64,
-    nbf: Option<i64>,
-    iat: Option<i64>,
+    exp: NumericDate,
+    nbf: Option<NumericDate>,
+    iat: Option<NumericDate>,
+}
+
+/// A moment in seconds since 1970, which need not be whole (RFC 7519 section 2).
+#[derive(Clone, Copy, Deserialize)]
+#[serde(untagged)]
+enum NumericDate {
+    Whole(i64),
+    Fractional(f64),
 }
 
 /// Whom a token is for: one, or several. Some may be none that we would name.
@@ -103,11 +113,23 @@ impl ForeignToken {
         }
         let all: Value = jsonwebtoken::decode(&self.jwt, &key.decoding, &signature_alone(self.algorithm)).ok()?.claims;
         let Registered { iss, sub, aud, exp, nbf, iat } = Registered::deserialize(&all).ok()?;
-        let begins = Timestamp::of_seconds(nbf.unwrap_or(i64::MIN).max(iat.unwrap_or(i64::MIN)));
-        let expires_at = Timestamp::of_seconds(exp);
-        let is_valid = begins <= now.plus(LEEWAY) && now < expires_at;
+        // Rounded so that nothing lives longer than it says.
+        let expires_at = exp.rounded(f64::floor)?;
+        let begins = |date: NumericDate| date.rounded(f64::ceil).is_some_and(|begins_at| begins_at <= now.plus(LEEWAY));
+        let is_valid = [nbf, iat].into_iter().flatten().all(begins) && now < expires_at;
         let is_whole = iss == self.issuer && !sub.is_empty();
         (is_valid && is_whole).then_some(ForeignClaims { subject: sub, expires_at, all, audience: aud })
+    }
+}
+
+impl NumericDate {
+    /// The moment in whole seconds; none of a fraction before 1970, or beyond what can be counted.
+    fn rounded(self, round: fn(f64) -> f64) -> Option<Timestamp> {
+        let seconds = match self {
+            Self::Whole(seconds) => seconds,
+            Self::Fractional(seconds) => Duration::try_from_secs_f64(round(seconds)).ok()?.as_secs().try_into().ok()?,
+        };
+        Some(Timestamp::of_seconds(seconds))
     }
 }
 

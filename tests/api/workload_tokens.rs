@@ -38,6 +38,11 @@ fn claims_that_are_not_as_they_must_be_are_refused(jeton: Jeton) {
         ("exp as text", json!({"exp": (now + 300).to_string()})),
         ("exp as a list", json!({"exp": [now + 300]})),
         ("exp beyond all numbers", json!({"exp": 1e300})),
+        ("exp below all numbers", json!({"exp": -1e300})),
+        ("exp a little beyond what can be counted", json!({"exp": u64::MAX})),
+        ("expired within this second", json!({"exp": seconds(now) + 0.9})),
+        ("not valid for more than the leeway", json!({"nbf": seconds(now) + 90.5})),
+        ("issued before all numbers", json!({"iat": -1e300})),
         ("nbf as text", json!({"nbf": now.to_string()})),
         ("iat as an object", json!({"iat": {}})),
         ("aud as a number", json!({"aud": 7})),
@@ -58,6 +63,22 @@ fn claims_that_are_not_as_they_must_be_are_refused(jeton: Jeton) {
     let mut claims = world.issuer.claims(&world.jeton, json!({}));
     claims.as_object_mut().unwrap().retain(|name, _| name != "iat" && name != "nbf");
     world.exchange(&world.key.sign(&claims)).expect_tokens();
+}
+
+/// RFC 7519 section 2: a `NumericDate` may have a fraction.
+#[both_databases]
+fn times_with_a_fraction_are_rounded_so_that_nothing_lives_longer(jeton: Jeton) {
+    let world = World::new(jeton, Algorithm::ES256);
+    let now = world.jeton.now();
+    for exp in [120.0, 120.75] {
+        let claims = json!({"exp": seconds(now) + exp, "nbf": seconds(now) - 0.25, "iat": seconds(now) + 10.5});
+        let answer = world.exchange_with(claims).expect_tokens();
+        assert_eq!(world.jeton.verified(&answer.text("access_token")).number("exp"), now + 120);
+    }
+}
+
+fn seconds(whole: i64) -> f64 {
+    f64::from(u32::try_from(whole).unwrap())
 }
 
 #[both_databases]
