@@ -226,12 +226,23 @@ pub struct OAuthError {
     pub description: String,
     status: StatusCode,
     refusal: Option<Refusal>,
+    scheme: Scheme,
+}
+
+/// With what a client proves itself, or tried to: it is challenged for the same (RFC 6749 section 5.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Its id and secret, wherever they stand.
+    Basic,
+    /// A key or a token alone (RFC 6750).
+    Bearer,
 }
 
 impl OAuthError {
     /// A request that is not as RFC 6749 wants it.
     pub fn new(error: &'static str, description: impl Into<String>) -> Self {
-        Self { error, description: description.into(), status: StatusCode::BAD_REQUEST, refusal: None }
+        let (status, scheme) = (StatusCode::BAD_REQUEST, Scheme::Basic);
+        Self { error, description: description.into(), status, refusal: None, scheme }
     }
 
     /// The word for a refused credential differs by grant; every other refusal has one word.
@@ -267,21 +278,19 @@ impl OAuthError {
             ) => refusal.status_and_code().0,
             _ => StatusCode::BAD_REQUEST,
         };
-        Self { error, description: refusal.to_string(), status, refusal: Some(refusal) }
+        Self { error, description: refusal.to_string(), status, refusal: Some(refusal), scheme: Scheme::Basic }
     }
 
     /// The same of who asks about something else than their own credential: that a scope is lacking is told them in the
     /// words of RFC 6750 section 3.1.
     #[must_use]
-    pub fn of_caller(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::InsufficientScope { .. } => Self {
-                error: "insufficient_scope",
-                description: refusal.to_string(),
-                status: StatusCode::FORBIDDEN,
-                refusal: Some(refusal),
-            },
-            other => Self::of(other, "invalid_client"),
+    pub fn of_caller(refusal: Refusal, scheme: Scheme) -> Self {
+        let error = Self { scheme, ..Self::of(refusal, "invalid_client") };
+        match error.refusal {
+            Some(Refusal::InsufficientScope { .. }) => {
+                Self { error: "insufficient_scope", status: StatusCode::FORBIDDEN, ..error }
+            }
+            _ => error,
         }
     }
 
@@ -306,9 +315,10 @@ impl ResponseError for OAuthError {
     fn error_response(&self) -> HttpResponse {
         let mut answer = builder(self.status, self.refusal.as_ref());
         answer.insert_header((PRAGMA, NO_CACHE));
-        let challenge = match self.status {
-            StatusCode::UNAUTHORIZED => Some(r#"Basic realm="jeton", charset="UTF-8""#.to_owned()),
-            StatusCode::FORBIDDEN => self.refusal.as_ref().and_then(challenge),
+        let challenge = match (self.status, self.scheme) {
+            (StatusCode::UNAUTHORIZED, Scheme::Basic) => Some(r#"Basic realm="jeton", charset="UTF-8""#.to_owned()),
+            (StatusCode::UNAUTHORIZED, Scheme::Bearer) => challenge(&Refusal::InvalidToken),
+            (StatusCode::FORBIDDEN, _) => self.refusal.as_ref().and_then(challenge),
             _ => None,
         };
         if let Some(challenge) = challenge {

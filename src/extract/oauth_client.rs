@@ -6,7 +6,7 @@ use super::authorization::{basic, bearer};
 use super::credential::looks_like_jwt;
 use super::form::Form;
 use crate::domain::Refusal;
-use crate::error::OAuthError;
+use crate::error::{OAuthError, Scheme};
 use crate::grants::admission::{Credential, PresentedKey};
 use crate::profile::Profile;
 use crate::tokens::claims::LOGIN_CLIENT;
@@ -55,16 +55,17 @@ pub fn client_key_if_sent(
 }
 
 /// Who asks about a token (RFC 7662 section 2.1): a client as above, or an API key or an access token as `Bearer`, in
-/// every profile. Where nobody is named, a key that does not even look like one.
+/// every profile. Where nobody is named, a key that does not even look like one. And how: they are challenged for the
+/// same.
 ///
 /// # Errors
 /// `invalid_request` for two ways at once, or a header that is repeated.
-pub fn caller(request: &HttpRequest, form: &mut Form, profile: &Profile) -> Result<Credential, OAuthError> {
+pub fn caller(request: &HttpRequest, form: &mut Form, profile: &Profile) -> Result<(Credential, Scheme), OAuthError> {
     match (bearer(request).map_err(refused)?, client_key(request, form, profile)?) {
         (Some(_), Some(_)) => Err(several()),
-        (Some(text), None) if looks_like_jwt(text) => Ok(Credential::AccessToken(text.to_owned())),
-        (Some(text), None) => Ok(Credential::ApiKey(PresentedKey::read(profile, text))),
-        (None, key) => Ok(Credential::ApiKey(key.unwrap_or_default())),
+        (Some(text), None) if looks_like_jwt(text) => Ok((Credential::AccessToken(text.to_owned()), Scheme::Bearer)),
+        (Some(text), None) => Ok((Credential::ApiKey(PresentedKey::read(profile, text)), Scheme::Bearer)),
+        (None, key) => Ok((Credential::ApiKey(key.unwrap_or_default()), Scheme::Basic)),
     }
 }
 

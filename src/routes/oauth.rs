@@ -216,14 +216,15 @@ pub async fn introspect(
     Client(client): Client,
     mut form: Form,
 ) -> Result<HttpResponse, OAuthError> {
+    let (caller, scheme) = caller(&request, &mut form, &app.profile)?;
+    let refused = |refusal| OAuthError::of_caller(refusal, scheme);
     let request = IntrospectionRequest {
-        caller: caller(&request, &mut form, &app.profile)?,
-        tenant: named_tenant(&request).map_err(OAuthError::of_caller)?,
+        caller,
+        tenant: named_tenant(&request).map_err(refused)?,
         token: form.require("token")?,
         client,
     };
-    let Introspected { state, rate } =
-        grants::introspection::introspect(&app, request).await.map_err(OAuthError::of_caller)?;
+    let Introspected { state, rate } = grants::introspection::introspect(&app, request).await.map_err(refused)?;
     Ok(unstored(rate.as_ref()).json(state))
 }
 

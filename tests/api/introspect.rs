@@ -162,6 +162,12 @@ fn nobody_else_is_answered(jeton: Jeton) {
     ended.logout().expect_status(204);
     let post = || jeton.post(PATH);
     let token = ("token", &*key.key);
+    let refused = |answer: Answer, scheme: &str| {
+        let answer = answer.expect_oauth_error(401, "invalid_client");
+        let challenge = answer.header("www-authenticate").unwrap_or_default();
+        assert!(challenge.starts_with(scheme), "RFC 6749 section 5.2, RFC 7662 section 2.3: {}", answer.told());
+        challenge.to_owned()
+    };
     for answer in [
         post().form(&[token]),
         post().basic(&other.id, &key.key).form(&[token]),
@@ -172,19 +178,22 @@ fn nobody_else_is_answered(jeton: Jeton) {
         post().form(&[token, ("client_id", &key.id)]),
         post().form(&[token, ("client_id", "jeton-login")]),
         post().form(&[token, ("client_secret", &key.key)]),
+        post().header("Authorization", &format!("Token {}", key.key)).form(&[token]),
+        post().basic(&key.id, &key.key).tenant(&jeton.tenant().id).form(&[token]),
+    ] {
+        refused(answer, "Basic");
+    }
+    for answer in [
         post().bearer("nonsense").form(&[token]),
         post().bearer(&revoked.key).form(&[token]),
         post().bearer(&token_of_revoked).form(&[token]),
         post().bearer(&session.refresh_token).form(&[token]),
         post().bearer(&ended.access_token).form(&[token]),
         post().bearer(&format!("{}A", session.access_token)).form(&[token]),
-        post().header("Authorization", &format!("Token {}", key.key)).form(&[token]),
-        post().basic(&key.id, &key.key).tenant(&jeton.tenant().id).form(&[token]),
         post().bearer(&session.access_token).tenant(&jeton.tenant().id).form(&[token]),
     ] {
-        let answer = answer.expect_oauth_error(401, "invalid_client");
-        let challenge = answer.header("www-authenticate").unwrap_or_default();
-        assert!(challenge.starts_with("Basic"), "RFC 7662 section 2.3: {}", answer.told());
+        let challenge = refused(answer, "Bearer");
+        assert!(challenge.contains(r#"error="invalid_token""#), "RFC 6750 section 3: {challenge}");
     }
 }
 
