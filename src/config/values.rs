@@ -29,6 +29,12 @@ impl PublicUrl {
         &self.issuer
     }
 
+    /// What stands in it behind the host: nothing, or a path that begins with a slash.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        authority(&self.issuer).1
+    }
+
     /// The server's own origin, as a browser would name it.
     #[must_use]
     pub fn origin(&self) -> &Origin {
@@ -239,8 +245,8 @@ fn http_url(text: &str) -> Result<Url, Unfit> {
     (fit && !text.contains(|c: char| c.is_whitespace() || c.is_control())).then_some(url).ok_or(Unfit)
 }
 
-/// The part of a PostgreSQL URL with the user and the hosts, and the rest. Made by hand, for libpq takes
-/// URLs that others refuse: several hosts, or none.
+/// The part of a URL with the user and the hosts, and the rest. Made by hand, for libpq takes URLs that others refuse:
+/// several hosts, or none.
 fn authority(url: &str) -> (&str, &str) {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()))
@@ -281,7 +287,9 @@ mod tests {
         {
             assert_eq!(text.parse::<PublicUrl>(), Err(Unfit), "{text:?}");
         }
-        assert_eq!("https://a:443/b".parse::<PublicUrl>().unwrap().origin().as_str(), "https://a");
+        let url: PublicUrl = "https://a:443/b/c".parse().unwrap();
+        assert_eq!((url.origin().as_str(), url.path()), ("https://a", "/b/c"));
+        assert_eq!("https://[::1]:80".parse::<PublicUrl>().unwrap().path(), "");
     }
 
     #[test]

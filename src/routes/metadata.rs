@@ -103,6 +103,17 @@ fn document(app: &App, keys: &Keys) -> Bytes {
     serde_json::to_vec(&document).unwrap_or_default().into()
 }
 
+/// The same of an issuer whose URL has a path: that stands behind the rest (RFC 8414 section 3.1).
+#[utoipa::path(
+    get, path = "/.well-known/oauth-authorization-server/{path}", tag = "metadata",
+    params(("path" = String, Path, description = "The path of the issuer")),
+    responses((status = 200, description = "The metadata", body = Discovery))
+)]
+pub async fn discovery_of_path(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, Refusal> {
+    let asked = request.path().strip_prefix("/.well-known/oauth-authorization-server");
+    if asked == Some(app.config.server.public_url.path()) { Ok(discovery(app).await) } else { Err(Refusal::NotFound) }
+}
+
 /// The same, where OIDC clients look for it.
 #[utoipa::path(
     get, path = "/.well-known/openid-configuration", tag = "metadata",

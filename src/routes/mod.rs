@@ -99,8 +99,9 @@ fn table(config: &mut ServiceConfig) {
         "/api/v1/signing-keys/rotate"       => post signing_keys::rotate;
         "/api/v1/signing-keys/{kid}/revoke" => post signing_keys::revoke;
 
-        "/.well-known/status-lists"               => get revocations::all;
-        "/.well-known/revocations/{list}"         => get revocations::further;
+        "/.well-known/status-lists"                         => get revocations::all;
+        "/.well-known/revocations/{list}"                   => get revocations::further;
+        "/.well-known/oauth-authorization-server/{path:.*}" => get metadata::discovery_of_path;
 
         "/"             => get docs::root;
         "/docs"         => get docs::page;

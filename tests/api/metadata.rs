@@ -111,6 +111,20 @@ fn both_discovery_documents_say_the_same(jeton: Jeton) {
     assert_eq!(oauth["introspection_endpoint_auth_methods_supported"], json!(caller));
 }
 
+/// RFC 8414 section 3.1.
+#[both_databases]
+fn the_metadata_of_an_issuer_with_a_path_is_behind_the_well_known_part(jeton: Jeton) {
+    let jeton = jeton.with("server.public_url", "https://jeton.test/auth/v1");
+    let at = |path: &str| jeton.get(format!("/.well-known/oauth-authorization-server{path}")).send();
+    let told = at("/auth/v1").expect_status(200);
+    assert_eq!(told.json()["issuer"], "https://jeton.test/auth/v1");
+    assert_eq!(told.json()["token_endpoint"], "https://jeton.test/auth/v1/oauth2/token");
+    assert_eq!(told.body, at("").expect_status(200).body, "a proxy may take the path away");
+    for other in ["/", "/auth", "/auth/v1/", "/auth/v1/x", "/auth%2Fv1", "/Auth/v1", "//auth/v1"] {
+        at(other).expect_problem(404, "not_found");
+    }
+}
+
 #[both_databases]
 fn a_running_server_is_healthy_and_ready(jeton: Jeton) {
     jeton.get("/healthz").send().expect_status(200);

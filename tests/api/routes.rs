@@ -86,6 +86,7 @@ const ROUTES: &[(&str, &str, Expected)] = &[
     ("GET", "/.well-known/revocations/{list}", all(404)),
     ("GET", "/.well-known/status-lists", all(200)),
     ("GET", "/.well-known/oauth-authorization-server", all(200)),
+    ("GET", "/.well-known/oauth-authorization-server/{path}", all(404)),
     ("GET", "/.well-known/openid-configuration", all(200)),
     ("GET", "/healthz", all(200)),
     ("GET", "/readyz", all(200)),
