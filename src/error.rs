@@ -62,7 +62,7 @@ impl Refusal {
             Self::UnsupportedMediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
             Self::ValidationFailed(_) => (StatusCode::UNPROCESSABLE_ENTITY, "validation_failed"),
             Self::ImmutableField(_) => (StatusCode::UNPROCESSABLE_ENTITY, "immutable_field"),
-            Self::RateLimited(_) | Self::LoginThrottled(_) => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
+            Self::RateLimited(..) | Self::LoginThrottled(_) => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
             Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
@@ -165,7 +165,7 @@ fn throttle_fields(throttled: &Throttled) -> [(&'static str, String); 2] {
 pub fn retry_after(refusal: &Refusal) -> Option<u32> {
     match refusal {
         Refusal::Overloaded | Refusal::Unavailable => Some(RETRY_AFTER_SECONDS),
-        Refusal::RateLimited(state) => Some(state.retry_after),
+        Refusal::RateLimited(_, state) => Some(state.retry_after),
         Refusal::LoginThrottled(throttled) => Some(throttled.retry_after),
         _ => None,
     }
@@ -178,7 +178,7 @@ fn builder(status: StatusCode, refusal: Option<&Refusal>) -> HttpResponseBuilder
         answer.insert_header((RETRY_AFTER, seconds));
     }
     match refusal {
-        Some(Refusal::RateLimited(state)) => {
+        Some(Refusal::RateLimited(_, state)) => {
             for field in rate_limit_fields(state) {
                 answer.insert_header(field);
             }
@@ -259,7 +259,7 @@ impl OAuthError {
             | Refusal::UnsupportedMediaType(_)
             | Refusal::TenantRequired(_) => "invalid_request",
             // RFC 6749 has no word for a limit; this one says that the same request may succeed later.
-            Refusal::RateLimited(_) | Refusal::Overloaded | Refusal::Unavailable => "temporarily_unavailable",
+            Refusal::RateLimited(..) | Refusal::Overloaded | Refusal::Unavailable => "temporarily_unavailable",
             Refusal::Internal => "server_error",
             Refusal::UnsupportedTokenType => "unsupported_token_type",
             _ => credential,
@@ -270,7 +270,7 @@ impl OAuthError {
                 Refusal::RequestTimeout
                 | Refusal::PayloadTooLarge
                 | Refusal::UnsupportedMediaType(_)
-                | Refusal::RateLimited(_)
+                | Refusal::RateLimited(..)
                 | Refusal::Overloaded
                 | Refusal::Unavailable
                 | Refusal::Internal,
@@ -337,11 +337,14 @@ fn plain(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::domain::rate_limit::RateLimitState;
+    use crate::domain::refusal::Holder;
 
     #[test]
     fn a_rate_limit_says_when_to_come_back() {
-        let limited =
-            || Refusal::RateLimited(RateLimitState { per_minute: 120, remaining: 0, retry_after: 1, reset: 1 });
+        let limited = || {
+            let state = RateLimitState { per_minute: 120, remaining: 0, retry_after: 1, reset: 1 };
+            Refusal::RateLimited(Holder::ApiKey, state)
+        };
         let oauth = OAuthError::of(limited(), "invalid_client");
         assert_eq!((oauth.error, oauth.code()), ("temporarily_unavailable", "rate_limited"));
         for answer in [problem(&limited(), document(&limited(), "id")), oauth.error_response()] {

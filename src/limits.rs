@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use chrono::TimeDelta;
 
 use crate::domain::rate_limit::{RateLimit, RateLimitState};
-use crate::domain::{ApiKeyId, Refusal, Timestamp};
+use crate::domain::{ApiKeyId, Timestamp};
 
 /// Locks among which the keys are spread, so that two requests seldom wait for each other.
 const SHARDS: usize = 16;
@@ -59,19 +59,19 @@ impl RateLimits {
     /// Counts a request with a key against its limit, where it has one, and tells what is left.
     ///
     /// # Errors
-    /// [`Refusal::RateLimited`], which counts as no request.
+    /// When there is more, where nothing is left; it counts as no request.
     pub fn take(
         &self,
         key: ApiKeyId,
         limit: Option<NonZeroU32>,
         now: Timestamp,
-    ) -> Result<Option<RateLimitState>, Refusal> {
+    ) -> Result<Option<RateLimitState>, RateLimitState> {
         let Some(per_minute) = limit else { return Ok(None) };
         let mut shard = self.shard(key);
         let tat = shard.buckets.get(&key).map(|bucket| bucket.tat);
         let decision = RateLimit { per_minute }.take(tat, now, self.servers());
         shard.bucket(key, now).tat = decision.tat;
-        if decision.allowed { Ok(Some(decision.state)) } else { Err(Refusal::RateLimited(decision.state)) }
+        if decision.allowed { Ok(Some(decision.state)) } else { Err(decision.state) }
     }
 
     /// Whether it is worth telling that somebody (a key, a session, a trusted issuer) was refused for this reason, one of a
@@ -128,7 +128,7 @@ mod tests {
         let two = NonZeroU32::new(2);
         assert_eq!(limits.take(key(1), two, NOW).unwrap().unwrap().remaining, 1);
         assert_eq!(limits.take(key(1), two, NOW).unwrap().unwrap().remaining, 0);
-        assert!(matches!(limits.take(key(1), two, NOW), Err(Refusal::RateLimited(state)) if state.retry_after == 30));
+        assert!(matches!(limits.take(key(1), two, NOW), Err(state) if state.retry_after == 30));
         assert_eq!(limits.take(key(17), two, NOW).unwrap().unwrap().remaining, 1, "of the same shard");
         assert!(limits.take(key(1), None, NOW).unwrap().is_none());
         let later = NOW.plus(chrono::TimeDelta::seconds(30));

@@ -139,9 +139,9 @@ pub enum Refusal {
     /// An access token cannot be revoked: whoever verifies it offline would not hear of it.
     #[error("Access tokens cannot be revoked; revoke the refresh token or the API key that they came from")]
     UnsupportedTokenType,
-    /// The key has used up its requests for now.
-    #[error("Too many requests with this API key; try again in {} s", .0.retry_after)]
-    RateLimited(RateLimitState),
+    /// The key, or the trusted issuer of a workload, has used up its requests for now.
+    #[error("Too many requests {}; try again in {} s", too_many(*.0), .1.retry_after)]
+    RateLimited(Holder, RateLimitState),
     /// Too many logins have failed. Of an account or an address: nobody learns from the words which.
     #[error("Too many failed logins; try again in {} s", .0.retry_after)]
     LoginThrottled(Throttled),
@@ -222,6 +222,14 @@ fn tenant_required(choices: &[TenantChoice]) -> &'static str {
         "The header X-Tenant-ID with the tenant's UUID is required"
     } else {
         "You belong to several tenants: name one as tenant_id or X-Tenant-ID"
+    }
+}
+
+/// Workloads of a trusted issuer share a limit.
+fn too_many(holder: Holder) -> &'static str {
+    match holder {
+        Holder::Workload => "by workloads of this issuer",
+        Holder::ApiKey | Holder::AccessToken | Holder::RefreshToken => "with this API key",
     }
 }
 

@@ -10,6 +10,7 @@ use crate::domain::actor::Who;
 use crate::domain::api_key::ApiKey;
 use crate::domain::key_format::ApiKeySecret;
 use crate::domain::rate_limit::RateLimitState;
+use crate::domain::refusal::Holder;
 use crate::domain::{Actor, ApiKeyId, Refusal, Scopes, Tenant, TenantId, Timestamp};
 use crate::profile::Profile;
 use crate::profile::key_location::{KeyForm, KeyLocation};
@@ -107,7 +108,8 @@ pub fn admit(
     key.ensure_address(from)?;
     app.profile.plans.ensure_api_keys(tenant.plan.as_deref())?;
     let limits = app.profile.plans.limits(tenant.plan.as_deref());
-    app.limits.take(key.id, limits.requests_per_minute, now)
+    let rate = app.limits.take(key.id, limits.requests_per_minute, now);
+    rate.map_err(|state| Refusal::RateLimited(Holder::ApiKey, state))
 }
 
 /// Remembers that a key, or a token of it, was refused: it is counted for the key, and leaves a line in the log. Nobody
@@ -129,7 +131,7 @@ fn note_refusal(
     if let Some((id, tenant)) = key {
         app.usage.count_refusal(id, refusal.code(), now);
         // A client that does not slow down would fill the log with one and the same line.
-        if matches!(refusal, Refusal::RateLimited(_)) && !app.limits.is_news(id, refusal.code(), now) {
+        if matches!(refusal, Refusal::RateLimited(..)) && !app.limits.is_news(id, refusal.code(), now) {
             return Ok(());
         }
         event = event.by(Who::ApiKey(id)).tenant(tenant).target("api-key", id);

@@ -148,7 +148,8 @@ pub(super) fn admit(
     tenant.ensure_active()?;
     app.profile.plans.ensure_api_keys(tenant.plan.as_deref())?;
     let limits = app.profile.plans.limits(tenant.plan.as_deref());
-    app.limits.take(trusted.counted_as(), limits.requests_per_minute, now)
+    let rate = app.limits.take(trusted.counted_as(), limits.requests_per_minute, now);
+    rate.map_err(|state| Refusal::RateLimited(Holder::Workload, state))
 }
 
 /// Who a workload is, on one line: its issuer writes what it likes.

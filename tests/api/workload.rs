@@ -335,7 +335,9 @@ fn a_workload_has_the_plan_and_the_limit_of_a_key() {
     let answers: Vec<_> = (0..130).map(|_| exchange(&jeton.client(), &tenant.id, &token)).collect();
     assert_eq!(answers[0].header("ratelimit-policy"), Some("\"key\";q=120;w=60"));
     let limited = answers.last().unwrap().clone().expect_oauth_error(429, "temporarily_unavailable");
-    assert!(limited.header("retry-after").is_some());
+    let wait = limited.header("retry-after").unwrap();
+    let told = format!("Too many requests by workloads of this issuer; try again in {wait} s");
+    assert_eq!(limited.json()["error_description"], told);
     jeton.cli(["tenant", "set-plan", &tenant.id, "free"]).expect_code(0);
     exchange(&jeton.client(), &tenant.id, &token).expect_oauth_error(400, "invalid_request");
 }
