@@ -47,6 +47,9 @@ async fn verify(app: &App, checkpoint: Option<Link>, output: Output) -> Result<E
     let found = audit::verify(app, checkpoint).await?;
     output.one(&found, &["chains", "lines", "checkpoints", "unreadable", "unsigned", "unchained"])?;
     if found.faults.is_empty() {
+        for note in &found.notes {
+            eprintln!("note: {note}");
+        }
         return Ok(ExitCode::SUCCESS);
     }
     let faults: Vec<_> = found.faults.iter().map(|fault| fault.detail.as_str()).collect();

@@ -49,6 +49,8 @@ pub struct Verification {
     pub unchained: i64,
     /// What is wrong.
     pub faults: Vec<Fault>,
+    /// What cannot be checked any more.
+    pub notes: Vec<String>,
 }
 
 /// Something wrong with the audit log, and where.
@@ -95,7 +97,7 @@ pub async fn verify(app: &App, expected: Option<Link>) -> Result<Verification, S
     for (end, signed) in chains {
         check(app, &mut found, &mut said, end, signed).await?;
     }
-    (found.checkpoints, found.unreadable) = (said.vouched_for(), said.unreadable());
+    (found.checkpoints, found.unreadable, found.notes) = (said.vouched_for(), said.unreadable(), said.notes());
     for fault in said.faults() {
         found.fault_of_checkpoints(fault);
     }

@@ -11,6 +11,7 @@ use crate::db::locks::{self, Lock};
 use crate::db::signing_keys::SigningKeyRow;
 use crate::db::{DbError, audit, audit_chains, audit_checkpoints, signing_keys};
 use crate::domain::audit_chain::{ChainEnd, Checkpoint, Link, SignedPlace, Walk};
+use crate::domain::signing_key::KeyState;
 use crate::domain::{AuditChainId, AuditEventId};
 use crate::tokens::checkpoint::{self, Checkpoints, Signer};
 use crate::tokens::signing_key::SigningKey;
@@ -44,6 +45,8 @@ fn signer(app: &App, row: &SigningKeyRow) -> Signer {
     let (kid, state) = (row.info.kid.clone(), row.info.state);
     let key = match SigningKey::read(row, &app.secrets) {
         Ok(key) => Some(Arc::new(key)),
+        // As after the master key was lost: nothing can be done about it, and `jeton audit verify` tells what it signed.
+        Err(_) if state == KeyState::Compromised => None,
         Err(error) => {
             tracing::warn!(%error, "what a key signed of the audit log is not vouched for by it");
             app.keyring.keys().shared(&kid).filter(|_| state.is_published())

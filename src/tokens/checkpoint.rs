@@ -78,8 +78,8 @@ pub struct Checkpoints {
     /// Those at the end that nobody vouches for.
     unvouched: usize,
     read: usize,
-    /// Those of keys that open no more.
-    unreadable: usize,
+    /// Those of keys that open no more: from which to which.
+    unreadable: Vec<(i64, i64)>,
     faults: Vec<String>,
 }
 
@@ -93,7 +93,20 @@ impl Checkpoints {
     /// How many are said to be of keys that open no more.
     #[must_use]
     pub fn unreadable(&self) -> usize {
-        self.unreadable
+        let many: i64 = self.unreadable.iter().map(|(from, to)| to - from + 1).sum();
+        usize::try_from(many).unwrap_or_default()
+    }
+
+    /// What nobody can check any more: no fault, but to be known.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        let note = |(from, to): &(i64, i64)| {
+            format!(
+                "checkpoints {from} to {to} are of signing keys that open no more: nobody can check them, and only what \
+                 was signed later vouches for them"
+            )
+        };
+        self.unreadable.iter().map(note).collect()
     }
 
     /// When the first one was signed.
@@ -160,7 +173,12 @@ impl Checkpoints {
         };
         self.read += 1;
         self.unvouched = if word == Word::Trusted { 0 } else { self.unvouched + 1 };
-        self.unreadable += usize::from(word == Word::Unreadable);
+        if word == Word::Unreadable {
+            match self.unreadable.last_mut().filter(|(_, to)| to.saturating_add(1) == at) {
+                Some((_, to)) => *to = at,
+                None => self.unreadable.push((at, at)),
+            }
+        }
         self.first = self.first.or_else(|| Some(Timestamp::of_seconds(said.iat).plus(TimeDelta::seconds(1))));
         for place in &said.ends {
             self.chains.entry(place.chain).or_default().end(place);
@@ -210,6 +228,7 @@ mod tests {
         assert_eq!((known.vouched_for(), known.unreadable(), known.faults().len()), (0, 1, 1));
         known.add(2, &second, &signers, true);
         assert_eq!((known.vouched_for(), known.unreadable(), known.faults().len()), (2, 1, 0));
+        assert!(known.notes()[0].starts_with("checkpoints 1 to 1 are of signing keys"), "{:?}", known.notes());
 
         // On a server that runs it would be anybody's.
         let third = signed(&damaged, 3, Some(Link::of_text(&second)));

@@ -228,6 +228,43 @@ fn a_checkpoint_of_a_leaked_key_counts_once_the_next_one_vouches_for_it(jeton: J
     assert!(jeton.audit_faults().contains("checkpoint"));
 }
 
+/// Word by word what docs/OPERATIONS.md tells an operator to do.
+#[both_databases]
+fn after_the_master_key_was_lost_the_audit_log_goes_on(jeton: Jeton) {
+    let tenant = some_history(&jeton);
+    jeton.sign_audit();
+    let (signed, keys) = (jeton.rows("audit_checkpoints"), jeton.rows("signing_keys"));
+    jeton.stop();
+    std::fs::remove_file(jeton.folder().join("keys/master.key")).unwrap();
+    let procedure = include_str!("../../docs/OPERATIONS.md").split_once("**Master key lost or leaked.**").unwrap().1;
+    jeton.execute(procedure.split("```").nth(1).unwrap());
+    jeton.start();
+    jeton.wait_for("it is signed anew", || jeton.rows("audit_checkpoints") > signed);
+
+    let found = jeton.cli(["audit", "verify"]).expect_code(0);
+    let told = format!("note: checkpoints 1 to {signed} are of signing keys that open no more");
+    assert!(found.stderr.starts_with(&told), "{found:?}");
+    let found = jeton.verify_audit();
+    assert_eq!((found["unreadable"].as_i64(), found["notes"].as_array().map(Vec::len)), (Some(signed), Some(1)));
+    let checks = jeton.cli(["doctor"]).stdout;
+    assert!(
+        ["master key", "signing keys"].iter().all(|check| checks.contains(&format!("ok      {check}"))),
+        "{checks}"
+    );
+    assert_eq!(jeton.rows("signing_keys WHERE state = 'compromised'"), keys);
+    assert_eq!(jeton.jwks()["keys"].as_array().map(Vec::len), Some(1), "the old keys are published no more");
+
+    // Nothing of it is in the way of what comes later.
+    jeton.tenant().api_key(["a:b"]).exchange().expect_tokens();
+    jeton.cli(["master-key", "rotate"]).expect_code(0);
+    jeton.sign_audit();
+    jeton.advance(DAY * 401);
+    jeton.restart();
+    jeton.wait_for("the old lines are forgotten", || jeton.audited("invalid_api_key") == 0);
+    jeton.cli(["tenant", "suspend", &tenant]).expect_code(0);
+    jeton.sign_audit();
+}
+
 #[both_databases]
 fn what_is_older_than_it_is_to_be_kept_is_forgotten_and_that_is_signed(jeton: Jeton) {
     let tenant = some_history(&jeton);
