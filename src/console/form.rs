@@ -163,6 +163,12 @@ impl Fields {
         self.value(name).unwrap_or_default()
     }
 
+    /// Puts a value in the place of those that a field has.
+    pub fn set(&mut self, name: &str, value: String) {
+        self.take_all(name);
+        self.left.push((name.to_owned(), value));
+    }
+
     /// Takes the value of a field; none where it is empty.
     pub fn take(&mut self, name: &str) -> Option<String> {
         let index = self.left.iter().position(|(known, _)| known == name)?;

@@ -86,12 +86,13 @@ pub async fn create(app: Data<App>, Form { visitor, mut fields }: Form<WriteApiK
 async fn show(
     app: &App,
     visitor: &Visitor<WriteApiKeys>,
-    filled: Fields,
+    mut filled: Fields,
     refused: Refused,
 ) -> Result<HttpResponse, Refusal> {
     let offer = Offer::of(app, visitor, filled.text("group_id").parse().ok()).await?;
     let page = Page::of(app, visitor, Place::Keys, texts::EN.create_key.title);
     let expiry = Expiry::presets(app.now(), offer.requires("expires_at"));
+    Expiry::keep_chosen(&expiry, &mut filled);
     let idempotency_key = app.new_id::<uuid::Uuid>(app.now())?.to_string();
     let create = Create { page, refused, filled, offer, expiry, idempotency_key };
     create.refused.answer(app, &create)

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::TimeDelta;
 
 use crate::app::App;
+use crate::console::form::Fields;
 use crate::console::page::may;
 use crate::console::session::Visitor;
 use crate::console::texts::{self, Gap as _};
@@ -184,5 +185,16 @@ impl Expiry {
         });
         let other = Self { value: Self::OTHER_DAY.to_owned(), text: t.other_day.to_owned() };
         Some(never).filter(|_| !is_required).into_iter().chain(in_days).chain([other]).collect()
+    }
+
+    /// Shows a day that was chosen, and is none of these, as the other day that it is: the form was shown yesterday.
+    /// Else the first of them would stand there, which is no end at all.
+    pub fn keep_chosen(presets: &[Self], filled: &mut Fields) {
+        if let Some(day) = filled.value("expires_at").map(str::to_owned)
+            && presets.iter().all(|preset| preset.value != day)
+        {
+            filled.set("expires_at", Self::OTHER_DAY.to_owned());
+            filled.set("expires_on", day);
+        }
     }
 }

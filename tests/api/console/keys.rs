@@ -60,6 +60,23 @@ fn a_form_that_is_sent_twice_makes_one_key(jeton: Jeton) {
     assert_eq!(tenant.admin().get(tenant.path("api-keys")).items().len(), 1);
 }
 
+/// The ends to choose from are other days after midnight.
+#[both_databases]
+fn the_end_that_was_chosen_outlives_midnight(jeton: Jeton) {
+    let (tenant, day) = (jeton.tenant(), 86_400);
+    jeton.shift((day - 60 - jeton.now() % day) * 1_000_000);
+    let mut browser = Browser::of(&jeton, tenant.admin());
+    let chosen = &jeton.in_seconds(7 * day)[..10];
+    let form = browser.get(NEW);
+    assert!(form.told().contains(&format!("<option value=\"{chosen}\">")), "{}", form.told());
+    let (token, once) = (value_of(&form, "form_token"), value_of(&form, "idempotency_key"));
+    jeton.advance(Duration::from_mins(2));
+    let fields = [("form_token", token.as_str()), ("idempotency_key", &once), ("name", ""), ("expires_at", chosen)];
+    let shown = browser.submit(NEW, &fields).expect_status(422).told();
+    assert!(shown.contains("<option value=\"day\" selected>"), "{shown}");
+    assert!(shown.contains(&format!("name=\"expires_on\" value=\"{chosen}\"")), "{shown}");
+}
+
 #[both_databases]
 fn what_is_refused_is_said_beside_its_field(jeton: Jeton) {
     let mut browser = Browser::of(&jeton, jeton.tenant().admin());
