@@ -132,8 +132,8 @@ fn read(request: &HttpRequest, body: &[u8], whose: &str) -> Result<Fields, Refus
 
 impl Fields {
     /// Fields as if somebody had filled them in.
-    pub fn of<'a>(fields: impl IntoIterator<Item = (&'a str, String)>) -> Self {
-        let left = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    pub fn of(fields: impl IntoIterator<Item = (impl Into<String>, String)>) -> Self {
+        let left = fields.into_iter().map(|(name, value)| (name.into(), value)).collect();
         Self { left, ..Self::default() }
     }
 

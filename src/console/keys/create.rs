@@ -1,6 +1,6 @@
 //! `/console/keys/new`: a key in one form. What the profile does not offer is not asked for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Ready;
 
 use actix_web::dev::Payload;
@@ -9,7 +9,7 @@ use actix_web::{FromRequest, HttpRequest, HttpResponse};
 use askama::Template;
 
 use super::created;
-use super::offer::{Expiry, Offer};
+use super::offer::{Expiry, Offer, constraint_field};
 use crate::app::App;
 use crate::console::form::{Fields, Form};
 use crate::console::page::{Page, Place};
@@ -20,9 +20,9 @@ use crate::console::texts::{self, Gap as _};
 use crate::domain::constraints::Constraints;
 use crate::domain::ip_allow_list::IpAllowList;
 use crate::domain::{Refusal, Scopes, Timestamp};
-use crate::extract::Then;
 use crate::extract::principal::WriteApiKeys;
 use crate::extract::query::Parameters;
+use crate::extract::{Then, app};
 use crate::manage;
 use crate::manage::api_keys::NewApiKey;
 use crate::manage::idempotency::IdempotencyKey;
@@ -38,7 +38,11 @@ struct Create<'a> {
     idempotency_key: String,
 }
 
-/// What a link fills in of the form. It is judged when it is sent.
+/// What a link fills in of the form, besides scopes and constraints. It is judged when it is sent.
+const FILLED: [&str; 7] =
+    ["name", "group_id", "access_type", "environment", "contact_email", "allowed_ips", "expires_at"];
+
+/// What a link fills in of the form.
 pub struct Filled(Fields);
 
 impl FromRequest for Filled {
@@ -47,10 +51,12 @@ impl FromRequest for Filled {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         Parameters::read_known(request, |given| {
-            let scopes = given.all("scopes").into_iter().map(|scope| ("scopes", scope.into_owned()));
+            let scopes = given.all("scopes").into_iter().map(|scope| ("scopes".to_owned(), scope.into_owned()));
             let mut filled: Vec<_> = scopes.collect();
-            for name in ["name", "group_id", "access_type", "environment", "contact_email", "allowed_ips"] {
-                filled.push((name, given.text(name)?));
+            let constraints = constraint_names(app(request)?).into_iter().map(constraint_field);
+            for name in FILLED.map(str::to_owned).into_iter().chain(constraints) {
+                let text = given.text(&name)?;
+                filled.push((name, text));
             }
             Ok(Self(Fields::of(filled)))
         })
@@ -151,14 +157,19 @@ fn allowed_ips(fields: &mut Fields) -> IpAllowList {
 
 /// Of each name that some access type offers: a list, separated by commas.
 fn constraints(app: &App, fields: &mut Fields) -> Option<Constraints> {
-    let names = app.profile.access_types().flat_map(|known| known.constraints.iter());
-    let values: BTreeMap<String, Vec<String>> = names
+    let values: BTreeMap<String, Vec<String>> = constraint_names(app)
+        .into_iter()
         .filter_map(|name| {
-            let text = fields.take(&format!("constraints.{name}"))?;
+            let text = fields.take(&constraint_field(name))?;
             let values = text.split([',', '\r', '\n']).map(str::trim).filter(|value| !value.is_empty());
-            Some((name.clone(), values.map(str::to_owned).collect()))
+            Some((name.to_owned(), values.map(str::to_owned).collect()))
         })
         .collect();
     let constraints = Constraints::try_from(values).map_err(|error| fields.fault("constraints", error)).ok()?;
     constraints.or_none()
+}
+
+/// The names that some access type offers.
+fn constraint_names(app: &App) -> BTreeSet<&str> {
+    app.profile.access_types().flat_map(|known| known.constraints.iter().map(String::as_str)).collect()
 }

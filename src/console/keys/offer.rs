@@ -56,6 +56,8 @@ pub struct OfferedScope {
 pub struct OfferedConstraint {
     /// Its name.
     pub name: String,
+    /// What it is called in the form, and in a link to it.
+    pub field: String,
     /// The access types that have it.
     pub only_for: Vec<String>,
 }
@@ -129,7 +131,17 @@ fn constraints(app: &App) -> Vec<OfferedConstraint> {
             by_name.entry(name).or_default().push(known.name.to_string());
         }
     }
-    by_name.into_iter().map(|(name, only_for)| OfferedConstraint { name: name.to_owned(), only_for }).collect()
+    let offered = |(name, only_for): (&str, _)| OfferedConstraint {
+        name: name.to_owned(),
+        field: constraint_field(name),
+        only_for,
+    };
+    by_name.into_iter().map(offered).collect()
+}
+
+/// What a constraint is called in the form, and in a link to it.
+pub fn constraint_field(name: &str) -> String {
+    format!("constraints.{name}")
 }
 
 /// The catalogue by resource, then what every key may hold, then what keys may that manage.
@@ -187,8 +199,8 @@ impl Expiry {
         Some(never).filter(|_| !is_required).into_iter().chain(in_days).chain([other]).collect()
     }
 
-    /// Shows a day that was chosen, and is none of these, as the other day that it is: the form was shown yesterday.
-    /// Else the first of them would stand there, which is no end at all.
+    /// Shows a day that was chosen, and is none of these, as the other day that it is: of a link, or of a form that was
+    /// shown yesterday. Else the first of them would stand there, which is no end at all.
     pub fn keep_chosen(presets: &[Self], filled: &mut Fields) {
         if let Some(day) = filled.value("expires_at").map(str::to_owned)
             && presets.iter().all(|preset| preset.value != day)

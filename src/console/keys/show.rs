@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path};
 use askama::Template;
+use chrono::TimeDelta;
 use url::form_urlencoded;
 
 use super::chart::{Chart, DAYS, WIDTH};
 use super::list::Row;
+use super::offer::constraint_field;
 use super::usage::{CallerRow, Old, callers, old, unused_scopes};
 use crate::app::App;
 use crate::console::date::Moment;
@@ -20,7 +22,7 @@ use crate::console::session::{Access, Visitor};
 use crate::console::texts::{self, Gap as _};
 use crate::domain::api_key::{ApiKey, ApiKeyState};
 use crate::domain::change::Change;
-use crate::domain::{ApiKeyId, Refusal, Timestamp};
+use crate::domain::{ApiKeyId, Day, Refusal, Timestamp};
 use crate::extract::principal::{ReadApiKeys, WriteApiKeys};
 use crate::extract::{Then, path_id};
 use crate::manage;
@@ -130,18 +132,23 @@ async fn show<A: Access>(
     show.refused.answer(app, &show)
 }
 
-/// The form for a key like this one without the scopes that nobody uses.
+/// The form for a key like this one without the scopes that nobody uses: in nothing may it do more.
 fn smaller(usage: &KeyUsage, unused: &[String]) -> String {
     let key = &usage.key;
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.append_pair("name", key.name.as_str());
     let more = [
         ("access_type", key.access_type.as_ref().map(ToString::to_string)),
+        ("environment", Some(key.environment.clone())),
+        ("expires_at", key.expires_at.map(|end| last_whole_day(end).to_string())),
         ("contact_email", key.contact_email.as_ref().map(ToString::to_string)),
         ("allowed_ips", Some(key.allowed_ips.as_str().to_owned()).filter(|text| !text.is_empty())),
     ];
     for (name, value) in more {
         query.extend_pairs(value.map(|value| (name, value)));
+    }
+    for (name, values) in constraints(key) {
+        query.append_pair(&constraint_field(&name), &values.join(", "));
     }
     for scope in key.scopes.iter().filter(|scope| !unused.iter().any(|known| known == scope)) {
         query.append_pair("scopes", scope);
@@ -149,17 +156,27 @@ fn smaller(usage: &KeyUsage, unused: &[String]) -> String {
     format!("/console/keys/new?{}", query.finish())
 }
 
+/// The last day that is over by then: the form asks for whole days, which end a second before midnight.
+fn last_whole_day(end: Timestamp) -> Day {
+    Day::from(end.plus(TimeDelta::seconds(1))).minus(1)
+}
+
+/// What a key is limited to besides its scopes.
+fn constraints(key: &ApiKey) -> BTreeMap<String, Vec<String>> {
+    let given = key.constraints.as_ref().and_then(|given| serde_json::from_str(given.as_str()).ok());
+    given.unwrap_or_default()
+}
+
 impl Detail {
     fn of(key: &ApiKey, me: &str, now: Timestamp) -> Self {
         let t = &texts::EN;
         let moment = |at| Moment::of(at, now, &t.time);
-        let constraints = key.constraints.as_ref().and_then(|given| serde_json::from_str(given.as_str()).ok());
         let by = if key.created_by == me { t.show_key.you } else { key.created_by.as_str() };
         Self {
             environment: key.environment.clone(),
             allowed_ips: key.allowed_ips.as_str().split_whitespace().map(str::to_owned).collect(),
             contact: key.contact_email.as_ref().map(ToString::to_string),
-            constraints: constraints.unwrap_or_default(),
+            constraints: constraints(key),
             created: moment(key.created_at),
             by: t.show_key.by.with(by),
             revoked: key.revoked_at.map(moment),
