@@ -155,12 +155,20 @@ impl Raw {
         match self {
             Self::Typed(Value::Array(items)) => Some(items.clone()),
             Self::Typed(_) => None,
-            Self::Text(text) if text.starts_with('[') => {
-                serde_json::from_str(text).ok().or_else(|| Vec::deserialize(ValueDeserializer::parse(text).ok()?).ok())
-            }
-            Self::Text(text) if text.trim().is_empty() => Some(Vec::new()),
-            Self::Text(text) => Some(text.split(',').map(|item| item.trim().into()).collect()),
+            Self::Text(text) => items_of(text.trim()),
         }
+    }
+}
+
+fn items_of(text: &str) -> Option<Vec<Value>> {
+    match text {
+        "" => Some(Vec::new()),
+        array if array.starts_with('[') => {
+            serde_json::from_str(array).ok().or_else(|| Vec::deserialize(ValueDeserializer::parse(array).ok()?).ok())
+        }
+        // The array without its brackets: cut at its commas, its tables and quoted texts would pass for names.
+        bare if bare.contains(['{', '}', '"', '\'']) => None,
+        separated => Some(separated.split(',').map(|item| item.trim().into()).collect()),
     }
 }
 

@@ -90,6 +90,8 @@ fn lists_are_separated_by_commas_or_arrays() {
     for (text, names) in [
         ("api", vec![("api", None)]),
         ("api, edge", vec![("api", None), ("edge", None)]),
+        (" api ,edge ", vec![("api", None), ("edge", None)]),
+        (" [\"api\"]\n", vec![("api", None)]),
         (r#"["api", {"name": "edge", "algorithm": "EdDSA"}]"#, vec![("api", None), ("edge", Some(Algorithm::EdDsa))]),
         (r#"["api", { name = "edge", algorithm = "EdDSA" }]"#, vec![("api", None), ("edge", Some(Algorithm::EdDsa))]),
     ] {
