@@ -1,8 +1,11 @@
 //! Resume: a refresh token in, who its session is for out. It is how a browser that has nothing but the refresh cookie
 //! is known from one page to the next, without a rotation for each (ADR 24).
 
+use chrono::TimeDelta;
+
 use super::refresh::{self, Purpose, RefreshRequest};
 use crate::app::App;
+use crate::config::Tokens;
 use crate::db::sessions;
 use crate::domain::refresh_token::{RefreshToken, RefreshTokenSecret};
 use crate::domain::session::{Presented, Session};
@@ -28,8 +31,8 @@ pub struct Renewed {
 
 /// Tells whose session a refresh token is of, under the rules of a refresh: the current one is welcome, its predecessor
 /// within the grace too, an older one ends the session. A predecessor that came more often than contract section 3,
-/// rule 2 hands its successor over still opens a page. It is rotated where it is older than an access token may be, so
-/// that a stolen one lives on as long as it would at any other client.
+/// rule 2 hands its successor over still opens a page. It is rotated where it is older than an access token may be, or
+/// has lived half its life, so that a stolen one lives on no longer than it would at any other client.
 ///
 /// # Errors
 /// [`Refusal::InvalidRefreshToken`]; [`Refusal::RefreshTokenReused`] after the session was revoked for it.
@@ -54,7 +57,13 @@ fn is_fresh(app: &App, (session, member): &(Session, Member), token: &RefreshTok
     session.is_alive(now)
         && member.is_admitted()
         && session.judge(token.generation, now, app.config.tokens.refresh_grace) == Presented::Current
-        && now.since(session.rotated_at) < app.config.tokens.access_ttl
+        && now.since(session.rotated_at) < renewal_age(&app.config.tokens)
+}
+
+/// The age at which a token is replaced: half its life at most, or somebody would be signed out in the midst of their
+/// work where it ends before an access token does.
+fn renewal_age(tokens: &Tokens) -> TimeDelta {
+    tokens.access_ttl.min(tokens.refresh_ttl / 2)
 }
 
 impl Renewed {

@@ -111,6 +111,19 @@ fn a_page_view_renews_the_cookie_only_when_it_is_old(jeton: Jeton) {
     browser.get("/console/keys").expect_status(303);
 }
 
+/// Nobody is signed out who goes on working, however short the life of a refresh token is.
+#[both_databases]
+fn a_cookie_that_ends_before_an_access_token_is_renewed_in_time(jeton: Jeton) {
+    let jeton = jeton.with("tokens.refresh_ttl", "20m");
+    let mut browser = Browser::of(&jeton, jeton.tenant().admin());
+    for _ in 0..6 {
+        jeton.advance(Duration::from_mins(9));
+        browser.get("/console/keys").expect_status(200);
+    }
+    jeton.advance(Duration::from_mins(21));
+    browser.get("/console/keys").expect_status(303);
+}
+
 /// A browser that opens its tabs again asks for all of them with the one cookie that it has.
 #[both_databases]
 fn any_number_of_tabs_may_be_opened_again_at_once(jeton: Jeton) {
