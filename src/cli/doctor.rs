@@ -1,12 +1,13 @@
 //! `jeton doctor`: is everything there that a server needs, and if not, how to mend it.
 
-use std::io::{Read as _, Write as _};
-use std::net::{TcpStream, ToSocketAddrs as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use jsonwebtoken::jwk::JwkSet;
 use serde::Serialize;
-use url::Url;
+use ureq::Agent;
+use ureq::config::Config as AgentConfig;
+use ureq::http::StatusCode;
 
 use super::output::Output;
 use super::{CliError, complain};
@@ -16,7 +17,7 @@ use crate::config::{Config, ConfigError, DatabaseUrl};
 use crate::db::{Db, DbConnection, DbError, master_keys, migrations, secrets, signing_keys};
 use crate::domain::signing_key::KeyState;
 use crate::domain::{Algorithm, Timestamp};
-use crate::foreign_keys::own_authorities;
+use crate::foreign_keys::{believing, own_authorities};
 use crate::random::Random;
 use crate::tls::Certificate;
 use crate::tokens::key_file;
@@ -26,6 +27,9 @@ use crate::tokens::secret_box::{SecretBox, fingerprint};
 
 /// The server itself answers in microseconds.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Far more than any key set of ours.
+const SIZE_LIMIT: u64 = 1 << 20;
 
 /// 2026-01-01: no build of Jeton is older.
 const FIRST_MOMENT: i64 = 1_767_225_600;
@@ -73,7 +77,7 @@ async fn examine(config: &Config) -> Vec<Check> {
         check("signing keys", keys.as_ref().map(|kids| format!("{} active", kids.len())).map_err(Clone::clone)),
         check("TLS", tls(config)),
         check("certificate authorities", authorities(config)),
-        check("JWKS", reachable(config.server.public_url.issuer(), &keys.unwrap_or_default())),
+        check("JWKS", reachable(config, &keys.unwrap_or_default())),
     ]
 }
 
@@ -199,41 +203,43 @@ fn authorities(config: &Config) -> Finding {
     })
 }
 
-/// Fetches the key set as a downstream service would. Over TLS only the way there is checked: what
-/// stands before the server speaks it, not the server.
-fn reachable(issuer: &str, kids: &[String]) -> Finding {
-    let url = format!("{issuer}/.well-known/jwks.json");
-    let failed = |what: String| format!("{url}: {what}; start `jeton serve`, or mend `server.public_url`");
-    let parsed = Url::parse(&url).map_err(|error| failed(error.to_string()))?;
-    let (host, port) = (parsed.host_str().unwrap_or_default(), parsed.port_or_known_default().unwrap_or_default());
-    let mut stream = connect(host, port).map_err(|error| failed(error.to_string()))?;
-    if parsed.scheme() == "https" {
-        return Ok(format!("{host}:{port} can be reached; `curl -fsS {url}` tells the rest"));
+/// Fetches the key set as a downstream service would that believes the same authorities.
+fn reachable(config: &Config, kids: &[String]) -> Finding {
+    const START: &str = "start `jeton serve`, or mend `server.public_url`";
+    let url = format!("{}/.well-known/jwks.json", config.server.public_url.issuer());
+    let (status, body) = fetch(config, &url).map_err(|error| {
+        let remedy = if is_certificate(&error) { "mend the certificate that is shown there" } else { START };
+        format!("{url}: {error}; {remedy}")
+    })?;
+    if status != StatusCode::OK {
+        return Err(format!("{url} answers {status}; {START}"));
     }
-    let request = format!("GET {} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n", parsed.path());
-    let mut answer = Vec::new();
-    stream.write_all(request.as_bytes()).map_err(|error| failed(error.to_string()))?;
-    stream.take(1 << 20).read_to_end(&mut answer).map_err(|error| failed(error.to_string()))?;
-    let answer = String::from_utf8_lossy(&answer);
-    let sound = answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"keys\"");
-    if sound && !kids.iter().all(|kid| answer.contains(kid.as_str())) {
-        return Err(format!(
-            "{url} shows other keys than this database has; mend `server.public_url` or `server.bind`"
-        ));
+    let Ok(keys) = serde_json::from_slice::<JwkSet>(&body) else {
+        return Err(format!("{url} shows no key set: it is not Jeton that answers; {START}"));
+    };
+    if kids.iter().all(|kid| keys.find(kid).is_some()) {
+        Ok(url)
+    } else {
+        Err(format!("{url} shows other keys than this database has; mend `server.public_url` or `server.bind`"))
     }
-    if sound { Ok(url) } else { Err(failed(format!("answers {:?}", answer.lines().next().unwrap_or_default()))) }
 }
 
-fn connect(host: &str, port: u16) -> std::io::Result<TcpStream> {
-    let mut failure = std::io::Error::other("the name has no address");
-    for address in (host.trim_matches(['[', ']']), port).to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, PATIENCE) {
-            Ok(stream) => {
-                stream.set_read_timeout(Some(PATIENCE))?;
-                return Ok(stream);
-            }
-            Err(error) => failure = error,
-        }
-    }
-    Err(failure)
+fn fetch(config: &Config, url: &str) -> Result<(StatusCode, Vec<u8>), ureq::Error> {
+    // Where they cannot be read, that has a check of its own.
+    let own = own_authorities(&config.workload).unwrap_or_default();
+    let asking = AgentConfig::builder()
+        .tls_config(believing(&own))
+        .proxy(None)
+        .max_redirects(0)
+        .http_status_as_error(false)
+        .timeout_global(Some(PATIENCE));
+    let (parts, body) = Agent::new_with_config(asking.build()).get(url).call()?.into_parts();
+    Ok((parts.status, body.into_with_config().limit(SIZE_LIMIT).read_to_vec()?))
+}
+
+/// Whether the way there ends at a certificate that is expired, for another name, or of nobody who is known.
+fn is_certificate(error: &ureq::Error) -> bool {
+    let ureq::Error::Io(error) = error else { return false };
+    let of_tls = error.get_ref().and_then(|error| error.downcast_ref());
+    matches!(of_tls, Some(rustls::Error::InvalidCertificate(_)))
 }

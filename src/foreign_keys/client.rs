@@ -129,18 +129,8 @@ impl Client {
 
     fn agent(&self) -> &Agent {
         self.agent.get_or_init(|| {
-            let found = rustls_native_certs::load_native_certs();
-            for error in &found.errors {
-                tracing::warn!(%error, "a certificate authority of the system cannot be read");
-            }
-            let system = found.certs.iter().map(|der| Certificate::from_der(der).to_owned());
-            let roots: Vec<_> = system.chain(self.own.iter().cloned()).collect();
-            let tls = TlsConfig::builder()
-                .unversioned_rustls_crypto_provider(aws_lc_rs::default_provider().into())
-                .root_certs(RootCerts::new_with_certs(&roots))
-                .build();
             let config = AgentConfig::builder()
-                .tls_config(tls)
+                .tls_config(believing(&self.own))
                 .https_only(true)
                 .proxy(None)
                 .max_redirects(0)
@@ -193,6 +183,21 @@ impl Resolver for PublicAddresses {
 /// [`ClientError::CaFile`].
 pub fn own_authorities(config: &Workload) -> Result<Vec<Certificate<'static>>, ClientError> {
     config.ca_file.as_ref().map_or_else(|| Ok(Vec::new()), |path| read_certificates(path))
+}
+
+/// TLS as a client, which believes the system's certificate authorities, and these.
+#[must_use]
+pub fn believing(own: &[Certificate<'static>]) -> TlsConfig {
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::warn!(%error, "a certificate authority of the system cannot be read");
+    }
+    let system = found.certs.iter().map(|der| Certificate::from_der(der).to_owned());
+    let roots: Vec<_> = system.chain(own.iter().cloned()).collect();
+    TlsConfig::builder()
+        .unversioned_rustls_crypto_provider(aws_lc_rs::default_provider().into())
+        .root_certs(RootCerts::new_with_certs(&roots))
+        .build()
 }
 
 /// The certificates of a file, each of them tried: our client passes over one that is damaged, and the first sign of it

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender};
 
-pub use self::client::{ClientError, own_authorities};
+pub use self::client::{ClientError, believing, own_authorities};
 
 use self::cache::{Cache, Lookup, MOST_OF_A_TENANT, PATIENCE};
 use self::client::Client;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use jeton_test_macros::both_databases;
 use serde_json::{Value, json};
 
-use crate::harness::{Jeton, User, run, unique};
+use crate::harness::{Conduct, ForeignIssuer, Jeton, User, run, unique};
 
 const PASSWORD: &str = "another-Meadow-2209-kettle";
 const NOBODY: &str = "0199b0a0-0000-7000-8000-000000000000";
@@ -359,4 +359,32 @@ fn the_doctor_knows_its_own_keys_from_anothers(jeton: Jeton) {
     jeton.set("server.public_url", &format!("http://{}", other.client().address()));
     let run = jeton.cli(["doctor"]).expect_code(1);
     assert!(run.stdout.lines().any(|line| line.contains("FAIL") && line.contains("other keys")), "{run:?}");
+}
+
+/// As a service sees it that fetches the keys: a certificate that it refuses is no sound one, nor is another server.
+#[test]
+fn the_doctor_tells_what_a_service_meets_over_https() {
+    let jeton = Jeton::on_sqlite();
+    let keys = jeton.jwks().to_string();
+    let is_told = |words: &[&str]| {
+        let run = jeton.cli(["doctor"]).expect_code(1);
+        let line = run.stdout.lines().find(|line| line.contains("JWKS")).unwrap();
+        assert!(line.starts_with("FAIL") && words.iter().all(|word| line.contains(word)), "{words:?}: {line}");
+    };
+    let expired = ForeignIssuer::start_certified(&[], 2020);
+    jeton.set("server.public_url", &expired.url);
+    expired.is_reachable_from(&jeton);
+    is_told(&["certificate expired", "mend the certificate"]);
+
+    let other = ForeignIssuer::start(&[]);
+    jeton.set("server.public_url", &other.url);
+    is_told(&["invalid peer certificate", "mend the certificate"]);
+    other.is_reachable_from(&jeton);
+    is_told(&["404", "server.public_url"]);
+    for (body, told) in [("<html>", "not Jeton"), ("{\"keys\":[]}", "other keys")] {
+        other.behave(Some(Conduct::Answers(200, "X-Nothing: here".to_owned(), body.to_owned())));
+        is_told(&[told]);
+    }
+    other.behave(Some(Conduct::Answers(200, "X-Nothing: here".to_owned(), keys)));
+    assert!(!jeton.cli(["doctor"]).expect_code(0).stdout.contains("FAIL"));
 }

@@ -20,7 +20,7 @@ use aws_lc_rs::{
 };
 use data_encoding::BASE64;
 use jsonwebtoken::{Algorithm, EncodingKey, jwk::Jwk};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, date_time_ymd};
 use rustls::{ServerConfig, ServerConnection, StreamOwned, crypto::aws_lc_rs::default_provider};
 use serde_json::{Value, json};
 
@@ -66,7 +66,12 @@ struct State {
 impl ForeignIssuer {
     /// An issuer on a port of its own, with these keys.
     pub fn start(keys: &[&ForeignKey]) -> Self {
-        let (certificate, tls) = certified();
+        Self::start_certified(keys, 4096)
+    }
+
+    /// The same with a certificate until the beginning of this year.
+    pub fn start_certified(keys: &[&ForeignKey], until: i32) -> Self {
+        let (certificate, tls) = certified(until);
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("https://localhost:{}", listener.local_addr().expect("an address").port());
         let state = Arc::new(State {
@@ -199,8 +204,8 @@ impl ForeignKey {
     }
 }
 
-/// A certificate for `localhost`, under an authority that nobody knows.
-fn certified() -> (String, Arc<ServerConfig>) {
+/// A certificate for `localhost` until the beginning of this year, under an authority that nobody knows.
+fn certified(until: i32) -> (String, Arc<ServerConfig>) {
     let authority_key = KeyPair::generate().expect("a key");
     let mut authority = CertificateParams::new(Vec::new()).expect("no name");
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -209,7 +214,9 @@ fn certified() -> (String, Arc<ServerConfig>) {
 
     let key = KeyPair::generate().expect("a key");
     let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-    let leaf = CertificateParams::new(names).expect("names").signed_by(&key, &authority).expect("a certificate");
+    let mut leaf = CertificateParams::new(names).expect("names");
+    leaf.not_after = date_time_ymd(until, 1, 1);
+    let leaf = leaf.signed_by(&key, &authority).expect("a certificate");
     let config = ServerConfig::builder_with_provider(default_provider().into())
         .with_safe_default_protocol_versions()
         .expect("TLS 1.2 and 1.3")
