@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::output::{Output, with};
+use super::output::{self, Output, with};
 use super::{CliError, missing};
 use crate::app::App;
 use crate::domain::api_key::ApiKey;
@@ -82,6 +82,7 @@ pub async fn run(app: &App, command: Command, output: Output) -> Result<(), CliE
     let by = &Actor::COMMAND_LINE;
     match command {
         Command::Create(new) => {
+            output::ensure_shown()?;
             let (tenant, new) = new.into_key(app.now())?;
             let created = api_keys::create(app, by, tenant, new, None).await.map_err(missing("tenant"))?;
             show_once(&created, app.now(), output)
@@ -99,6 +100,7 @@ pub async fn run(app: &App, command: Command, output: Output) -> Result<(), CliE
             output.done(json!({ "id": id, "revoked": true }), &format!("API key {id} is revoked."))
         }
         Command::Rotate { id, overlap } => {
+            output::ensure_shown()?;
             let tenant = api_keys::tenant_of(app, id).await.map_err(missing("api-key"))?;
             let created = api_keys::rotate(app, by, tenant, id, overlap, None).await.map_err(missing("api-key"))?;
             show_once(&created, app.now(), output)

@@ -200,6 +200,8 @@ enum CliError {
     Missing(&'static str),
     #[error("cannot read the password from standard input: {0}")]
     NoPassword(io::Error),
+    #[error("standard output is closed, and what is shown once would be lost; nothing was done")]
+    Closed,
     #[error("cannot write the answer: {0}")]
     NoOutput(io::Error),
 }

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write as _};
 
+use rustix::fs::{self, OFlags};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -58,6 +59,20 @@ pub fn document(item: &impl Serialize) -> Result<(), CliError> {
 /// Prints one thing of many as JSON on a line of its own.
 pub fn line(item: &impl Serialize) -> Result<(), CliError> {
     print(&format!("{}\n", value(item)))
+}
+
+/// Refuses before a secret is made that is shown once, and that nobody would see. Where stdout is closed, the standard
+/// library has put `/dev/null` in its place, which takes whatever is written. It is open to be read from too: whoever
+/// sends the answer there themselves opens it to write alone, and may.
+///
+/// # Errors
+/// [`CliError::Closed`].
+pub fn ensure_shown() -> Result<(), CliError> {
+    let (stdout, closed) = (io::stdout(), |_| CliError::Closed);
+    let mode = fs::fcntl_getfl(&stdout).map_err(closed)? & OFlags::RWMODE;
+    let nowhere = fs::stat("/dev/null").map_err(closed)?.st_rdev;
+    let is_closed = mode == OFlags::RDWR && fs::fstat(&stdout).map_err(closed)?.st_rdev == nowhere;
+    if is_closed { Err(CliError::Closed) } else { Ok(()) }
 }
 
 fn value(item: impl Serialize) -> Value {

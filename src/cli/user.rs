@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
-use super::output::{Output, with};
+use super::output::{self, Output, with};
 use super::{CliError, missing};
 use crate::app::App;
 use crate::domain::page::Page;
@@ -75,6 +75,9 @@ pub struct PasswordSource {
 
 impl PasswordSource {
     fn read(&self) -> Result<NewPassword, CliError> {
+        if !self.password_stdin {
+            output::ensure_shown()?;
+        }
         Ok(match self {
             Self { one_time_password: true, .. } => NewPassword::OneTime,
             Self { generate_password: true, .. } => NewPassword::Generated,

@@ -1,11 +1,14 @@
 //! The command line (contract 2): the same rules as over HTTP, by another door.
 
-use std::time::{Duration, Instant};
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use jeton_test_macros::both_databases;
 use serde_json::{Value, json};
 
-use crate::harness::{Conduct, ForeignIssuer, Jeton, User, run, unique};
+use crate::harness::{Conduct, ForeignIssuer, Jeton, User, command, run, unique};
 
 const PASSWORD: &str = "another-Meadow-2209-kettle";
 const NOBODY: &str = "0199b0a0-0000-7000-8000-000000000000";
@@ -387,4 +390,35 @@ fn the_doctor_tells_what_a_service_meets_over_https() {
     }
     other.behave(Some(Conduct::Answers(200, "X-Nothing: here".to_owned(), keys)));
     assert!(!jeton.cli(["doctor"]).expect_code(0).stdout.contains("FAIL"));
+}
+
+/// Nor is anything made that would be lost.
+#[test]
+fn a_secret_that_nobody_would_see_is_not_made() {
+    let jeton = Jeton::on_sqlite();
+    let tenant = jeton.tenant();
+    let (key, user) = (tenant.api_key(["a:b"]), tenant.admin());
+    let closed = |arguments: &[&str]| {
+        let binary = command(jeton.folder(), jeton.environment());
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "exec \"$0\" \"$@\" >&-"]).arg(binary.get_program()).args(arguments);
+        shell.current_dir(jeton.folder()).env_clear().envs(jeton.environment());
+        let ended = shell.output().unwrap();
+        (ended.status.code(), String::from_utf8(ended.stderr).unwrap())
+    };
+    let rows = || ["api_keys", "users", "audit_events"].map(|table| jeton.rows(table));
+    let before = rows();
+    let join = ["--tenant", &tenant.id, "--email", "new@example.com"];
+    for arguments in [
+        &["api-key", "create", "--tenant", &tenant.id, "--name", "Lost"][..],
+        &["api-key", "rotate", &key.id],
+        &[&["user", "create", "--generate-password"], &join[..]].concat(),
+        &[&["user", "create", "--one-time-password"], &join[..]].concat(),
+        &["user", "set-password", &user.email, "--generate-password", "--json"],
+    ] {
+        let (code, told) = closed(arguments);
+        assert!(code == Some(1) && told.contains("standard output is closed"), "{arguments:?}: {code:?} {told}");
+    }
+    assert_eq!(rows(), before);
+    assert_eq!(closed(&["api-key", "revoke", &key.id]).0, Some(0), "there is nothing to lose");
 }
