@@ -21,6 +21,9 @@ pub enum DbError {
     /// Too much work waits for it.
     #[error("too much work waits for the database")]
     Overloaded,
+    /// It has migrations that this version does not know.
+    #[error("a later version of Jeton has migrated the database ({0}); run that one, or put back a backup from before")]
+    Later(String),
     /// A fault of ours.
     #[error("{0}")]
     Fault(String),
@@ -88,7 +91,7 @@ impl From<DbError> for Refusal {
                 tracing::warn!(%error, "database unavailable");
                 Self::Unavailable
             }
-            DbError::Conflict | DbError::Fault(_) => {
+            DbError::Conflict | DbError::Later(_) | DbError::Fault(_) => {
                 tracing::error!(%error, "database fault");
                 Self::Internal
             }

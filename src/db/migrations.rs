@@ -1,8 +1,10 @@
 //! Migrations: the same steps for both databases, built into the binary.
 
+use std::fmt::Display;
+
 use diesel::backend::Backend;
 use diesel::connection::SimpleConnection;
-use diesel::migration::Migration;
+use diesel::migration::{Migration, MigrationSource as _};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use super::{DbConnection, DbError};
@@ -22,13 +24,17 @@ const UNDER_WAY: &str = "the database is being migrated; try again when that is 
 /// midway, nothing has happened.
 ///
 /// # Errors
-/// A migration failed, or the database does not answer.
+/// [`DbError::Later`]; a migration failed, or the database does not answer.
 pub fn run(connection: &mut DbConnection) -> Result<Vec<String>, DbError> {
     let applied = match connection {
-        DbConnection::Sqlite(sqlite) => sqlite.run_pending_migrations(SQLITE),
+        DbConnection::Sqlite(sqlite) => {
+            ensure_known(sqlite, &SQLITE)?;
+            sqlite.run_pending_migrations(SQLITE)
+        }
         DbConnection::Postgres(postgres) => {
             postgres.batch_execute(POSTGRES_PATIENCE)?;
             postgres.batch_execute(POSTGRES_TURN)?;
+            ensure_known(postgres, &POSTGRES)?;
             postgres.run_pending_migrations(POSTGRES)
         }
     };
@@ -40,19 +46,38 @@ pub fn run(connection: &mut DbConnection) -> Result<Vec<String>, DbError> {
 /// The versions that are still to be applied.
 ///
 /// # Errors
-/// The database does not answer, or is being migrated.
+/// [`DbError::Later`]; the database does not answer, or is being migrated.
 pub fn pending(connection: &mut DbConnection) -> Result<Vec<String>, DbError> {
     let pending = match connection {
-        DbConnection::Sqlite(sqlite) => sqlite.pending_migrations(SQLITE).map(|pending| versions(&pending)),
+        DbConnection::Sqlite(sqlite) => {
+            ensure_known(sqlite, &SQLITE)?;
+            sqlite.pending_migrations(SQLITE).map(|pending| versions(&pending))
+        }
         DbConnection::Postgres(postgres) => {
             postgres.batch_execute(POSTGRES_TURN).map_err(|error| match DbError::from(error) {
                 DbError::Unavailable(_) => DbError::Unavailable(UNDER_WAY.to_owned()),
                 other => other,
             })?;
+            ensure_known(postgres, &POSTGRES)?;
             postgres.pending_migrations(POSTGRES).map(|pending| versions(&pending))
         }
     };
-    pending.map_err(|error| DbError::Fault(format!("cannot read the applied migrations: {error}")))
+    pending.map_err(unreadable)
+}
+
+/// Refuses a database that a later version has migrated: this one knows neither what stands in it, nor what must.
+fn ensure_known<DB: Backend>(
+    connection: &mut impl MigrationHarness<DB>,
+    ours: &EmbeddedMigrations,
+) -> Result<(), DbError> {
+    let known = versions::<DB>(&ours.migrations().map_err(unreadable)?);
+    let applied = connection.applied_migrations().map_err(unreadable)?;
+    let later: Vec<_> = applied.iter().map(ToString::to_string).filter(|version| !known.contains(version)).collect();
+    if later.is_empty() { Ok(()) } else { Err(DbError::Later(later.join(", "))) }
+}
+
+fn unreadable(error: impl Display) -> DbError {
+    DbError::Fault(format!("cannot read the applied migrations: {error}"))
 }
 
 fn versions<DB: Backend>(migrations: &[Box<dyn Migration<DB>>]) -> Vec<String> {

@@ -194,6 +194,24 @@ fn commands_do_not_wait_for_a_migration() {
     jeton.cli(["tenant", "list"]).expect_code(0);
 }
 
+/// Its tables are not those that an earlier version writes.
+#[both_databases]
+fn a_database_of_a_later_version_is_left_alone(jeton: Jeton) {
+    jeton.tenant();
+    jeton.stop();
+    jeton.execute("INSERT INTO __diesel_schema_migrations (version) VALUES ('29990101000000')");
+    let told = ["a later version", "29990101000000", "backup"];
+    for command in [["serve", "--migrate"], ["migrate", "--json"], ["tenant", "list"]] {
+        jeton.cli(command).expect_refusal(1, &told);
+    }
+    jeton.cli(["serve"]).expect_refusal(1, &told);
+    let found = jeton.cli(["doctor"]).expect_code(1).stdout;
+    let line = found.lines().find(|line| line.contains("migrations")).unwrap();
+    assert!(line.starts_with("FAIL") && told.iter().all(|word| line.contains(word)), "{line}");
+    jeton.execute("DELETE FROM __diesel_schema_migrations WHERE version = '29990101000000'");
+    jeton.get("/readyz").send().expect_status(200);
+}
+
 #[test]
 fn postgresql_is_reached_over_tls() {
     let Some(jeton) = Jeton::on_postgres() else { return };
