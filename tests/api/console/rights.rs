@@ -164,6 +164,19 @@ fn an_issuer_is_trusted_and_no_more(jeton: Jeton) {
     assert_eq!(jeton.audited("trusted_issuer"), 2);
 }
 
+/// A page shows two blanks as one, and nobody can tell.
+#[both_databases]
+fn a_name_is_typed_as_it_is_shown(jeton: Jeton) {
+    let mut browser = Browser::of(&jeton, &jeton.operator());
+    let list = "/console/tenants";
+    let made = led_to(browser.submit_on(list, list, &[("name", "Acme  Ltd")]));
+    let path = made.split('?').next().unwrap();
+    let delete = format!("{path}/delete");
+    browser.submit_on(path, &delete, &[("name", "AcmeLtd")]).expect_status(422);
+    browser.submit_on(path, &delete, &[("name", "Acme Ltd")]).expect_status(303);
+    browser.get(path).expect_status(404);
+}
+
 #[both_databases]
 fn operators_manage_tenants(jeton: Jeton) {
     let jeton = jeton.with("profile", "engagetrack");
