@@ -103,7 +103,7 @@ pub async fn run(app: &App, command: Command, output: Output) -> Result<(), CliE
 
 async fn create(app: &App, new: Create, output: Output) -> Result<(), CliError> {
     let Create { email, tenant, role, operator, password } = new;
-    let new = NewUser { email, tenant, role, operator, password: password.read()? };
+    let new = NewUser { email, tenant, role, operator, password: password.read()?, idempotency: None };
     let added = users::add(app, &Actor::COMMAND_LINE, new).await.map_err(missing("tenant"))?;
 
     let shown = with(

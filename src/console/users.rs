@@ -31,6 +31,7 @@ struct List<'a> {
     roles: Vec<Choice>,
     email: String,
     refused: Refused,
+    idempotency_key: String,
 }
 
 #[derive(Template)]
@@ -82,16 +83,17 @@ pub async fn list(
     show_list(&app, &visitor, query.page, notice, Refused::default(), (String::new(), Role::MEMBER.to_string())).await
 }
 
-/// Adds somebody, with a one-time password.
+/// Adds somebody, with a one-time password. The same form sent twice shows the same one.
 pub async fn add(app: Data<App>, Form { visitor, mut fields }: Form<WriteUsers>) -> Result<HttpResponse, Refusal> {
     let typed = |name: &str| fields.value(name).unwrap_or_default().to_owned();
     let typed = (typed("email"), typed("role"));
     let (email, role) = (fields.required::<Email>("email"), fields.required("role"));
     let known = email.clone();
     let added = async {
-        let (email, role) = fields.finish(email.zip(role))?;
-        let tenant = visitor.tenant();
-        let new = NewUser { email, tenant, role: Some(role), operator: false, password: NewPassword::OneTime };
+        let idempotency = fields.required("idempotency_key");
+        let ((email, role), idempotency) = fields.finish(email.zip(role).zip(idempotency))?;
+        let (tenant, role, idempotency) = (visitor.tenant(), Some(role), Some(idempotency));
+        let new = NewUser { email, tenant, role, operator: false, password: NewPassword::OneTime, idempotency };
         users::add(&app, &visitor.actor, new).await
     };
     match added.await {
@@ -99,7 +101,10 @@ pub async fn add(app: Data<App>, Form { visitor, mut fields }: Form<WriteUsers>)
             Some(password) => show_given(&app, &visitor, &added.member.user, password),
             None => Ok(see_other("/console/users?done=joined")),
         },
-        // As it is when the page with the one-time password is loaded once more.
+        Err(Refusal::IdempotencyConflict) => {
+            let refused = Refused::of(Refusal::IdempotencyConflict)?.in_words(texts::EN.users.added_already);
+            show_list(&app, &visitor, FIRST, None, refused, typed).await
+        }
         Err(Refusal::EmailTaken) => {
             let known = users::find(&app, &known.ok_or(Refusal::EmailTaken)?).await?;
             Ok(see_other(&format!("/console/users/{}?done=member", known.id)))
@@ -191,6 +196,7 @@ async fn show_list<A>(
         roles: roles(app, visitor, &role),
         email,
         refused,
+        idempotency_key: app.new_id::<uuid::Uuid>(now)?.to_string(),
     };
     list.refused.answer(app, &list)
 }

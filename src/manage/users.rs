@@ -17,6 +17,7 @@ use crate::db::{DbConnection, DbError, audit, memberships, sessions, tenants, us
 use crate::domain::audit::AuditEvent;
 use crate::domain::page::{Page, Paged};
 use crate::domain::{Actor, Email, Member, Refusal, Role, TenantId, Timestamp, User, UserId};
+use crate::manage::idempotency::{self, IdempotencyKey};
 use crate::manage::{login_guesses, overreach};
 use crate::profile::Profile;
 use crate::profile::roles::management_in;
@@ -34,6 +35,8 @@ pub struct NewUser {
     pub operator: bool,
     /// Its first password.
     pub password: NewPassword,
+    /// Under which a one-time password is answered again, where the same request comes again.
+    pub idempotency: Option<IdempotencyKey>,
 }
 
 /// A user in a tenant, and what its maker is told once.
@@ -55,20 +58,38 @@ pub struct AddedUser {
 /// [`Refusal::EmailTaken`] where the person is a member already, and nothing is to be changed;
 /// [`Refusal::InvitedElsewhere`] where another tenant's invitation is still to be used; [`Refusal::NotFound`] without
 /// such a tenant; [`Refusal::InsufficientScope`] for a role that may more than who gives it; a weak password; for a
-/// member already those of [`change_role`].
+/// member already those of [`change_role`]; [`Refusal::IdempotencyConflict`], and
+/// [`Refusal::OneTimePasswordReplaced`] where what this request was answered earlier is no longer the password.
 pub async fn add(app: &App, by: &Actor, new: NewUser) -> Result<AddedUser, Refusal> {
     let now = app.now();
     let role = new.role.clone().unwrap_or(Role::MEMBER);
     let added = app.event(by, "user.added", now)?.tenant(new.tenant);
     ensure_role(app, by, &role).map_err(|refusal| overreach(app, added.clone(), refusal))?;
+    let (tenant, email) = (new.tenant, new.email.clone());
+    let request = idempotency::request_hash(&("add user", &email, &role, new.operator));
+    if let Some(key) = &new.idempotency
+        && let Some(sealed) = idempotency::earlier(app, tenant, key, by.who, &request).await?
+    {
+        return one_time_password::added_earlier(app, tenant, &email, &sealed).await;
+    }
     let Given { hash, one_time_until, generated } = new.password.give(app, &new.email, now).await?;
     let fresh = User { one_time_until, ..draft(app, new.email.clone(), new.operator, now)? };
     let changed = app.event(by, "user.role_changed", now)?.tenant(new.tenant);
+    let keep = match new.idempotency.as_ref().zip(generated.as_ref()).zip(one_time_until) {
+        Some(((key, password), until)) => {
+            let keep = idempotency::Keep::new(app, tenant, key, by.who, request, now);
+            Some((keep, one_time_password::answer(password, Some(until))?))
+        }
+        None => None,
+    };
     let (by, profile) = (by.clone(), Arc::clone(&app.profile));
-    let (member, existing) = app
+    let done = app
         .db
         .write(move |connection| {
             tenants::hold(connection, new.tenant)?.ok_or(Refusal::NotFound)?;
+            if let Some(sealed) = keep.as_ref().map(|(keep, _)| keep.earlier(connection)).transpose()?.flatten() {
+                return Ok(Err(sealed));
+            }
             let (user, is_known) = find_or_insert(connection, fresh, &hash)?;
             let existing = is_known && !invite_anew(connection, new.tenant, &new.email, &hash, one_time_until, now)?;
             let promoted = new.operator && !user.operator && users::set_operator(connection, user.id)?;
@@ -94,12 +115,20 @@ pub async fn add(app: &App, by: &Actor, new: NewUser) -> Result<AddedUser, Refus
             let operator = (promoted || (new.operator && !is_known)).then(|| "operator".to_owned());
             let one_time = (one_time_until.is_some() && !existing).then(|| "one-time password".to_owned());
             let details: Vec<_> = [role, operator, one_time].into_iter().flatten().collect();
+            if let Some((keep, answer)) = keep.filter(|_| !existing) {
+                keep.keep(connection, &answer)?;
+            }
             audit::record(connection, &event.target("user", user.id).details(details.join(", ")))?;
             let member = memberships::find(connection, new.tenant, user.id)?.ok_or(Refusal::Internal)?;
-            Ok((member, existing))
+            Ok::<_, Refusal>(Ok((member, existing)))
         })
         .await?;
-    Ok(AddedUser { member, generated_password: generated.filter(|_| !existing), existing })
+    match done {
+        Ok((member, existing)) => {
+            Ok(AddedUser { member, generated_password: generated.filter(|_| !existing), existing })
+        }
+        Err(sealed) => one_time_password::added_earlier(app, tenant, &email, &sealed).await,
+    }
 }
 
 /// A user that is still to be stored.

@@ -90,7 +90,8 @@ pub async fn add(
         (None, true) => NewPassword::OneTime,
         (None, false) => NewPassword::Generated,
     };
-    let new = NewUser { email, tenant: caller.tenant, role: Some(role), operator: false, password };
+    let (tenant, role) = (caller.tenant, Some(role));
+    let new = NewUser { email, tenant, role, operator: false, password, idempotency: None };
     let added = manage::users::add(&app, &caller.actor, new).await?;
     let location = format!("/api/v1/tenants/{}/users/{}", caller.tenant, added.member.user.id);
     let existing = added.existing.then_some(true);

@@ -23,6 +23,7 @@ texts! {
         add_help = "You get a one-time password for them. They sign in with it and choose a password of their own. Somebody who \
                     has an account here already keeps the password that they have; nobody here has checked whose it is.",
         add_submit = "Add person",
+        added_already = "Somebody was added from this form before. Send it again to add somebody else.",
         joined_already = "They are a member now. Their account exists already and was set up elsewhere: make sure that it is this \
                           person's. They sign in with the password that it has.",
         member_already = "Already a member here: nothing was changed.",

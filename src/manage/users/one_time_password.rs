@@ -7,11 +7,12 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::AddedUser;
 use super::passwords::{Given, NewPassword};
 use crate::app::App;
 use crate::db::{DbConnection, audit, memberships, sessions, tenants, users};
 use crate::domain::sealed::Sealed;
-use crate::domain::{Actor, Refusal, TenantId, Timestamp, User, UserId};
+use crate::domain::{Actor, Email, Refusal, TenantId, Timestamp, User, UserId};
 use crate::manage::idempotency::{self, IdempotencyKey};
 use crate::manage::{login_guesses, overreach};
 
@@ -39,8 +40,7 @@ pub async fn give_one_time_password(
     }
     let Given { hash, one_time_until, generated } = NewPassword::OneTime.give(app, &member.email, now).await?;
     let password = generated.ok_or(Refusal::Internal)?;
-    let answer = Answer { password: password.expose_secret().into(), until: one_time_until };
-    let answer = Zeroizing::new(serde_json::to_vec(&answer).map_err(|_| Refusal::Internal)?);
+    let answer = answer(&password, one_time_until)?;
     let keep = idempotency.map(|key| idempotency::Keep::new(app, tenant, &key, by.who, request, now));
     let event = app.event(by, "user.one_time_password_given", now)?.tenant(tenant).target("user", user);
     let (attempt, event) = (event.clone(), event.details("one-time password"));
@@ -90,6 +90,32 @@ fn ensure_ours(connection: &mut DbConnection, user: UserId) -> Result<(), Refusa
 struct Answer<'a> {
     password: Cow<'a, str>,
     until: Option<Timestamp>,
+}
+
+/// What is kept of an answer.
+pub(super) fn answer(password: &SecretString, until: Option<Timestamp>) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+    let answer = Answer { password: password.expose_secret().into(), until };
+    serde_json::to_vec(&answer).map(Zeroizing::new).map_err(|_| Refusal::Internal)
+}
+
+/// Somebody whom the same request has added before, with the password that was answered then.
+pub(super) async fn added_earlier(
+    app: &App,
+    tenant: TenantId,
+    email: &Email,
+    sealed: &Sealed,
+) -> Result<AddedUser, Refusal> {
+    let again = async {
+        let user = super::find(app, email).await?;
+        let (user, password) = open_answer(app, tenant, user.id, sealed).await?;
+        let member = super::find_member(app, tenant, user.id).await?;
+        Ok(AddedUser { member, generated_password: Some(password), existing: false })
+    };
+    // They were removed meanwhile.
+    again.await.map_err(|refusal| match refusal {
+        Refusal::NotFound => Refusal::OneTimePasswordReplaced,
+        other => other,
+    })
 }
 
 /// The password that was answered, while it is still the one that counts.

@@ -122,6 +122,40 @@ fn the_same_form_gives_the_same_one_time_password(jeton: Jeton) {
     browser.submit(&renew, &form).expect_status(409);
 }
 
+/// The same where somebody is added: what was shown once is shown again, to nobody else and not for ever.
+#[both_databases]
+fn the_same_form_adds_somebody_once_and_shows_the_same_password(jeton: Jeton) {
+    const USERS: &str = "/console/users";
+    let tenant = jeton.tenant();
+    let mut browser = Browser::of(&jeton, tenant.admin());
+    let page = browser.get(USERS);
+    let (token, once) = (form_token(&page), value_of(&page, "idempotency_key"));
+    let form =
+        |email| [("form_token", token.as_str()), ("idempotency_key", &once), ("email", email), ("role", "member")];
+    let shown = |answer: Answer| text_of(&answer.expect_status(200).told(), "password");
+    let at_once = at_once(8, |_| shown(browser.tab().submit(USERS, &form("eve@example.com"))));
+    jeton.advance(Duration::from_secs(5));
+    let given = shown(browser.submit(USERS, &form("eve@example.com")));
+    assert_eq!(at_once, vec![given.clone(); 8]);
+    let added = tenant.admin().get(tenant.path("audit-events?action=user.added"));
+    assert_eq!(added.items().iter().filter(|event| event["actor"] != "cli").count(), 1);
+
+    let other = browser.submit(USERS, &form("mallory@example.com")).expect_status(409);
+    assert!(other.told().contains("added from this form before") && value_of(&other, "idempotency_key") != once);
+    let somebody_else = tenant.user("admin");
+    let mut elsewhere = Browser::of(&jeton, &somebody_else);
+    let theirs = form_token(&elsewhere.get(USERS));
+    let stolen =
+        [("form_token", theirs.as_str()), ("idempotency_key", &once), ("email", "eve@example.com"), ("role", "member")];
+    let member = elsewhere.submit(USERS, &stolen).expect_status(303);
+    assert!(member.header("location").unwrap().ends_with("?done=member"));
+
+    let body = json!({"email": "eve@example.com", "password": given, "new_password": OWN});
+    jeton.post("/api/v1/auth/login").json(body).expect_tokens();
+    let stale = browser.submit(USERS, &form("eve@example.com")).expect_status(409).told();
+    assert!(stale.contains("no longer good") && !stale.contains(&given), "{stale}");
+}
+
 /// Each is another one, and the last that was stored works: nobody is told that it is not for them to give.
 #[both_databases]
 fn different_forms_at_once_give_different_one_time_passwords(jeton: Jeton) {
