@@ -43,6 +43,7 @@ pub async fn list(
     app: Data<App>,
     Then(visitor, query): Then<Visitor<ReadApiKeys>, ListQuery>,
 ) -> Result<HttpResponse, Refusal> {
+    ensure_offered(&app)?;
     let notice = match query.done.as_str() {
         "created" => Some(texts::EN.apps.created),
         "deleted" => Some(texts::EN.apps.deleted),
@@ -53,6 +54,7 @@ pub async fn list(
 
 /// Assigns one.
 pub async fn create(app: Data<App>, Form { visitor, mut fields }: Form<WriteApiKeys>) -> Result<HttpResponse, Refusal> {
+    ensure_offered(&app)?;
     let typed = |name: &str| fields.value(name).unwrap_or_default().to_owned();
     let typed = (typed("name"), typed("platform"));
     let created = async {
@@ -72,8 +74,14 @@ pub async fn delete(
     id: Path<String>,
     Button(visitor): Button<WriteApiKeys>,
 ) -> Result<HttpResponse, Refusal> {
+    ensure_offered(&app)?;
     manage::app_identifiers::delete(&app, &visitor.actor, visitor.tenant(), path_id(&id)?).await?;
     Ok(see_other("/console/app-identifiers?done=deleted"))
+}
+
+/// Refuses where the product has no app identifiers.
+fn ensure_offered(app: &App) -> Result<(), Refusal> {
+    if app.profile.console.app_identifiers { Ok(()) } else { Err(Refusal::NotFound) }
 }
 
 async fn show<A>(

@@ -65,6 +65,7 @@ pub async fn list(
     app: Data<App>,
     Then(visitor, query): Then<Visitor<ReadApiKeys>, ListQuery>,
 ) -> Result<HttpResponse, Refusal> {
+    ensure_offered(&app)?;
     let now = app.now();
     let notice = (query.done == "deleted").then_some(texts::EN.groups.deleted);
     let groups = manage::key_groups::list(&app, visitor.tenant(), query.page).await?;
@@ -79,11 +80,13 @@ pub async fn list(
 
 /// The form for a new one.
 pub async fn new(app: Data<App>, visitor: Visitor<WriteApiKeys>) -> Result<HttpResponse, Refusal> {
+    ensure_offered(&app)?;
     show_new(&app, &visitor, Refused::default(), (String::new(), String::new()), &[])
 }
 
 /// Makes a group.
 pub async fn create(app: Data<App>, Form { visitor, mut fields }: Form<WriteApiKeys>) -> Result<HttpResponse, Refusal> {
+    ensure_offered(&app)?;
     let typed = |name: &str| fields.value(name).unwrap_or_default().to_owned();
     let typed = (typed("name"), typed("access_type"));
     let chosen = scopes::take_chosen(&mut fields);
@@ -103,6 +106,7 @@ pub async fn detail(
     id: Path<String>,
     Then(visitor, query): Then<Visitor<ReadApiKeys>, ListQuery>,
 ) -> Result<HttpResponse, Refusal> {
+    ensure_offered(&app)?;
     let now = app.now();
     let notice = (query.done == "created").then_some(texts::EN.groups.created);
     let (tenant, id) = (visitor.tenant(), path_id(&id)?);
@@ -124,8 +128,14 @@ pub async fn delete(
     id: Path<String>,
     Button(visitor): Button<WriteApiKeys>,
 ) -> Result<HttpResponse, Refusal> {
+    ensure_offered(&app)?;
     manage::key_groups::delete(&app, &visitor.actor, visitor.tenant(), path_id(&id)?).await?;
     Ok(see_other("/console/groups?done=deleted"))
+}
+
+/// Refuses where the product has no key groups: a page that is typed in would make what no other one shows.
+fn ensure_offered(app: &App) -> Result<(), Refusal> {
+    if app.profile.console.key_groups { Ok(()) } else { Err(Refusal::NotFound) }
 }
 
 fn read(mut fields: Fields, chosen: &[String]) -> Result<NewKeyGroup, Refusal> {

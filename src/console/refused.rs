@@ -50,6 +50,12 @@ impl Refused {
         }
     }
 
+    /// What is wrong with a form that was not sent yet: a link has filled it in.
+    pub fn beforehand(field: &str, message: &str) -> Self {
+        let fault = FieldError { field: field.to_owned(), message: message.to_owned() };
+        Self { faults: vec![fault], ..Self::default() }
+    }
+
     /// The same, with a fault of the whole in other words.
     pub fn in_words(self, words: impl Into<String>) -> Self {
         Self { whole: Some(words.into()), ..self }

@@ -95,7 +95,15 @@ async fn show(
     mut filled: Fields,
     refused: Refused,
 ) -> Result<HttpResponse, Refusal> {
-    let offer = Offer::of(app, visitor, filled.text("group_id").parse().ok()).await?;
+    let chosen = filled.text("group_id").parse().ok();
+    let offer = Offer::of(app, visitor, chosen).await?;
+    // Said at once, or whoever followed a link into a group would make a key outside every group.
+    let is_offered = filled.value("group_id").is_none() || chosen.is_some_and(|chosen| offer.has_group(chosen));
+    let refused = if is_offered || refused.any() {
+        refused
+    } else {
+        Refused::beforehand("group_id", texts::EN.create_key.no_such_group)
+    };
     let page = Page::of(app, visitor, Place::Keys, texts::EN.create_key.title);
     let expiry = Expiry::presets(app.now(), offer.requires("expires_at"));
     Expiry::keep_chosen(&expiry, &mut filled);
@@ -112,6 +120,9 @@ fn new_key(
 ) -> Result<(NewApiKey, IdempotencyKey), Refusal> {
     let name = fields.required("name");
     let group_id = fields.optional("group_id");
+    if group_id.is_some() && !app.profile.console.key_groups {
+        fields.fault("group_id", texts::EN.create_key.no_such_group);
+    }
     let own_rights = (fields.optional("access_type"), own_scopes(&mut fields));
     let (access_type, scopes) = if group_id.is_some() { (None, None) } else { own_rights };
     let environment = fields.take("environment");

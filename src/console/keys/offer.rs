@@ -94,6 +94,11 @@ impl Offer {
         self.resources.as_ref().is_some_and(|resources| resources.len() == 1)
     }
 
+    /// Whether this group is one of those to choose from.
+    pub fn has_group(&self, id: KeyGroupId) -> bool {
+        self.groups.iter().any(|group| group.id == id)
+    }
+
     /// Whether a key must have this.
     pub fn requires(&self, member: &str) -> bool {
         self.required.contains(&member)

@@ -44,6 +44,7 @@ texts! {
         allowed_ips = "Allowed IP addresses",
         allowed_ips_help = "Addresses or networks such as 203.0.113.0/24, one on each line. Without any, the key works from everywhere.",
         submit = "Create key",
+        no_such_group = "must be a key group of this organisation",
         created_already = "A key was created from this form before. Send it again to create another one.",
     }
 

@@ -122,7 +122,18 @@ fn what_the_profile_forbids_is_not_offered_and_refused(jeton: Jeton) {
     }
     // It has groups, made elsewhere; the product does not offer them.
     let group = json!({"name": "Exports", "scopes": ["goals:read"]});
-    tenant.admin().post(tenant.path("key-groups"), group).expect_status(201);
+    let group = tenant.admin().post(tenant.path("key-groups"), group).expect_status(201).text("id");
+    for path in
+        ["/console/groups", "/console/groups/new", &format!("/console/groups/{group}"), "/console/app-identifiers"]
+    {
+        browser.get(path).expect_status(404);
+    }
+    let fields = [("name", "Others"), ("scopes_text", "goals:read")];
+    browser.forge_on(NEW, "/console/groups", &fields).expect_status(404);
+    let refused = create(&mut browser, "Grouped", &[("group_id", &group)]).expect_status(422).told();
+    assert!(refused.contains("must be a key group of this organisation"), "{refused}");
+    let told = browser.get(&format!("{NEW}?group_id={group}")).expect_status(200).told();
+    assert!(told.contains("must be a key group of this organisation"), "{told}");
     let form = [form, browser.get(NEW).told()].concat();
     for absent in ["name=\"access_type\"", "name=\"environment\"", "name=\"group_id\"", "constraints", "users:write"] {
         assert!(!form.contains(absent), "{absent} in {form}");
@@ -198,6 +209,15 @@ fn a_key_in_a_group_has_its_rights(jeton: Jeton) {
     let mut browser = Browser::of(&jeton, tenant.admin());
     let created = create(&mut browser, "Grouped", &[("group_id", &group), ("scopes_text", "e:f")]).expect_status(200);
     jeton.post("/api/v1/auth/exchange").bearer(&secret(&created)).tenant(&tenant.id).send().expect_scope("a:b c:d");
+    let chosen = browser.get(&format!("{NEW}?group_id={group}")).expect_status(200).told();
+    assert!(chosen.contains(&format!("<option value=\"{group}\" selected>")), "{chosen}");
+    for unknown in [tenant.id.as_str(), "nonsense"] {
+        let told = browser.get(&format!("{NEW}?group_id={unknown}")).expect_status(200).told();
+        assert!(
+            told.contains("id=\"group_id-fault\"") && told.contains("must be a key group of this organisation"),
+            "{told}"
+        );
+    }
     let unknown = create(&mut browser, "Lost", &[("group_id", &tenant.id)]).expect_status(422);
     assert!(unknown.told().contains("group_id"), "{}", unknown.told());
 }
