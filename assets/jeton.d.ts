@@ -60,7 +60,10 @@ export interface Client {
   login(credentials: Credentials): Promise<Session>
   /** Signs in again after a reload, by the cookie; null where there is no session. Throws while Jeton cannot be reached. */
   restore(): Promise<Session | null>
-  /** The access token, renewed where it is about to end. Throws where nobody is signed in, or somebody else by now. */
+  /**
+   * The access token, renewed where it is about to end, and used to its end while Jeton cannot be reached. Throws where nobody is
+   * signed in, or somebody else by now.
+   */
   token(): Promise<string>
   /**
    * `fetch` with the access token. An answer of 401 renews the token and tries once more, but never as somebody else: where the

@@ -23,14 +23,13 @@ export function createClient({ url, apis = [], cookie = true }) {
 		if (changed) for (const hear of ears) hear(client.session)
 	}
 
-	// The later word counts, but none of a session that was left
 	tabs.onmessage = ({ data }) => {
 		left.add(data.left)
 		if (over(data)) data = { at: data.at }
 		if (over(held) || ((data.sid || data.out) && !(data.at < held.at))) enter(data)
 	}
 
-	const life = (part) => Math.min(held.at + held.expires_in * 1000 * part - Date.now(), 2e9)
+	const life = (part) => Math.min(held.at + held.expires_in * 1e3 * part - Date.now(), 2e9)
 
 	async function post(path, body) {
 		const call = (post[path] = new AbortController())
@@ -40,6 +39,7 @@ export function createClient({ url, apis = [], cookie = true }) {
 			body: new Blob([JSON.stringify(body)], { type: 'application/json' }),
 		})
 		const next = await answer.json().catch(() => ({}))
+		call.after = answer.headers.get('Retry-After') * 1e3
 		if (!answer.ok) throw new JetonError(answer.status, next)
 		if (answer.status === 204) return
 		call.signal.throwIfAborted()
@@ -48,7 +48,6 @@ export function createClient({ url, apis = [], cookie = true }) {
 		enter(next)
 	}
 
-	// One tab at a time, unless that one sleeps
 	function refresh(old = held, begun) {
 		const work = () => (begun ??= renew(old)), signal = AbortSignal.timeout(2e4)
 		return (old.turn ||= navigator.locks.request(tabs.name, { signal }, work).catch(work).finally(() => (old.turn = 0)))
@@ -56,11 +55,12 @@ export function createClient({ url, apis = [], cookie = true }) {
 
 	async function renew(old) {
 		for (let wait = 250; held === old; wait *= 2) {
-			const error = await post('refresh', { refresh_token: old.refresh_token }).catch((error) => error)
+			const error = await post('refresh', { refresh_token: old.refresh_token }).catch((e) => e)
 			if (held !== old) return
 			if (error.status === 401) return enter({})
-			if (wait > 8e3 || /^4(?!08|29)/.test(error.status)) throw error
-			await new Promise((done) => setTimeout(done, wait * (0.5 + Math.random())))
+			wait = Math.max(wait, post.refresh.after || 0)
+			if (wait > 4e3 || /^4(?!08|29)/.test(error.status)) throw error
+			await new Promise((done) => setTimeout(done, wait * (1 + Math.random())))
 		}
 	}
 
@@ -81,14 +81,14 @@ export function createClient({ url, apis = [], cookie = true }) {
 		},
 		async token() {
 			const { sid } = held
-			if (life(0.9) < 0) await refresh()
+			if (life(0.9) < 0 && life(1) < 2e3) await refresh()
 			if (!sid || sid !== held.sid) throw new JetonError(401)
 			return held.access_token
 		},
 		async fetch(input, init) {
 			const call = new Request(input, init)
 			if (!trusted.includes(new URL(call.url).origin)) throw new TypeError(call.url + ' is not in apis')
-			const send = async (call) => (call.headers.set('Authorization', 'Bearer ' + (await client.token())), fetch(call))
+			const send = async (call) => (call.headers.set('Authorization', `Bearer ${await client.token()}`), fetch(call))
 			const was = held, answer = await send(call.clone())
 			if (answer.status !== 401) return answer
 			if (held === was) await refresh()

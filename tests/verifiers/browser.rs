@@ -1,6 +1,6 @@
 //! The client for browsers, in Debian's Chromium, on the page of `examples/browser`: another origin than Jeton's.
 
-use std::{sync::Mutex, time::Duration};
+use std::{sync::Mutex, thread::sleep, time::Duration};
 
 use serde_json::{Value, json};
 
@@ -266,6 +266,39 @@ fn a_logout_is_heard_after_the_clock_was_set_back() {
     page.run(first, "client.logout()");
 
     page.tell(json!(["wait", second, "client.session === null"]));
+}
+
+/// Nobody waits for a refresh who has a token that is good still.
+#[test]
+fn a_token_is_used_to_its_end_while_jeton_is_away() {
+    let Some(page) = Page::open(&[("tokens.access_ttl", "5m")]) else { return };
+    let [tab, _] = page.two_tabs_signed_in();
+    let later = |seconds: u32| format!("void (Date.now = () => now() + {seconds}e3)");
+    page.run(tab, "void (globalThis.now = Date.now)");
+    page.tell(json!(["instead", REFRESH, 503]));
+    page.tell(json!(["seen"]));
+    page.run(tab, &later(285));
+    assert_eq!(page.fetch_at_once(&[tab]), [200]);
+    assert_eq!(page.times_seen(&format!("POST {REFRESH}")), 0);
+
+    page.tell(json!(["instead", REFRESH, null]));
+    page.run(tab, &later(299));
+    assert_eq!(page.fetch_at_once(&[tab]), [200]);
+    assert_eq!(page.times_seen(&format!("POST {REFRESH} 200")), 1);
+}
+
+#[test]
+fn a_refresh_comes_again_when_jeton_says_and_no_sooner() {
+    let Some(page) = Page::open(&[("tokens.access_ttl", "5m")]) else { return };
+    let [tab, _] = page.two_tabs_signed_in();
+    page.jeton.advance(Duration::from_mins(6));
+    page.tell(json!(["instead", REFRESH, 503, 3]));
+    page.begin_fetch(tab, "me", "GET");
+    while page.times_seen(&format!("POST {REFRESH} 503")) == 0 {}
+    page.tell(json!(["instead", REFRESH, null]));
+    sleep(Duration::from_millis(2_500));
+    assert_eq!(page.times_seen(&format!("POST {REFRESH}")), 0);
+    assert_eq!(page.answer(tab), 200);
 }
 
 #[test]

@@ -12,7 +12,7 @@ let [host, port] = []
 let lose = 0
 // By path: which answers wait, and what lets them go.
 const held = {}
-// By path: the status that is answered without asking Jeton.
+// By path: what is answered without asking Jeton, and after how many seconds to come again.
 const instead = {}
 
 const listening = (server) =>
@@ -21,9 +21,11 @@ const listening = (server) =>
 const proxy = await listening(
   createServer((from, answer) => {
     if (from.method !== 'OPTIONS' && instead[from.url]) {
-      seen.push(`${from.method} ${from.url} ${instead[from.url]}`)
+      const [status, seconds] = instead[from.url]
+      seen.push(`${from.method} ${from.url} ${status}`)
       const headers = { 'Access-Control-Allow-Origin': app, 'Access-Control-Allow-Credentials': 'true' }
-      return answer.writeHead(instead[from.url], headers).end('{}')
+      const later = seconds ? { 'Retry-After': seconds, 'Access-Control-Expose-Headers': 'Retry-After' } : {}
+      return answer.writeHead(status, { ...headers, ...later }).end('{}')
     }
     const to = request({ host, port, path: from.url, method: from.method, headers: from.headers }, (said) => {
       seen.push(`${from.method} ${from.url} ${said.statusCode}`)
@@ -94,7 +96,7 @@ const commands = {
     for (const go of held[path]) go()
     delete held[path]
   },
-  instead: ([path, status]) => void (instead[path] = status),
+  instead: ([path, status, seconds]) => void (instead[path] = status && [status, seconds]),
   lose: ([times]) => void (lose = times),
   seen: () => seen.splice(0),
   sleep: async ([tab, asleep]) => {
