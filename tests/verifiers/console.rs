@@ -246,6 +246,39 @@ fn pages_for_administrators_and_operators_are_sound() {
     }
 }
 
+/// However long the word is that people have for something, and however narrow the screen.
+#[test]
+fn long_names_scroll_no_page_sideways() {
+    let Some(mut console) = Console::open("default", "script") else { return };
+    let (long, id) = ("W".repeat(100), "0199b0a0-0000-7000-8000-000000000001");
+    console.command(&["tenant", "create", "--name", &long, "--id", id]);
+    let operator = ["user", "create", "--email", "admin@example.com", "--operator", "--generate-password", "--tenant"];
+    console.command(&[&operator[..], &[console.tenant.clone().as_str()]].concat());
+    console.sign_in();
+    console.create(&long, &[&format!("{}:read", "w".repeat(59))]);
+    console.judge("long-created");
+    console.click("text=Go to this key");
+    console.judge("long-key");
+    console.click("a:text-is('Rotate')");
+    console.judge("long-rotate");
+    console.click("text=Cancel");
+    console.click("a:text-is('Revoke')");
+    console.judge("long-revoke");
+    console.open_page("/console/groups/new");
+    console.fill("#name", &long);
+    console.fill("#scopes", "goals:read");
+    console.click("button.primary");
+    console.judge("long-group");
+    console.open_page("/console/users");
+    console.fill("#email", &format!("{}@example.com", "w".repeat(60)));
+    console.click("button:has-text('Add person')");
+    console.judge("long-person");
+    for path in ["keys", "groups", "users", "tenants", &format!("tenants/{id}")] {
+        console.open_page(&format!("/console/{path}"));
+        console.judge(&format!("long-{}", path.split('/').next().unwrap_or_default()));
+    }
+}
+
 /// A first start, and a browser in front of it.
 struct Console {
     driver: Driver,

@@ -25,6 +25,8 @@ const LOOKS = [
   ['dark', { colorScheme: 'dark' }, { width: 1280, height: 800 }],
   ['phone', { colorScheme: 'light' }, { width: 360, height: 740 }],
   ['phone-dark', { colorScheme: 'dark' }, { width: 360, height: 740 }],
+  // WCAG 2.2, 1.4.10
+  ['narrow', { colorScheme: 'light' }, { width: 320, height: 640 }],
 ]
 
 const commands = {
