@@ -181,6 +181,6 @@ fn constraints(app: &App, fields: &mut Fields) -> Option<Constraints> {
 }
 
 /// The names that some access type offers.
-fn constraint_names(app: &App) -> BTreeSet<&str> {
+pub fn constraint_names(app: &App) -> BTreeSet<&str> {
     app.profile.access_types().flat_map(|known| known.constraints.iter().map(String::as_str)).collect()
 }

@@ -9,6 +9,7 @@ use chrono::TimeDelta;
 use url::form_urlencoded;
 
 use super::chart::{Chart, DAYS, WIDTH};
+use super::create::constraint_names;
 use super::list::Row;
 use super::offer::constraint_field;
 use super::usage::{CallerRow, Old, callers, old, unused_scopes};
@@ -40,8 +41,8 @@ struct Show<'a> {
     callers: Vec<CallerRow>,
     old: Option<Old>,
     unused: Vec<String>,
-    /// Where a key without those is made.
-    smaller: String,
+    /// Where a key without those is made, if the form can say what else this one is limited to.
+    smaller: Option<String>,
     may_write: bool,
     /// Why it cannot be rotated, where the plan has no keys.
     no_plan: Option<String>,
@@ -121,7 +122,7 @@ async fn show<A: Access>(
         refusals: usage.total.refusals.clone().into_iter().collect(),
         callers: callers(&usage, None, Timestamp::of_seconds(0), now),
         old: old(app, &usage, now).await?,
-        smaller: smaller(&usage, &unused),
+        smaller: smaller(app, &usage, &unused),
         unused,
         may_write: may::<WriteApiKeys>(visitor),
         no_plan: app.profile.plans.ensure_api_keys(plan).err().map(|refusal| refusal.to_string()),
@@ -133,7 +134,7 @@ async fn show<A: Access>(
 }
 
 /// The form for a key like this one without the scopes that nobody uses: in nothing may it do more.
-fn smaller(usage: &KeyUsage, unused: &[String]) -> String {
+fn smaller(app: &App, usage: &KeyUsage, unused: &[String]) -> Option<String> {
     let key = &usage.key;
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.append_pair("name", key.name.as_str());
@@ -147,13 +148,18 @@ fn smaller(usage: &KeyUsage, unused: &[String]) -> String {
     for (name, value) in more {
         query.extend_pairs(value.map(|value| (name, value)));
     }
+    let offered = constraint_names(app);
     for (name, values) in constraints(key) {
+        let is_sayable = |value: &String| !value.contains(',') && value.trim() == value;
+        if !offered.contains(name.as_str()) || !values.iter().all(is_sayable) {
+            return None;
+        }
         query.append_pair(&constraint_field(&name), &values.join(", "));
     }
     for scope in key.scopes.iter().filter(|scope| !unused.iter().any(|known| known == scope)) {
         query.append_pair("scopes", scope);
     }
-    format!("/console/keys/new?{}", query.finish())
+    Some(format!("/console/keys/new?{}", query.finish()))
 }
 
 /// The last day that is over by then: the form asks for whole days, which end a second before midnight.

@@ -309,15 +309,23 @@ fn a_smaller_key_is_limited_as_the_one_before(jeton: Jeton) {
     let jeton = jeton.with("profile", "limits.toml");
     let tenant = jeton.tenant();
     let limits = json!({"attributes": ["city"], "channels": ["email", "sms"]});
-    let rights = json!({"scopes": ["a:b", "c:d"], "access_type": "partner", "constraints": limits});
-    let key = tenant.api_key_with(rights);
+    let limited = |limits| {
+        tenant.api_key_with(json!({"scopes": ["a:b", "c:d"], "access_type": "partner", "constraints": limits}))
+    };
+    let (key, other) = (limited(&limits), limited(&json!({"channels": ["email, sms"]})));
     jeton.advance(Duration::from_hours(29 * 24));
-    key.exchange_for(json!({"scope": "a:b"})).expect_tokens();
+    for key in [&key, &other] {
+        key.exchange_for(json!({"scope": "a:b"})).expect_tokens();
+    }
     jeton.restart();
     jeton.advance(Duration::from_hours(24));
     let mut browser = Browser::of(&jeton, tenant.admin());
     let made = follow_smaller(&mut browser, &tenant, &key.id);
     assert_eq!((&made["access_type"], &made["constraints"]), (&json!("partner"), &limits));
+
+    // The form would take it for two values.
+    let shown = browser.get(&format!("/console/keys/{}", other.id)).told();
+    assert!(shown.contains("<code>c:d</code>") && !shown.contains("Create a smaller key"), "{shown}");
 }
 
 #[both_databases]
