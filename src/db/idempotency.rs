@@ -3,6 +3,7 @@
 use diesel::prelude::*;
 
 use super::DbConnection;
+use super::prepared::Aging;
 use super::schema::idempotency_records;
 use crate::domain::sealed::Sealed;
 use crate::domain::{TenantId, Timestamp};
@@ -105,16 +106,6 @@ pub fn delete(connection: &mut DbConnection, tenant: TenantId, key_hash: &[u8]) 
 
 /// Forgets up to `most` answers that nobody may ask for any more, the oldest first; answers how many.
 pub fn sweep(connection: &mut DbConnection, now: Timestamp, most: i64) -> QueryResult<usize> {
-    let keys = idempotency_records::table
-        .filter(idempotency_records::expires_at.le(now))
-        .order(idempotency_records::expires_at.asc())
-        .select((idempotency_records::tenant_id, idempotency_records::key_hash))
-        .limit(most)
-        .load::<(TenantId, Vec<u8>)>(connection)?;
-    for (tenant, key_hash) in &keys {
-        // Asked again: the key may have been used anew since the list was read.
-        let over = idempotency_records::table.find((*tenant, key_hash)).filter(idempotency_records::expires_at.le(now));
-        diesel::delete(over).execute(connection)?;
-    }
-    Ok(keys.len())
+    let answers = Aging { table: "idempotency_records", key: "tenant_id, key_hash", age: "expires_at" };
+    answers.sweep(connection, now.0, most)
 }

@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 
 use super::DbConnection;
-use super::prepared::{self, Piece};
+use super::prepared::{self, Aging, Piece};
 use super::schema::api_key_callers;
 use crate::domain::status_list::StatusIndex;
 use crate::domain::usage::{Caller, MOST_CALLERS, OTHERS, Origin};
@@ -101,24 +101,8 @@ pub fn of_key(connection: &mut DbConnection, key: ApiKeyId) -> QueryResult<Vec<C
 
 /// Forgets up to `most` callers that were last seen before `before`; answers how many.
 pub fn sweep(connection: &mut DbConnection, before: Timestamp, most: i64) -> QueryResult<usize> {
-    let old = api_key_callers::table
-        .filter(api_key_callers::last_seen_at.lt(before))
-        .order(api_key_callers::last_seen_at.asc())
-        .select((
-            api_key_callers::api_key_id,
-            api_key_callers::secret,
-            api_key_callers::ip,
-            api_key_callers::user_agent,
-        ))
-        .limit(most)
-        .load::<(ApiKeyId, StatusIndex, String, String)>(connection)?;
-    for (key, secret, ip, user_agent) in &old {
-        // Unless it has come again meanwhile.
-        diesel::delete(api_key_callers::table.find((key, secret, ip, user_agent)))
-            .filter(api_key_callers::last_seen_at.lt(before))
-            .execute(connection)?;
-    }
-    Ok(old.len())
+    let callers = Aging { table: "api_key_callers", key: "api_key_id, secret, ip, user_agent", age: "last_seen_at" };
+    callers.sweep(connection, before.0, most)
 }
 
 /// [`OTHERS`] have no address.

@@ -4,6 +4,7 @@ use diesel::prelude::*;
 
 use super::DbConnection;
 use super::error::inserts;
+use super::prepared::Aging;
 use super::schema::login_failures;
 use crate::domain::Timestamp;
 use crate::domain::login_failures::{Counter, Failures};
@@ -84,18 +85,7 @@ pub fn forget_all(connection: &mut DbConnection, subject: &[u8]) -> QueryResult<
 
 /// Forgets up to `most` counters whose last failure was before `before`, the oldest first; answers how many.
 pub fn sweep(connection: &mut DbConnection, before: Timestamp, most: i64) -> QueryResult<usize> {
-    let old = login_failures::table
-        .filter(login_failures::last_at.lt(before))
-        .order(login_failures::last_at.asc())
-        .select((login_failures::subject, login_failures::device))
-        .limit(most)
-        .load::<(Vec<u8>, Vec<u8>)>(connection)?;
-    for (subject, device) in &old {
-        // Unless somebody has failed again meanwhile.
-        diesel::delete(login_failures::table.find((subject, device)).filter(login_failures::last_at.lt(before)))
-            .execute(connection)?;
-    }
-    Ok(old.len())
+    Aging { table: "login_failures", key: "subject, device", age: "last_at" }.sweep(connection, before.0, most)
 }
 
 #[cfg(test)]

@@ -27,6 +27,49 @@ pub fn execute(connection: &mut DbConnection, pieces: &[Piece<'_>]) -> QueryResu
     per_backend!(connection, inner => statement.execute(inner))
 }
 
+/// Rows of a table that are forgotten for their age.
+pub struct Aging {
+    /// The table.
+    pub table: &'static str,
+    /// The columns of its primary key, with commas.
+    pub key: &'static str,
+    /// The column that says how old a row is.
+    pub age: &'static str,
+}
+
+impl Aging {
+    /// Forgets up to `most` rows whose age is before `before`, the oldest first; answers how many.
+    ///
+    /// In one statement, for each is a journey. The rows that it finds are asked again when their turn comes: one may
+    /// have been used anew meanwhile.
+    pub fn sweep(&self, connection: &mut DbConnection, before: i64, most: i64) -> QueryResult<usize> {
+        let Self { table, key, age } = self;
+        let pieces = [
+            Piece::Sql("DELETE FROM "),
+            Piece::Sql(table),
+            Piece::Sql(" WHERE ("),
+            Piece::Sql(key),
+            Piece::Sql(") IN (SELECT "),
+            Piece::Sql(key),
+            Piece::Sql(" FROM "),
+            Piece::Sql(table),
+            Piece::Sql(" WHERE "),
+            Piece::Sql(age),
+            Piece::Sql(" < "),
+            Piece::Number(before),
+            Piece::Sql(" ORDER BY "),
+            Piece::Sql(age),
+            Piece::Sql(" LIMIT "),
+            Piece::Number(most),
+            Piece::Sql(") AND "),
+            Piece::Sql(age),
+            Piece::Sql(" < "),
+            Piece::Number(before),
+        ];
+        execute(connection, &pieces)
+    }
+}
+
 struct Statement<'a>(&'a [Piece<'a>]);
 
 /// It is known again by its text.

@@ -9,6 +9,7 @@ use diesel::sql_types::{Array, BigInt, Binary, Bool, Nullable, Text};
 
 use super::DbConnection;
 use super::memberships::{self as members, MEMBER, MemberRow, member};
+use super::prepared::Aging;
 use super::schema::{memberships, sessions, tenants, users};
 use crate::domain::page::Page;
 use crate::domain::refresh_token::Generation;
@@ -259,10 +260,5 @@ fn revoke_all(connection: &mut DbConnection, which: Condition, now: Timestamp, r
 
 /// Forgets up to `most` sessions that ended before `before`, the oldest first; answers how many.
 pub fn sweep(connection: &mut DbConnection, before: Timestamp, most: i64) -> QueryResult<usize> {
-    let dead = sessions::table.filter(sessions::ends_at.lt(before)).order(sessions::ends_at.asc()).limit(most);
-    let dead: Vec<SessionId> = dead.select(sessions::id).load(connection)?;
-    if dead.is_empty() {
-        return Ok(0);
-    }
-    diesel::delete(sessions::table.filter(sessions::id.eq_any(dead))).execute(connection)
+    Aging { table: "sessions", key: "id", age: "ends_at" }.sweep(connection, before.0, most)
 }

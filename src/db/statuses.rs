@@ -5,6 +5,7 @@ use chrono::TimeDelta;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
+use super::prepared::Aging;
 use super::schema::{api_keys, ended_statuses, sessions, status_counter, tenants, trusted_issuers};
 use super::{DbConnection, signing_keys};
 use crate::domain::rotation::MARGIN;
@@ -149,11 +150,6 @@ pub fn end_tenant(connection: &mut DbConnection, tenant: TenantId, now: Timestam
 
 /// Forgets up to `most` places that ended long before `listed`, since when all are; answers how many.
 pub fn sweep(connection: &mut DbConnection, listed: Timestamp, most: i64) -> QueryResult<usize> {
-    let old = ended_statuses::table.filter(ended_statuses::ended_at.lt(listed.plus(-KEPT_UNLISTED)));
-    let old = old.order(ended_statuses::ended_at.asc()).limit(most);
-    let old: Vec<StatusIndex> = old.select(ended_statuses::status_index).load(connection)?;
-    if old.is_empty() {
-        return Ok(0);
-    }
-    diesel::delete(ended_statuses::table.filter(ended_statuses::status_index.eq_any(old))).execute(connection)
+    let places = Aging { table: "ended_statuses", key: "status_index", age: "ended_at" };
+    places.sweep(connection, listed.plus(-KEPT_UNLISTED).0, most)
 }

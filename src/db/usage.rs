@@ -4,7 +4,7 @@ use diesel::dsl::{max, sql};
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
-use super::prepared::{self, Piece};
+use super::prepared::{self, Aging, Piece};
 use super::schema::{api_key_scope_usage, api_key_usage};
 use super::{DbConnection, DbError, api_keys, key_callers};
 use crate::domain::usage::UsageCounts;
@@ -102,28 +102,10 @@ pub fn scopes(connection: &mut DbConnection, key: ApiKeyId, from: Day, to: Day) 
 
 /// Forgets up to `most` rows of outcomes from before a day, the oldest first; answers how many.
 pub fn sweep_outcomes(connection: &mut DbConnection, before: Day, most: i64) -> QueryResult<usize> {
-    let rows = api_key_usage::table
-        .filter(api_key_usage::day.lt(before))
-        .order(api_key_usage::day.asc())
-        .select((api_key_usage::api_key_id, api_key_usage::day, api_key_usage::outcome))
-        .limit(most)
-        .load::<(ApiKeyId, Day, String)>(connection)?;
-    for row in &rows {
-        diesel::delete(api_key_usage::table.find((row.0, row.1, &row.2))).execute(connection)?;
-    }
-    Ok(rows.len())
+    Aging { table: "api_key_usage", key: "api_key_id, day, outcome", age: "day" }.sweep(connection, before.0, most)
 }
 
 /// Forgets up to `most` rows of scopes from before a day, the oldest first; answers how many.
 pub fn sweep_scopes(connection: &mut DbConnection, before: Day, most: i64) -> QueryResult<usize> {
-    let rows = api_key_scope_usage::table
-        .filter(api_key_scope_usage::day.lt(before))
-        .order(api_key_scope_usage::day.asc())
-        .select((api_key_scope_usage::api_key_id, api_key_scope_usage::day, api_key_scope_usage::scope))
-        .limit(most)
-        .load::<(ApiKeyId, Day, String)>(connection)?;
-    for row in &rows {
-        diesel::delete(api_key_scope_usage::table.find((row.0, row.1, &row.2))).execute(connection)?;
-    }
-    Ok(rows.len())
+    Aging { table: "api_key_scope_usage", key: "api_key_id, day, scope", age: "day" }.sweep(connection, before.0, most)
 }

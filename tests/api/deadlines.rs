@@ -85,11 +85,11 @@ fn in_time(ask: impl FnOnce() -> Answer) -> Answer {
 }
 
 /// The way to PostgreSQL, which can be made long.
-struct Slow(Arc<AtomicU64>);
+pub struct Slow(Arc<AtomicU64>);
 
 impl Slow {
     /// Leads the servers of this test to their database.
-    fn before(jeton: &Jeton) -> Self {
+    pub fn before(jeton: &Jeton) -> Self {
         let Database::Postgres { .. } = jeton.database() else { panic!("it is PostgreSQL") };
         let url = jeton.database().url();
         let (head, rest) = url.split_once('@').unwrap();
@@ -108,7 +108,7 @@ impl Slow {
         slow
     }
 
-    fn journeys_take(&self, milliseconds: u64) {
+    pub fn journeys_take(&self, milliseconds: u64) {
         self.0.store(milliseconds, Ordering::SeqCst);
     }
 }

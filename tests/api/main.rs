@@ -52,6 +52,7 @@ mod session_end;
 mod several_servers;
 mod signing_keys;
 mod startup;
+mod sweep;
 mod telemetry;
 mod throttling;
 mod tls;
