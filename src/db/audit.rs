@@ -1,5 +1,7 @@
 //! Table `audit_events`.
 
+use std::slice;
+
 use chrono::TimeDelta;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
@@ -24,9 +26,21 @@ const CHAINED: Chained = (LINE, audit_events::sequence, audit_events::link);
 /// Adds a line to the audit log, in the transaction of what it tells (security 25), and last in it: see
 /// [`audit_chains::extend`].
 pub fn record(connection: &mut DbConnection, event: &AuditEvent) -> QueryResult<()> {
-    let end = audit_chains::extend(connection, event)?;
-    diesel::insert_into(audit_events::table)
-        .values((
+    insert(connection, slice::from_ref(event))
+}
+
+/// Adds lines, else as [`record`], so that a transaction calls this once. It takes few journeys, however many they are.
+pub fn record_all(connection: &mut DbConnection, events: impl IntoIterator<Item = AuditEvent>) -> QueryResult<()> {
+    let mut events: Vec<_> = events.into_iter().collect();
+    events.sort_by_key(|event| event.tenant_id);
+    insert(connection, &events)
+}
+
+/// Adds lines that are in the order of their chains.
+fn insert(connection: &mut DbConnection, events: &[AuditEvent]) -> QueryResult<()> {
+    let places = audit_chains::extend(connection, events)?;
+    let rows = events.iter().zip(places).map(|(event, end)| {
+        (
             (
                 audit_events::id.eq(event.id),
                 audit_events::at.eq(event.at),
@@ -43,17 +57,16 @@ pub fn record(connection: &mut DbConnection, event: &AuditEvent) -> QueryResult<
             audit_events::chain.eq(end.chain),
             audit_events::sequence.eq(end.sequence),
             audit_events::link.eq(end.link),
-        ))
-        .execute(connection)
-        .map(drop)
-}
-
-/// Adds lines in the order of their chains: two transactions with lines in the same ones never wait for each other
-/// crosswise. Else as [`record`], so that a transaction calls this once.
-pub fn record_all(connection: &mut DbConnection, events: impl IntoIterator<Item = AuditEvent>) -> QueryResult<()> {
-    let mut events: Vec<_> = events.into_iter().collect();
-    events.sort_by_key(|event| event.tenant_id);
-    events.iter().try_for_each(|event| record(connection, event))
+        )
+    });
+    let rows: Vec<_> = rows.collect();
+    // Most often it is one line, whose statement is prepared once a connection.
+    let into = diesel::insert_into(audit_events::table);
+    match <[_; 1]>::try_from(rows) {
+        Ok([one]) => per_backend!(connection, inner => into.values(one).execute(inner)),
+        Err(rows) => per_backend!(connection, inner => into.values(rows).execute(inner)),
+    }
+    .map(drop)
 }
 
 /// The lines of a tenant, newest first.

@@ -13,8 +13,9 @@ use crate::domain::audit::AuditEvent;
 /// Lines that wait, at most; what comes beyond is dropped.
 const MOST: usize = 1_024;
 
-/// Lines of one transaction, at most: what holds a chain is soon over.
-const BATCH: usize = 128;
+/// Lines of one transaction, at most: what holds a chain is soon over, also where each line has another chain and the
+/// database is far away.
+const BATCH: usize = 64;
 
 /// What was to be recorded since the last write began. Each line is added to a chain, which one transaction holds at a
 /// time: had each line a transaction of its own, those of one chain would wait for each other on all threads that there

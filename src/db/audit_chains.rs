@@ -1,9 +1,12 @@
 //! Table `audit_chains`: where each chain of the audit log ends.
 
+use std::collections::BTreeMap;
+
 use diesel::prelude::*;
 
 use super::DbConnection;
 use super::error::{changed_meanwhile, inserts};
+use super::prepared::{self, Piece};
 use super::schema::audit_chains;
 use crate::domain::AuditChainId;
 use crate::domain::audit::AuditEvent;
@@ -14,31 +17,55 @@ columns! {
     END: End = audit_chains { id, sequence, link, forgotten }
 }
 
-/// Makes room for a line at the end of its chain, and says where.
+/// Makes room for lines at the ends of their chains, and says where. They are in the order of their chains.
 ///
-/// The chain's row is held from here to the end of the transaction, so that its lines are numbered in the order in
+/// The chains' rows are held from here to the end of the transaction, so that their lines are numbered in the order in
 /// which they are committed. Hence a transaction records last what it does: whoever waits for a chain has all other
 /// rows that it needs.
-pub fn extend(connection: &mut DbConnection, event: &AuditEvent) -> QueryResult<ChainEnd> {
-    let chain = event.tenant_id.into();
-    let held = if let Some(end) = hold(connection, chain)? {
-        end
-    } else {
-        begin(connection, chain)?;
-        hold(connection, chain)?.ok_or_else(changed_meanwhile)?
-    };
-    let end = ChainEnd { link: held.link.next(held.sequence, event), ..held };
-    diesel::update(audit_chains::table.find(chain)).set(audit_chains::link.eq(end.link)).execute(connection)?;
-    Ok(end)
+pub fn extend(connection: &mut DbConnection, events: &[AuditEvent]) -> QueryResult<Vec<ChainEnd>> {
+    let mut chains: Vec<AuditChainId> = events.iter().map(|event| event.tenant_id.into()).collect();
+    chains.dedup();
+    let mut ends = hold(connection, &chains)?;
+    if ends.len() < chains.len() {
+        chains.iter().filter(|chain| !ends.contains_key(chain)).try_for_each(|chain| begin(connection, *chain))?;
+        ends = hold(connection, &chains)?;
+    }
+    let mut places = Vec::with_capacity(events.len());
+    for event in events {
+        let end = ends.get_mut(&event.tenant_id.into()).ok_or_else(changed_meanwhile)?;
+        end.sequence += 1;
+        end.link = end.link.next(end.sequence, event);
+        places.push(*end);
+    }
+    ends.values().try_for_each(|end| note_end(connection, end))?;
+    Ok(places)
 }
 
-/// Counts one more line; the link is still the one before it.
-fn hold(connection: &mut DbConnection, chain: AuditChainId) -> QueryResult<Option<ChainEnd>> {
-    diesel::update(audit_chains::table.find(chain))
-        .set(audit_chains::sequence.eq(audit_chains::sequence + 1))
-        .returning(END)
-        .get_result(connection)
-        .optional()
+/// Holds the chains that there are of these, in their order: two transactions never wait for each other crosswise. On
+/// SQLite whoever writes is alone.
+fn hold(connection: &mut DbConnection, chains: &[AuditChainId]) -> QueryResult<BTreeMap<AuditChainId, ChainEnd>> {
+    let wanted = || {
+        let wanted = audit_chains::table.filter(audit_chains::id.eq_any(chains));
+        wanted.select(END).order(audit_chains::id.asc())
+    };
+    let ends: Vec<ChainEnd> = match connection {
+        DbConnection::Sqlite(sqlite) => wanted().load(sqlite)?,
+        DbConnection::Postgres(postgres) => wanted().for_no_key_update().load(postgres)?,
+    };
+    Ok(ends.into_iter().map(|end| (end.chain, end)).collect())
+}
+
+/// Writes where a chain that is held ends now.
+fn note_end(connection: &mut DbConnection, end: &ChainEnd) -> QueryResult<()> {
+    let pieces = [
+        Piece::Sql("UPDATE audit_chains SET sequence = "),
+        Piece::Number(end.sequence),
+        Piece::Sql(", link = "),
+        Piece::Bytes(&end.link.0),
+        Piece::Sql(" WHERE id = "),
+        Piece::Bytes(end.chain.as_bytes()),
+    ];
+    prepared::execute(connection, &pieces).map(drop)
 }
 
 /// Begins a chain, unless somebody else has begun it meanwhile.

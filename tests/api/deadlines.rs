@@ -73,6 +73,24 @@ fn a_lock_that_comes_while_a_password_is_tried_is_told_in_time_and_counts_nothin
     until("that of the address stays", || jeton.number(COUNTED) == 1);
 }
 
+/// Where each line had journeys of its own, a hundred were not written in the time that they have.
+#[test]
+fn many_lines_of_the_audit_log_that_nobody_waits_for_are_written_over_a_long_way() {
+    let Some(jeton) = Jeton::on_postgres() else { return };
+    let slow = Slow::before(&jeton);
+    let keys: Vec<_> = (0..8).map(|_| jeton.tenant().api_key([])).collect();
+    jeton.execute("UPDATE api_keys SET revoked_at = 1");
+    let mut holder = jeton.hold_audit();
+    for key in keys.iter().cycle().take(100) {
+        key.exchange().expect_problem(401, "invalid_api_key");
+    }
+    slow.journeys_take(20);
+    holder.batch_execute("ROLLBACK").unwrap();
+    until("all are written", || jeton.audited("api_key.refused") == 100);
+    slow.journeys_take(0);
+    jeton.cli(["audit", "verify"]).expect_code(0);
+}
+
 /// Asks, and is answered in time.
 #[track_caller]
 fn in_time(ask: impl FnOnce() -> Answer) -> Answer {

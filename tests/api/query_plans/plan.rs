@@ -40,6 +40,8 @@ impl Plan {
             let index = words.iter().position(|word| *word == "INDEX").map(|at| words[at + 1].to_owned());
             let table = words.get(1).map(|word| word.trim_matches('`').to_owned());
             match (words[0], table) {
+                // What is inserted is no table.
+                ("SCAN", _) if line.ends_with(" VALUES CLAUSE") => {}
                 ("SCAN", Some(table)) if table != "CONSTANT" => plan.whole.push((table, index.clone())),
                 ("USE", _) if line.contains("ORDER BY") => plan.sorts_for_a_page = page,
                 _ => {}
@@ -100,7 +102,7 @@ fn steps(jeton: &Jeton, statement: &str) -> Vec<String> {
 
 /// PostgreSQL's generic plan, which it comes to use for what is asked again and again.
 fn explain(jeton: &Jeton, statement: &str) -> Vec<String> {
-    let parameters = (1..100).take_while(|number| statement.contains(&format!("${number}"))).count();
+    let parameters = (1..1_000).take_while(|number| statement.contains(&format!("${number}"))).count();
     let values = vec!["NULL"; parameters].join(", ");
     let values = if parameters == 0 { String::new() } else { format!("({values})") };
     jeton
