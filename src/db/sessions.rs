@@ -13,11 +13,15 @@ use super::prepared::Aging;
 use super::schema::{memberships, sessions, tenants, users};
 use crate::domain::page::Page;
 use crate::domain::refresh_token::Generation;
-use crate::domain::session::{GRACE_USES, Session};
+use crate::domain::session::{GRACE_USES, MOST_SESSIONS, Session};
 use crate::domain::{Member, SessionId, TenantId, Timestamp, UserId};
 
-/// Adds a session.
-pub fn insert(connection: &mut DbConnection, session: &Session) -> QueryResult<()> {
+/// Sessions that end with one that is too many, at most: it is one, but where somebody wrote to the table.
+const SURPLUS: i64 = 1_000;
+
+/// Adds a session that begins now. Of more than [`MOST_SESSIONS`] those of the user end that were used least recently;
+/// answers how many did. Whoever adds one holds the user's row, so that no other is counted between.
+pub fn insert(connection: &mut DbConnection, session: &Session) -> QueryResult<usize> {
     diesel::insert_into(sessions::table)
         .values((
             sessions::id.eq(session.id),
@@ -35,8 +39,16 @@ pub fn insert(connection: &mut DbConnection, session: &Session) -> QueryResult<(
             sessions::user_agent.eq(&session.user_agent),
             sessions::status_index.eq(session.status_index),
         ))
-        .execute(connection)
-        .map(drop)
+        .execute(connection)?;
+    let others = sessions::user_id.eq(session.user_id).and(sessions::id.ne(session.id));
+    let surplus = sessions::table
+        .filter(others.and(sessions::revoked_at.is_null()))
+        .order(sessions::rotated_at.desc())
+        .offset(MOST_SESSIONS - 1)
+        .limit(SURPLUS)
+        .select(sessions::id)
+        .load(connection)?;
+    revoke_these(connection, surplus, session.rotated_at, "too_many")
 }
 
 /// Finds a session by its id.

@@ -10,6 +10,10 @@ use super::{SessionId, TenantId, Timestamp, UserId};
 /// How often a lost answer may be asked for again.
 pub const GRACE_USES: i64 = 10;
 
+/// Sessions of one person (ASVS 7.1.2): far more than devices, and so few that all of them end by one statement, in the
+/// time that it has, though a script logs in anew each time (ADR 29).
+pub const MOST_SESSIONS: i64 = 10_000;
+
 /// A session as it is stored.
 #[derive(Clone, Debug, Queryable)]
 pub struct Session {

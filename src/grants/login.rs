@@ -118,14 +118,15 @@ async fn authenticate(
             if let Some(renewed) = &renewed {
                 users::rehash(connection, user.id, &verified.hash, renewed)?;
             }
-            sessions::insert(connection, &begun)?;
+            let surplus = sessions::insert(connection, &begun)?;
             let mut events: Vec<_> = changed.into_iter().collect();
             if let Some(old) = replaced
                 && sessions::revoke(connection, old.id, now, "signed_in_again")?
             {
                 events.push(ended.tenant(old.tenant_id).target("session", old.id));
             }
-            events.push(event);
+            let told = (surplus > 0).then(|| event.clone().details(format!("{surplus} too many ended")));
+            events.push(told.unwrap_or(event));
             audit::record_all(connection, events)?;
             Ok(member)
         })

@@ -3,7 +3,7 @@
 use jeton_test_macros::both_databases;
 use serde_json::{Value, json};
 
-use crate::harness::Jeton;
+use crate::harness::{Database, Jeton};
 
 const NEW_PASSWORD: &str = "another-Meadow-2209-kettle";
 
@@ -49,6 +49,35 @@ fn the_list_of_sessions_is_the_callers_own(jeton: Jeton) {
     let ids: Vec<_> = sessions.iter().map(|session| session["id"].as_str().unwrap().to_owned()).collect();
     assert!(ids.contains(&first.id()) && ids.contains(&second.id()));
     assert!(!answer.told().contains("jrt_"), "never a secret");
+}
+
+/// A script that logs in anew each time keeps nobody's sessions from ending all at once.
+#[both_databases]
+fn of_too_many_sessions_the_one_ends_that_was_used_least_recently(jeton: Jeton) {
+    let user = jeton.tenant().user("member");
+    let (lost, kept) = (user.session(), user.session());
+    let id = match jeton.database() {
+        Database::Sqlite => "CAST(printf('%016d', n) AS BLOB)",
+        Database::Postgres { .. } => "convert_to(lpad(n::text, 16, '0'), 'UTF8')",
+    };
+    jeton.execute(&format!(
+        "INSERT INTO sessions (id, user_id, tenant_id, generation, grace_uses, created_at, rotated_at, expires_at,
+                               ends_at, status_index)
+         WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 9998)
+         SELECT {id}, user_id, tenant_id, 0, 0, created_at, rotated_at, expires_at, ends_at, 5000000 + n
+         FROM numbers, (SELECT * FROM sessions ORDER BY rotated_at DESC LIMIT 1) AS newest"
+    ));
+    let kept = kept.refreshed();
+    let living = || jeton.rows("sessions WHERE revoked_at IS NULL");
+    assert_eq!(living(), 10_000);
+
+    let new = user.session();
+    assert_eq!(living(), 10_000);
+    lost.refresh().expect_status(401);
+    kept.refreshed();
+    assert_eq!(jeton.audited("1 too many ended"), 1);
+    new.call("POST", "/api/v1/auth/logout-all").send().expect_status(204);
+    assert_eq!(living(), 0);
 }
 
 #[both_databases]
