@@ -9,6 +9,9 @@ use crate::domain::status_list::StatusIndex;
 use crate::domain::usage::{Caller, MOST_CALLERS, OTHERS, Origin};
 use crate::domain::{ApiKeyId, Timestamp};
 
+pub(super) const CALLERS: Aging =
+    Aging { table: "api_key_callers", key: "api_key_id, secret, ip, user_agent", age: "last_seen_at" };
+
 columns! {
     /// What a [`Caller`] is read from.
     ROW: Columns = api_key_callers { secret, ip, user_agent, times, last_seen_at }
@@ -101,8 +104,7 @@ pub fn of_key(connection: &mut DbConnection, key: ApiKeyId) -> QueryResult<Vec<C
 
 /// Forgets up to `most` callers that were last seen before `before`; answers how many.
 pub fn sweep(connection: &mut DbConnection, before: Timestamp, most: i64) -> QueryResult<usize> {
-    let callers = Aging { table: "api_key_callers", key: "api_key_id, secret, ip, user_agent", age: "last_seen_at" };
-    callers.sweep(connection, before.0, most)
+    CALLERS.sweep(connection, before.0, most)
 }
 
 /// [`OTHERS`] have no address.

@@ -4,13 +4,13 @@ use diesel::prelude::*;
 use uuid::Uuid;
 
 use super::schema::{api_keys, idempotency_records, memberships, sessions};
-use super::{DbConnection, memberships as members, sessions as all_sessions, statuses};
+use super::{DbConnection, key_callers, memberships as members, sessions as all_sessions, statuses, usage};
 use crate::domain::{ApiKeyId, SessionId, TenantId, Timestamp, UserId};
 
 /// Rows of a batch: well below the time that a statement has, and other writers get their turn in between.
 const BATCH: i64 = 1_000;
 
-/// API keys of a batch: with each goes the usage of more than a year.
+/// API keys of a batch, whose usage went before.
 const KEYS: i64 = 20;
 
 /// How far the sessions of a suspended tenant have ended.
@@ -67,6 +67,7 @@ pub fn end_sessions(
 /// would else be left to the last statement, all of them.
 pub fn forget_some(connection: &mut DbConnection, tenant: TenantId, now: Timestamp) -> QueryResult<bool> {
     Ok(forget_sessions(connection, tenant, now)?
+        || forget_usage(connection, tenant)?
         || forget_keys(connection, tenant, now)?
         || forget_members(connection, tenant)?
         || forget_answers(connection, tenant)?)
@@ -89,6 +90,17 @@ fn sessions_behind(connection: &mut DbConnection, tenant: TenantId, after: Sessi
         .limit(BATCH)
         .select(sessions::id)
         .load(connection)
+}
+
+/// Of the keys that go next, or with the tenant: more than a year of usage may be very many rows.
+fn forget_usage(connection: &mut DbConnection, tenant: TenantId) -> QueryResult<bool> {
+    for rows in [usage::OUTCOMES, usage::SCOPES, key_callers::CALLERS] {
+        let forgotten = rows.forget_of_keys(connection, tenant, KEYS, BATCH)?;
+        if i64::try_from(forgotten).is_ok_and(|forgotten| forgotten >= BATCH) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn forget_keys(connection: &mut DbConnection, tenant: TenantId, now: Timestamp) -> QueryResult<bool> {

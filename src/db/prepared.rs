@@ -8,6 +8,7 @@ use diesel::serialize::ToSql;
 use diesel::sql_types::{BigInt, Binary, Text};
 
 use super::DbConnection;
+use crate::domain::TenantId;
 
 /// A piece of a statement.
 pub enum Piece<'a> {
@@ -27,7 +28,7 @@ pub fn execute(connection: &mut DbConnection, pieces: &[Piece<'_>]) -> QueryResu
     per_backend!(connection, inner => statement.execute(inner))
 }
 
-/// Rows of a table that are forgotten for their age.
+/// Rows of a table that are forgotten in batches.
 pub struct Aging {
     /// The table.
     pub table: &'static str,
@@ -65,6 +66,36 @@ impl Aging {
             Piece::Sql(age),
             Piece::Sql(" < "),
             Piece::Number(before),
+        ];
+        execute(connection, &pieces)
+    }
+
+    /// Forgets up to `most` rows of the first `keys` API keys of a tenant; answers how many. They have a column
+    /// `api_key_id`.
+    pub fn forget_of_keys(
+        &self,
+        connection: &mut DbConnection,
+        tenant: TenantId,
+        keys: i64,
+        most: i64,
+    ) -> QueryResult<usize> {
+        let Self { table, key, .. } = self;
+        let pieces = [
+            Piece::Sql("DELETE FROM "),
+            Piece::Sql(table),
+            Piece::Sql(" WHERE ("),
+            Piece::Sql(key),
+            Piece::Sql(") IN (SELECT "),
+            Piece::Sql(key),
+            Piece::Sql(" FROM "),
+            Piece::Sql(table),
+            Piece::Sql(" WHERE api_key_id IN (SELECT id FROM api_keys WHERE tenant_id = "),
+            Piece::Bytes(tenant.as_bytes()),
+            Piece::Sql(" ORDER BY id LIMIT "),
+            Piece::Number(keys),
+            Piece::Sql(") LIMIT "),
+            Piece::Number(most),
+            Piece::Sql(")"),
         ];
         execute(connection, &pieces)
     }

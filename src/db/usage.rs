@@ -10,6 +10,10 @@ use super::{DbConnection, DbError, api_keys, key_callers};
 use crate::domain::usage::UsageCounts;
 use crate::domain::{ApiKeyId, Day};
 
+pub(super) const OUTCOMES: Aging = Aging { table: "api_key_usage", key: "api_key_id, day, outcome", age: "day" };
+
+pub(super) const SCOPES: Aging = Aging { table: "api_key_scope_usage", key: "api_key_id, day, scope", age: "day" };
+
 /// How often a day ended so.
 pub type OutcomeRow = (Day, String, i64);
 
@@ -102,10 +106,10 @@ pub fn scopes(connection: &mut DbConnection, key: ApiKeyId, from: Day, to: Day) 
 
 /// Forgets up to `most` rows of outcomes from before a day, the oldest first; answers how many.
 pub fn sweep_outcomes(connection: &mut DbConnection, before: Day, most: i64) -> QueryResult<usize> {
-    Aging { table: "api_key_usage", key: "api_key_id, day, outcome", age: "day" }.sweep(connection, before.0, most)
+    OUTCOMES.sweep(connection, before.0, most)
 }
 
 /// Forgets up to `most` rows of scopes from before a day, the oldest first; answers how many.
 pub fn sweep_scopes(connection: &mut DbConnection, before: Day, most: i64) -> QueryResult<usize> {
-    Aging { table: "api_key_scope_usage", key: "api_key_id, day, scope", age: "day" }.sweep(connection, before.0, most)
+    SCOPES.sweep(connection, before.0, most)
 }
