@@ -78,7 +78,7 @@ fn forget_sessions(connection: &mut DbConnection, tenant: TenantId, now: Timesta
     if !is_full(&batch, BATCH) {
         return Ok(false);
     }
-    statuses::end_sessions(connection, &batch, now)?;
+    statuses::end_sessions(connection, Box::new(sessions::id.eq_any(batch.clone())), now)?;
     diesel::delete(sessions::table.filter(sessions::id.eq_any(batch))).execute(connection)?;
     Ok(true)
 }
@@ -109,7 +109,7 @@ fn forget_keys(connection: &mut DbConnection, tenant: TenantId, now: Timestamp) 
     if !is_full(&batch, KEYS) {
         return Ok(false);
     }
-    statuses::end_keys(connection, &batch, now)?;
+    statuses::end_keys(connection, || Box::new(api_keys::id.eq_any(batch.clone())), now)?;
     diesel::delete(api_keys::table.filter(api_keys::id.eq_any(batch))).execute(connection)?;
     Ok(true)
 }

@@ -261,7 +261,9 @@ pub(super) fn revoke_these(
     revoke_all(connection, Box::new(sessions::id.eq_any(ids)), now, reason)
 }
 
-type Condition = Box<dyn BoxableExpression<sessions::table, <DbConnection as Connection>::Backend, SqlType = Bool>>;
+/// Which rows of a table.
+pub(super) type Condition<T = sessions::table> =
+    Box<dyn BoxableExpression<T, <DbConnection as Connection>::Backend, SqlType = Bool>>;
 
 /// Revokes those of `which` that live. The first reason stands: what is dead is not killed again.
 fn revoke_all(connection: &mut DbConnection, which: Condition, now: Timestamp, reason: &str) -> QueryResult<usize> {

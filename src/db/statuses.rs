@@ -7,10 +7,11 @@ use diesel::sql_types::BigInt;
 
 use super::prepared::Aging;
 use super::schema::{api_keys, ended_statuses, sessions, status_counter, tenants, trusted_issuers};
+use super::sessions::Condition;
 use super::{DbConnection, signing_keys};
 use crate::domain::rotation::MARGIN;
 use crate::domain::status_list::StatusIndex;
-use crate::domain::{ApiKeyId, SessionId, TenantId, Timestamp};
+use crate::domain::{TenantId, Timestamp};
 
 /// What has ended is listed for so much longer than it need be: a clock that was ahead and was put back, or that goes
 /// behind those of who verifies, brings no revoked token back to life.
@@ -21,6 +22,10 @@ const KEPT_UNLISTED: TimeDelta = TimeDelta::days(1);
 
 /// Tenants whose keys are read by one statement.
 const TENANTS_AT_ONCE: usize = 500;
+
+/// What is remembered of a place.
+const PLACE: (ended_statuses::status_index, ended_statuses::ended_at) =
+    (ended_statuses::status_index, ended_statuses::ended_at);
 
 /// Takes `count` places for good; answers the one after them.
 pub fn reserve(connection: &mut DbConnection, count: i64) -> QueryResult<StatusIndex> {
@@ -101,51 +106,33 @@ pub fn end(connection: &mut DbConnection, indexes: &[StatusIndex], now: Timestam
 }
 
 /// Remembers these sessions, whose rows are about to go.
-pub(super) fn end_sessions(connection: &mut DbConnection, ids: &[SessionId], now: Timestamp) -> QueryResult<()> {
-    sessions::table
-        .filter(sessions::id.eq_any(ids))
-        .select((sessions::status_index, now.0.into_sql::<BigInt>()))
-        .insert_into(ended_statuses::table)
-        .into_columns((ended_statuses::status_index, ended_statuses::ended_at))
-        .execute(connection)
-        .map(drop)
+pub(super) fn end_sessions(connection: &mut DbConnection, which: Condition, now: Timestamp) -> QueryResult<()> {
+    let places = sessions::table.filter(which).select((sessions::status_index, now.0.into_sql::<BigInt>()));
+    places.insert_into(ended_statuses::table).into_columns(PLACE).execute(connection).map(drop)
 }
 
-/// Remembers these keys, whose rows are about to go.
-pub(super) fn end_keys(connection: &mut DbConnection, ids: &[ApiKeyId], now: Timestamp) -> QueryResult<()> {
-    let places = (api_keys::status_index, api_keys::previous_status_index);
-    let places: Vec<(StatusIndex, Option<StatusIndex>)> =
-        api_keys::table.filter(api_keys::id.eq_any(ids)).select(places).load(connection)?;
-    let places: Vec<_> = places.into_iter().flat_map(|(current, previous)| [Some(current), previous]).collect();
-    end(connection, &places.into_iter().flatten().collect::<Vec<_>>(), now)
+/// Remembers the secrets of these keys, whose rows are about to go.
+pub(super) fn end_keys(
+    connection: &mut DbConnection,
+    which: impl Fn() -> Condition<api_keys::table>,
+    now: Timestamp,
+) -> QueryResult<()> {
+    let at = || now.0.into_sql::<BigInt>();
+    let current = api_keys::table.filter(which()).select((api_keys::status_index, at()));
+    current.insert_into(ended_statuses::table).into_columns(PLACE).execute(connection)?;
+    let previous = api_keys::previous_status_index;
+    let replaced = api_keys::table.filter(which()).filter(previous.is_not_null());
+    let replaced = replaced.select((previous.assume_not_null(), at()));
+    replaced.insert_into(ended_statuses::table).into_columns(PLACE).execute(connection).map(drop)
 }
 
 /// Remembers all sessions, keys and trusted issuers of a tenant, whose rows are about to go.
 pub fn end_tenant(connection: &mut DbConnection, tenant: TenantId, now: Timestamp) -> QueryResult<()> {
-    let at = || now.0.into_sql::<BigInt>();
-    let into = (ended_statuses::status_index, ended_statuses::ended_at);
-    sessions::table
-        .filter(sessions::tenant_id.eq(tenant))
-        .select((sessions::status_index, at()))
-        .insert_into(ended_statuses::table)
-        .into_columns(into)
-        .execute(connection)?;
-    let keys = api_keys::table.filter(api_keys::tenant_id.eq(tenant));
-    keys.select((api_keys::status_index, at()))
-        .insert_into(ended_statuses::table)
-        .into_columns(into)
-        .execute(connection)?;
-    trusted_issuers::table
-        .filter(trusted_issuers::tenant_id.eq(tenant))
-        .select((trusted_issuers::status_index, at()))
-        .insert_into(ended_statuses::table)
-        .into_columns(into)
-        .execute(connection)?;
-    let previous: Vec<Option<StatusIndex>> = keys
-        .filter(api_keys::previous_status_index.is_not_null())
-        .select(api_keys::previous_status_index)
-        .load(connection)?;
-    end(connection, &previous.into_iter().flatten().collect::<Vec<_>>(), now)
+    end_sessions(connection, Box::new(sessions::tenant_id.eq(tenant)), now)?;
+    end_keys(connection, || Box::new(api_keys::tenant_id.eq(tenant)), now)?;
+    let issuers = trusted_issuers::table.filter(trusted_issuers::tenant_id.eq(tenant));
+    let places = issuers.select((trusted_issuers::status_index, now.0.into_sql::<BigInt>()));
+    places.insert_into(ended_statuses::table).into_columns(PLACE).execute(connection).map(drop)
 }
 
 /// Forgets up to `most` places that ended long before `listed`, since when all are; answers how many.
