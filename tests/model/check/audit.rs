@@ -63,13 +63,15 @@ pub fn check(evidence: &Evidence, breaches: &mut Breaches) {
 fn expected(call: &Call) -> RangeInclusive<usize> {
     let refused = (400..500).contains(&call.status());
     match (&call.act, call.status()) {
-        (Act::Jwks | Act::ListKeys, _) | (_, 503) => 0..=0,
+        (Act::Jwks, _) | (_, 503) => 0..=0,
         (Act::Login { .. } | Act::WrongLogin, 200 | 401 | 403) => 1..=1,
         (Act::Refresh { .. }, 401) if call.text("code") == Some("refresh_token_reused") => 1..=1,
         // It was done, or it was not; a rotation is counted, not given a row, while the grace and a reuse have one.
         (_, 0) | (Act::Refresh { .. } | Act::Login { .. } | Act::WrongLogin, _) => 0..=1,
         (Act::Exchange { .. }, _) => 0..=usize::from(refused),
-        (_, 400..500) => 0..=0,
+        // Not of the change, but of who asked for it, once a minute.
+        (_, 403) if call.text("code") == Some("tenant_suspended") => 0..=1,
+        (Act::ListKeys, _) | (_, 400..500) => 0..=0,
         // Whoever repeats a request is answered again, and what is dead is not killed again.
         (Act::CreateKey { name, .. }, _) if name.contains("once") => 0..=1,
         (Act::Logout { .. } | Act::RevokeKey { .. } | Act::Suspend { .. } | Act::Resume { .. }, _) => 0..=1,
