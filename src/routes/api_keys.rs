@@ -130,7 +130,7 @@ pub struct CreatedAnswer {
     post, path = "/api/v1/tenants/{tenant_id}/api-keys", operation_id = "create_api_key", tag = "api keys", security(("bearer" = [])),
     params(
         ("tenant_id" = TenantId, Path),
-        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$")
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[ -~]+$")
     ),
     request_body = CreateBody,
     responses((status = 201, description = "Created; `key` is shown only here", body = CreatedAnswer))
@@ -215,7 +215,7 @@ pub async fn revoke(
     post, path = "/api/v1/tenants/{tenant_id}/api-keys/{id}/rotate", operation_id = "rotate_api_key", tag = "api keys", security(("bearer" = [])),
     params(
         ("tenant_id" = TenantId, Path), ("id" = ApiKeyId, Path),
-        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$")
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[ -~]+$")
     ),
     request_body(content = RotateBody, description = "May be absent"),
     responses((status = 201, description = "The new key; `key` is shown only here", body = CreatedAnswer))
